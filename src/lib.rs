@@ -1,0 +1,4 @@
+//! tagwarden
+pub mod diagnostic;
+pub mod policy;
+pub mod yaml;

@@ -1,0 +1,335 @@
+//! The rules: what the policy files say, laid over the catalogue, and what that gives a caller.
+//!
+//! The whole contract is one truth table. For a feature f, the first row that applies decides:
+//!
+//! | rule | when | permission |
+//! |---|---|---|
+//! | 1 | the query supplies f | own(f) |
+//! | 2 | f, or what it is computed from, reads a data source out of reach | `Deny` |
+//! | 3 | `declassification: boundary` and own(f) is `AllowDownstream` | `AllowDownstream` |
+//! | 4 | an input or a join is denied | `Deny` |
+//! | 5 | f is a pure derivative of cleared features | `AllowDownstream` |
+//! | 6 | `internal: flows`, f is untagged for a role, an input is internal | at most `AllowInternal` |
+//! | 7 | else | own(f) |
+//!
+//! Everything here is pure: bytes and numbers in, decisions out.
+
+pub mod catalogue;
+pub mod decide;
+pub mod file;
+pub mod lint;
+pub mod pattern;
+pub mod permission;
+pub mod resolve;
+pub mod settings;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::diagnostic::{Diagnostic, Place, Report, SourceFile};
+use catalogue::{Catalogue, TagId};
+use file::{BindingText, Layer, LayerKind, RoleText, Text, Wanted};
+pub use permission::Permission;
+use resolve::{RoleId, Table, Tables};
+use settings::{CatalogueTags, Combine, Declassification, Internal, Mode, Supplies, UnknownFeatures};
+
+/// Settings of the whole policy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// What a name outside the catalogue is.
+    pub unknown_features: UnknownFeatures,
+    /// How roles go together.
+    pub combine: Combine,
+    /// What a clearing tag does over a denied input.
+    pub declassification: Declassification,
+    /// Whether internal inputs make untagged features internal.
+    pub internal: Internal,
+    /// What the catalogue's tags count.
+    pub catalogue_tags: CatalogueTags,
+    /// What callers may supply.
+    pub supplies: Supplies,
+    /// What happens to refused outputs, where a role has no mode of its own.
+    pub mode: Mode,
+}
+
+/// What a caller holds.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+    /// For features of which no tag is mapped.
+    pub default: Permission,
+    /// Its own mode.
+    pub mode: Option<Mode>,
+    /// Features or patterns that it may write.
+    pub writes: Vec<String>,
+    /// Where each mapped tag stands.
+    pub tag_places: Vec<(TagId, Permission, Place)>,
+    /// Whether it is limited to some data sources.
+    pub limits_sources: bool,
+    tags: HashMap<TagId, Permission>,
+    reach: Option<Vec<bool>>,
+}
+
+impl Role {
+    /// What the role maps a tag to.
+    pub fn permission_of(&self, tag: TagId) -> Option<Permission> {
+        self.tags.get(&tag).copied()
+    }
+}
+
+/// Which callers hold which roles.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Where it stands.
+    pub place: Place,
+    /// The roles that it gives.
+    pub roles: Vec<RoleId>,
+    /// Claim or JSON pointer, and the values of which one must match; all must.
+    when: Vec<(String, Vec<Wanted>)>,
+}
+
+/// The policy over the catalogue, checked and interned.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Settings of the whole.
+    pub settings: Settings,
+    /// Features, lineage, bundles, data sources.
+    pub catalogue: Catalogue,
+    /// Roles, by number.
+    pub roles: Vec<Role>,
+    /// Bindings, in the order of the files.
+    pub bindings: Vec<Binding>,
+    role_ids: BTreeMap<String, RoleId>,
+}
+
+/// Reads policy and catalogue files and lays one over the other. The report has every error of every file, in order;
+/// with an error among them there is no policy.
+pub fn load(policy: &[Arc<SourceFile>], catalogue: &[Arc<SourceFile>]) -> (Option<Policy>, Report) {
+    let mut report = Report::default();
+    let rules = file::read(LayerKind::Policy, policy, &mut report);
+    let imported = file::read(LayerKind::Catalogue, catalogue, &mut report);
+    let policy = assemble(&rules, &imported, !catalogue.is_empty(), &mut report);
+    report.sort();
+    (policy, report)
+}
+
+/// Lays rules over a catalogue that were read before; `None` where the report has an error.
+pub fn assemble(rules: &Layer, imported: &Layer, with_catalogue: bool, report: &mut Report) -> Option<Policy> {
+    let mut catalogue = catalogue::build(rules, imported, report);
+    if with_catalogue && imported.features.is_empty() && !report.has_errors() {
+        let place =
+            rules.roles.values().map(|role| &role.place).chain(rules.features.values().map(|f| &f.place)).next();
+        if let Some(place) = place {
+            report.push(Diagnostic::error("empty-catalogue", place, "the catalogue below this policy has no feature"));
+        }
+    }
+    let settings = Settings {
+        unknown_features: given(rules.unknown_features.as_ref()),
+        combine: given(rules.combine.as_ref()),
+        declassification: given(rules.declassification.as_ref()),
+        internal: given(rules.internal.as_ref()),
+        catalogue_tags: given(rules.catalogue_tags.as_ref()),
+        supplies: given(rules.supplies.as_ref()),
+        mode: given(rules.mode.as_ref()),
+    };
+    registered(rules, report);
+    let mut role_ids = BTreeMap::new();
+    let mut roles = Vec::new();
+    for ((name, text), id) in rules.roles.iter().zip(0..) {
+        role_ids.insert(name.clone(), id);
+        roles.push(role(name, text, &mut catalogue));
+    }
+    let mut policy = Policy { settings, catalogue, roles, bindings: Vec::new(), role_ids };
+    policy.reach(rules);
+    for text in &rules.bindings {
+        let binding = policy.binding(text, report);
+        policy.bindings.push(binding);
+    }
+    if report.has_errors() { None } else { Some(policy) }
+}
+
+fn given<T: Copy + Default>(setting: Option<&(T, Place)>) -> T {
+    setting.map(|(value, _)| *value).unwrap_or_default()
+}
+
+fn role(name: &str, text: &RoleText, catalogue: &mut Catalogue) -> Role {
+    let mut tags: HashMap<TagId, Permission> = HashMap::new();
+    let mut tag_places = Vec::new();
+    for (tag, permission) in &text.tags {
+        let id = catalogue.tags.intern(&tag.value);
+        tag_places.push((id, *permission, tag.place.clone()));
+        // A tag in `tags` and in a blocklist: the most restrictive.
+        tags.entry(id).and_modify(|old| *old = (*old).min(*permission)).or_insert(*permission);
+    }
+    Role {
+        name: name.to_owned(),
+        place: text.place.clone(),
+        default: text.default,
+        mode: text.mode,
+        writes: text.writes.iter().map(|text| text.value.clone()).collect(),
+        tag_places,
+        limits_sources: text.datasources.is_some(),
+        tags,
+        reach: None,
+    }
+}
+
+/// Once any file has a register, a policy tag that is not in it is an error.
+fn registered(rules: &Layer, report: &mut Report) {
+    let Some(register) = &rules.tags else { return };
+    let in_features = rules.features.values().flat_map(|feature| &feature.tags);
+    let in_patterns = rules.patterns.iter().flat_map(|pattern| &pattern.tags);
+    let in_roles = rules.roles.values().flat_map(|role| &role.tags).map(|(tag, _)| tag);
+    for tag in in_features.chain(in_patterns).chain(in_roles) {
+        if !register.contains_key(&tag.value) {
+            report.push(
+                Diagnostic::error("unregistered-tag", &tag.place, format!("tag `{}` is not in `tags`", tag.value))
+                    .suggest(&tag.value, register.keys().map(String::as_str)),
+            );
+        }
+    }
+}
+
+impl Policy {
+    /// The number of a role.
+    pub fn role_id(&self, name: &str) -> Option<RoleId> {
+        self.role_ids.get(name).copied()
+    }
+
+    /// The names of all roles, sorted.
+    pub fn role_names(&self) -> impl Iterator<Item = &str> {
+        self.role_ids.keys().map(String::as_str)
+    }
+
+    /// The name of a role.
+    pub fn role_name(&self, id: RoleId) -> &str {
+        self.roles.get(usize::from(id)).map_or("", |role| &role.name)
+    }
+
+    /// Whether a role may read from a data source.
+    pub fn reaches(&self, role: RoleId, source: u32) -> bool {
+        let Some(role) = self.roles.get(usize::from(role)) else { return false };
+        role.reach.as_ref().is_none_or(|reach| reach.get(source as usize).copied().unwrap_or(false))
+    }
+
+    fn reach(&mut self, rules: &Layer) {
+        for (role, text) in self.roles.iter_mut().zip(rules.roles.values()) {
+            let Some(allow) = &text.datasources else { continue };
+            let allow: Vec<TagId> = allow.iter().filter_map(|tag| self.catalogue.tags.get(&tag.value)).collect();
+            let opens = |tags: &Option<Box<[TagId]>>| tags.iter().flatten().any(|tag| allow.contains(tag));
+            let reach = self.catalogue.sources.iter().map(|source| match self.settings.catalogue_tags {
+                CatalogueTags::Trust => opens(&source.policy_tags) || opens(&source.catalogue_tags),
+                CatalogueTags::Ignore => opens(&source.policy_tags),
+                CatalogueTags::Restrict => {
+                    opens(&source.policy_tags) && (source.catalogue_tags.is_none() || opens(&source.catalogue_tags))
+                }
+            });
+            role.reach = Some(reach.collect());
+        }
+    }
+
+    fn binding(&self, text: &BindingText, report: &mut Report) -> Binding {
+        let mut roles = Vec::new();
+        for name in &text.roles {
+            match self.role_id(&name.value) {
+                Some(id) => roles.push(id),
+                None => report.push(
+                    Diagnostic::error("unknown-role", &name.place, format!("role `{}` does not exist", name.value))
+                        .suggest(&name.value, self.role_names()),
+                ),
+            }
+        }
+        let when = text.when.iter().map(|(claim, wanted)| (claim.value.clone(), wanted.clone())).collect();
+        Binding { place: text.place.clone(), roles, when }
+    }
+
+    /// With more than one source of credentials every `when` names `iss` or a `cert.*` (policy.md, Bindings).
+    pub fn check_sources(&self, sources: usize, report: &mut Report) {
+        if sources < 2 {
+            return;
+        }
+        for binding in &self.bindings {
+            if !binding.when.iter().any(|(claim, _)| claim == "iss" || claim.starts_with("cert.")) {
+                let message =
+                    "`when` names neither `iss` nor `cert.*`, and there is more than one source of credentials";
+                report.push(Diagnostic::error("binding-when", &binding.place, message));
+            }
+        }
+    }
+
+    /// The roles that a caller's claims give, sorted, each once; all bindings that match add up.
+    pub fn roles_of(&self, claims: &Map<String, Value>) -> Vec<RoleId> {
+        let mut roles: Vec<RoleId> =
+            self.bindings.iter().filter(|b| b.matches(claims)).flat_map(|b| b.roles.iter().copied()).collect();
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
+
+    /// Which roles answer together: all at once, or each alone (Resolution 5).
+    pub fn groups(&self, roles: &[RoleId]) -> Vec<Box<[RoleId]>> {
+        match self.settings.combine {
+            Combine::MostRestrictive => vec![roles.into()],
+            Combine::MostPermissive => roles.iter().map(|role| [*role].into()).collect(),
+        }
+    }
+
+    /// The tables of a set of roles, built afresh.
+    pub fn tables(&self, roles: &[RoleId]) -> Tables {
+        self.groups(roles).iter().map(|group| Arc::new(Table::build(self, group))).collect()
+    }
+
+    /// The mode of a caller: that of its roles; of different ones, `reject`.
+    pub fn mode_of(&self, roles: &[RoleId]) -> Mode {
+        let mut modes = roles
+            .iter()
+            .filter_map(|role| self.roles.get(usize::from(*role)))
+            .map(|role| role.mode.unwrap_or(self.settings.mode));
+        let Some(first) = modes.next() else { return Mode::Reject };
+        if modes.all(|mode| mode == first) { first } else { Mode::Reject }
+    }
+}
+
+impl Binding {
+    /// Whether all wanted claims are there.
+    fn matches(&self, claims: &Map<String, Value>) -> bool {
+        !self.when.is_empty()
+            && self.when.iter().all(|(name, wanted)| {
+                claim(claims, name).is_some_and(|found| wanted.iter().any(|wanted| holds(name, found, wanted)))
+            })
+    }
+}
+
+/// A claim by its name, or by a JSON pointer (RFC 6901) where the name begins with `/`.
+fn claim<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
+    let Some(pointer) = name.strip_prefix('/') else { return claims.get(name) };
+    let (first, rest) = pointer.split_once('/').map_or((pointer, None), |(first, rest)| (first, Some(rest)));
+    let top = claims.get(&first.replace("~1", "/").replace("~0", "~"))?;
+    rest.map_or(Some(top), |rest| top.pointer(&format!("/{rest}")))
+}
+
+/// Exactly and by type; a list by membership; `scope` and `scp` texts by word.
+fn holds(name: &str, found: &Value, wanted: &Wanted) -> bool {
+    match (found, wanted) {
+        (Value::Array(items), _) => items.iter().any(|item| !item.is_array() && holds("", item, wanted)),
+        (Value::String(text), Wanted::Str(wanted)) => {
+            text == wanted || (matches!(name, "scope" | "scp") && text.split(' ').any(|word| word == wanted))
+        }
+        (Value::Number(number), Wanted::Int(wanted)) => number.as_i64() == Some(*wanted),
+        (Value::Bool(value), Wanted::Bool(wanted)) => value == wanted,
+        (Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null | Value::Object(_), _) => false,
+    }
+}
+
+/// The texts of a layer's tags, for lints.
+pub(crate) fn texts(list: &[Text]) -> impl Iterator<Item = &str> {
+    list.iter().map(|text| text.value.as_str())
+}
+
+#[cfg(test)]
+mod tests;
