@@ -1,7 +1,9 @@
 //! A whole query against the tables of a caller: what each output resolves to, and whether the query may run.
 
+use std::borrow::Cow;
+
 use crate::policy::Policy;
-use crate::policy::catalogue::FeatureId;
+use crate::policy::catalogue::{Edge, FeatureId};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::{Cell, Overlay, Table};
 use crate::policy::settings::Supplies;
@@ -12,13 +14,13 @@ pub enum Name<'a> {
     /// A feature of the catalogue.
     Known(FeatureId),
     /// Anything else.
-    Unknown(&'a str),
+    Unknown(Cow<'a, str>),
 }
 
 impl<'a> Name<'a> {
     /// Looks a name up.
     pub fn of(policy: &Policy, name: &'a str) -> Self {
-        policy.catalogue.id(name).map_or(Self::Unknown(name), Self::Known)
+        policy.catalogue.id(name).map_or(Self::Unknown(Cow::Borrowed(name)), Self::Known)
     }
 }
 
@@ -103,6 +105,47 @@ impl<'t> Resolved<'t> {
             permission: cell.permission,
             rule: cell.rule,
         })
+    }
+
+    /// The tag that gave a feature its own permission; `None` where a default did.
+    pub fn deciding_tag(&self, name: &Name<'_>) -> Option<&'t str> {
+        let Name::Known(id) = name else { return None };
+        let feature = self.policy.catalogue.feature(*id)?;
+        let class = self.policy.catalogue.classes.get(feature.class as usize)?;
+        self.parts.iter().find_map(|(table, _)| {
+            let own = table.own(feature).permission;
+            let decides = |tag: &u32| {
+                let roles = table.roles.iter().filter_map(|role| self.policy.roles.get(usize::from(*role)));
+                roles.into_iter().any(|role| role.permission_of(*tag) == Some(own))
+            };
+            class.all_tags.iter().find(|tag| decides(tag)).map(|tag| self.policy.catalogue.tags.name(*tag))
+        })
+    }
+
+    /// Where a feature is returned only because its lineage or a tag clears it: through what.
+    pub fn cleared_by(&self, name: &Name<'_>) -> Option<String> {
+        let Name::Known(id) = name else { return None };
+        let feature = self.policy.catalogue.feature(*id)?;
+        let (table, overlay, cell) = self
+            .parts
+            .iter()
+            .map(|(table, overlay)| (table, overlay, table.cell_on_row(overlay, *id)))
+            .max_by_key(|(_, _, cell)| cell.permission)?;
+        let edges = self.policy.catalogue.edges(feature);
+        let below = |edge: &&Edge| {
+            if edge.off_row { table.cell_elsewhere(overlay, edge.to) } else { table.cell_on_row(overlay, edge.to) }
+        };
+        match cell.rule {
+            5 if !table.own(feature).permission.returnable() => {
+                let inputs = edges.iter().filter(|edge| edge.input).map(|edge| self.policy.catalogue.name(edge.to));
+                Some(inputs.collect::<Vec<_>>().join(", "))
+            }
+            3 | 7 if cell.permission == Permission::AllowDownstream => {
+                let hidden = edges.iter().any(|edge| edge.input && !below(&edge).permission.returnable());
+                self.deciding_tag(name).filter(|_| hidden).map(|tag| format!("tag {tag}"))
+            }
+            _ => None,
+        }
     }
 
     /// Positions in the supplied list that are denied.

@@ -1,0 +1,92 @@
+use super::*;
+
+fn file(text: &str) -> Arc<SourceFile> {
+    Arc::new(SourceFile { name: "tagwarden.yaml".into(), text: text.into() })
+}
+
+fn load(text: &str) -> Result<Config, String> {
+    let (config, report) = read(&file(text), Path::new("/etc/tagwarden"), &|_| None);
+    config.ok_or_else(|| report.to_string())
+}
+
+const SMALLEST: &str = "\
+version: 1
+upstream: {url: http://127.0.0.1:6566, dialect: feast}
+auth: {issuers: [{issuer: https://idp.example/, audiences: [f], keys: {jwks_file: jwks.json}}]}
+policies: policies/
+";
+
+#[test]
+fn the_smallest_configuration_has_the_documented_defaults() {
+    let config = load(SMALLEST).unwrap();
+    assert_eq!(config.listen.address.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.metrics.to_string(), "127.0.0.1:9902");
+    assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(config.policies, Path::new("/etc/tagwarden/policies/"));
+    assert_eq!(config.issuers[0].keys, KeySource::JwksFile("/etc/tagwarden/jwks.json".into()));
+    assert_eq!(config.issuers[0].leeway, Duration::from_secs(30));
+    assert_eq!(config.issuers[0].algorithms.len(), 9);
+    assert_eq!(config.token_cache_entries, 100_000);
+    assert_eq!(config.limits.request_body, 8 << 20);
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(75));
+    assert_eq!(config.drain.delay, Duration::from_secs(5));
+    assert!(config.audit.block_when_full && config.audit.hash_subjects);
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let error = load(
+        "version: 2
+lisen: {}
+upstream: {url: ftp://x, dialect: fest}
+auth: {issuers: [{issuer: a, audiences: [], keys: {jwks_url: file:///x}, algorithms: [HS256]}]}
+limits: {request_body: 8MB, idle_timeout: 75}
+issuer: {url: x}
+",
+    )
+    .unwrap_err();
+    for message in [
+        "tagwarden.yaml:1:10: error[version]: `version` is not 1, the only one there is",
+        "tagwarden.yaml:2:1: error[unknown-key]: unknown key `lisen` in the configuration",
+        "help: did you mean `listen`?",
+        "error[url]: `upstream.url` is `ftp://x`, not http://host:port, https://host:port or unix:/path",
+        "error[unknown-word]: `dialect` is `fest`, not one of `feast`, `chalk`, `json`",
+        "error[audiences]: `audiences` is empty; the word `unchecked` turns the check off",
+        "error[url]: `jwks_url` is neither http nor https",
+        "error[algorithm]: algorithm `HS256` goes only with a `secret_file`",
+        "error[unsupported]: `issuer` is not part of this version",
+        "error[missing]: `policies` is missing: a file or a folder",
+    ] {
+        assert!(error.contains(message), "{message}\n---\n{error}");
+    }
+}
+
+#[test]
+fn routes_of_the_dialect_cannot_be_listed() {
+    for (route, message) in [
+        ("{path: /get-online-features, methods: [POST]}", "is always served by the dialect"),
+        ("{path: /search, methods: [POST]}", "would have to be read by the dialect, which is not part of this version"),
+        ("{path: /v1/vector_stores/x/search, methods: [POST]}", "would have to be read by the dialect"),
+        ("{path: /a/../b, methods: [GET]}", "is no plain path"),
+        ("{path: /info, methods: [POST], public: true}", "is public, which only GET and HEAD can be"),
+        ("{path: /info}", "lists no `methods`"),
+    ] {
+        let error = load(&format!("{SMALLEST}routes: [{route}]\n")).unwrap_err();
+        assert!(error.contains(message), "{route}\n{error}");
+    }
+}
+
+#[test]
+fn variables_stand_in_for_texts_numbers_and_words() {
+    let text = SMALLEST.replace("http://127.0.0.1:6566", "\"http://127.0.0.1:${PORT}\"")
+        + "threads: ${THREADS:-3}\nallow_shrink: ${SHRINK}\n";
+    let look = |name: &str| match name {
+        "PORT" => Some("7001".to_owned()),
+        "SHRINK" => Some("true".to_owned()),
+        _ => None,
+    };
+    let (config, report) = read(&file(&text), Path::new("/"), &look);
+    let config = config.unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(config.upstream.target, Target::Tcp { tls: false, host: "127.0.0.1".into(), port: 7001 });
+    assert_eq!((config.threads, config.allow_shrink), (Some(3), true));
+}

@@ -1,0 +1,30 @@
+//! What a feature server speaks: request -> query; query and decision -> rewritten request; answer -> filtered answer.
+//!
+//! A dialect is pure: bytes and the policy are arguments. What it cannot read, it refuses ([`Invalid`]); an answer that
+//! it cannot verify, it does not pass on ([`Unreadable`]).
+
+pub mod feast;
+
+/// A request that cannot be read or that means two things: INVALID_QUERY, with what is in the way.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+/// An answer that cannot be verified: UPSTREAM_UNREADABLE. The text is for the operator's log; it names columns, never
+/// values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+/// Shows a name that came from outside: cut at 128 bytes, all but printable ASCII escaped (config.md, Audit line).
+pub fn shown(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if out.len() >= 128 {
+            out.push('…');
+            break;
+        }
+        if c.is_ascii_graphic() || c == ' ' { out.push(c) } else { out.extend(c.escape_unicode()) }
+    }
+    out
+}

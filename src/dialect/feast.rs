@@ -1,0 +1,24 @@
+//! The Feast feature server, `POST /get-online-features` (wire-feast.md, section 2).
+//!
+//! [`read`] takes a request apart, strictly. [`Plan::new`] decides it: what goes upstream, which columns may come back,
+//! and under which names. [`rewrite`] builds the body that goes upstream from what was understood. [`filter`] verifies
+//! the answer column by column, by name, and cuts what may not pass.
+//!
+//! Upstream is always asked for full feature names, `view__feature`, so that a service that changed behind the catalogue
+//! cannot slip another view's column under a short name; the names are given back as the caller wanted them.
+
+mod answer;
+mod plan;
+mod request;
+
+pub use answer::{Answer, filter};
+pub use plan::{Index, Outcome, Permit, Plan, Refusal};
+pub use request::{Entity, Request, Wanted, read, rewrite};
+
+/// The route that is read and decided.
+pub const QUERY_PATH: &str = "/get-online-features";
+/// The route that is open.
+pub const HEALTH_PATH: &str = "/health";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The answer: verified column by column against what was decided, by name, and cut.
+
+use std::collections::HashSet;
+
+use crate::dialect::feast::plan::{Column, Permit};
+use crate::dialect::feast::request::Request;
+use crate::dialect::{Unreadable, shown};
+use crate::json::{self, Kind, Value};
+
+/// A verified answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may pass byte for byte.
+    AsItCame,
+    /// What is left of it.
+    Cut {
+        /// The new body.
+        body: Vec<u8>,
+        /// How many columns were dropped.
+        dropped: usize,
+    },
+}
+
+fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
+    Err(Unreadable(message.into()))
+}
+
+fn json_error(error: &json::JsonError) -> Unreadable {
+    Unreadable(format!("the answer cannot be read: {error}"))
+}
+
+/// Verifies and cuts an answer. Values keep their exact text.
+///
+/// # Errors
+/// [`Unreadable`] where any column is unknown, unasked, ambiguous or missing, or the layout is another one.
+pub fn filter(body: &[u8], request: &Request<'_>, permit: &Permit) -> Result<Answer, Unreadable> {
+    let (mut results, mut metadata, mut status) = (None, None, None);
+    let mut others = false;
+    for member in json::object(body).map_err(|error| json_error(&error))? {
+        match &*member.key {
+            "results" => results = Some(member.value),
+            "metadata" => metadata = Some(member.value),
+            "status" if matches!(member.value.kind, Kind::Bool(_)) => status = Some(member.value),
+            _ => others = true,
+        }
+    }
+    let (Some(results), Some(metadata)) = (results, metadata) else {
+        return unreadable("the answer has no `results` or no `metadata`");
+    };
+    let (mut names, mut views) = (None, None);
+    for member in json::members(body, metadata).map_err(|error| json_error(&error))? {
+        match &*member.key {
+            "feature_names" => names = Some(member.value),
+            "feature_view_metadata" if request.view_metadata => views = Some(member.value),
+            _ => others = true,
+        }
+    }
+    let Some(names) = names.filter(|names| names.kind == Kind::Array) else {
+        return unreadable("the answer has no list `metadata.feature_names`");
+    };
+    if results.kind != Kind::Array {
+        return unreadable("`results` is not a list");
+    }
+
+    let mut columns = Vec::with_capacity(permit.columns.len() + permit.entities.len());
+    let mut seen = HashSet::with_capacity(columns.capacity());
+    let (mut kept, mut dropped, mut renamed) = (0usize, 0usize, false);
+    for name in json::iter_elements(body, names).map_err(|error| json_error(&error))? {
+        let name = name.map_err(|error| json_error(&error))?;
+        if name.kind != Kind::String {
+            return unreadable("`metadata.feature_names` holds something that is no text");
+        }
+        let text = json::string(body, name).map_err(|error| json_error(&error))?;
+        let keep = match permit.columns.get(&*text) {
+            Some(Column::Keep(spelled)) => {
+                kept += 1;
+                renamed |= spelled.as_slice() != name.span.of(body);
+                Some(spelled.as_slice())
+            }
+            Some(Column::Cut) => {
+                dropped += 1;
+                None
+            }
+            None if permit.entities.contains(&*text) => Some(name.span.of(body)),
+            None => return unreadable(format!("column `{}` was not asked for", shown(&text))),
+        };
+        if seen.contains(&text) {
+            return unreadable(format!("column `{}` stands twice", shown(&text)));
+        }
+        seen.insert(text);
+        columns.push(keep);
+    }
+    let wanted = permit.columns.values().filter(|column| matches!(column, Column::Keep(_))).count();
+    if kept != wanted {
+        return unreadable(format!("{wanted} columns were asked for and {kept} of them came"));
+    }
+
+    let mut entries = Vec::with_capacity(columns.len());
+    for entry in json::iter_elements(body, results).map_err(|error| json_error(&error))? {
+        let entry = entry.map_err(|error| json_error(&error))?;
+        column(body, entry)?;
+        entries.push(entry);
+    }
+    if entries.len() != columns.len() {
+        return unreadable(format!("{} names stand for {} columns", columns.len(), entries.len()));
+    }
+    if dropped == 0 && !renamed && !others && views.is_none() {
+        return Ok(Answer::AsItCame);
+    }
+
+    let mut out = Vec::with_capacity(body.len());
+    out.extend_from_slice(br#"{"results":["#);
+    let pairs = || columns.iter().zip(&entries).filter_map(|(name, entry)| name.map(|name| (name, entry)));
+    for (position, (_, entry)) in pairs().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(entry.span.of(body));
+    }
+    out.extend_from_slice(br#"],"metadata":{"feature_names":["#);
+    for (position, (name, _)) in pairs().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(name);
+    }
+    out.push(b']');
+    if let Some(views) = views {
+        view_metadata(body, views, permit, &mut out)?;
+    }
+    out.push(b'}');
+    if let Some(status) = status {
+        out.extend_from_slice(br#","status":"#);
+        out.extend_from_slice(status.span.of(body));
+    }
+    out.push(b'}');
+    Ok(Answer::Cut { body: out, dropped })
+}
+
+/// An entry of `results` has the three lists that are known, and nothing beside them.
+fn column(body: &[u8], entry: Value) -> Result<(), Unreadable> {
+    if entry.kind != Kind::Object {
+        return unreadable("an entry of `results` is not an object");
+    }
+    let mut values = false;
+    for member in json::iter_members(body, entry).map_err(|error| json_error(&error))? {
+        let member = member.map_err(|error| json_error(&error))?;
+        let known = matches!(&*member.key, "values" | "statuses" | "event_timestamps");
+        if !known || member.value.kind != Kind::Array {
+            return unreadable(format!("an entry of `results` has `{}`, which is not known", shown(&member.key)));
+        }
+        values |= member.key == "values";
+    }
+    if values { Ok(()) } else { unreadable("an entry of `results` has no `values`") }
+}
+
+/// `feature_view_metadata`, cut to the views of what is returned.
+fn view_metadata(body: &[u8], views: Value, permit: &Permit, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    if views.kind != Kind::Array {
+        return unreadable("`feature_view_metadata` is not a list");
+    }
+    out.extend_from_slice(br#","feature_view_metadata":["#);
+    let mut first = true;
+    for entry in json::iter_elements(body, views).map_err(|error| json_error(&error))? {
+        let entry = entry.map_err(|error| json_error(&error))?;
+        if entry.kind != Kind::Object {
+            return unreadable("an entry of `feature_view_metadata` is not an object");
+        }
+        let mut keep = false;
+        for member in json::members(body, entry).map_err(|error| json_error(&error))? {
+            match (&*member.key, member.value.kind) {
+                ("name", Kind::String) => {
+                    let name = json::string(body, member.value).map_err(|error| json_error(&error))?;
+                    keep = permit.views.contains(&*name);
+                }
+                ("version", Kind::String | Kind::Number | Kind::Null) => {}
+                _ => return unreadable("an entry of `feature_view_metadata` has more than a name and a version"),
+            }
+        }
+        if keep {
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            out.extend_from_slice(entry.span.of(body));
+        }
+    }
+    out.push(b']');
+    Ok(())
+}

@@ -1,0 +1,433 @@
+//! The decision on a request: what goes upstream, what may come back, under which names.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::dialect::feast::request::{Request, Wanted};
+use crate::dialect::{Invalid, shown};
+use crate::json;
+use crate::policy::Policy;
+use crate::policy::catalogue::{Bundle, FeatureId};
+use crate::policy::decide::{Name, Resolved, Verdict};
+use crate::policy::permission::Permission;
+use crate::policy::resolve::Table;
+use crate::policy::settings::Mode;
+
+/// What the dialect looks up in a policy, made once for each.
+#[derive(Debug, Default)]
+pub struct Index {
+    /// `view__feature` -> every feature that Feast would answer under that name.
+    full_names: HashMap<String, Vec<FeatureId>>,
+}
+
+impl Index {
+    /// Reads the policy's names.
+    pub fn new(policy: &Policy) -> Self {
+        let mut full_names: HashMap<String, Vec<FeatureId>> = HashMap::new();
+        for (feature, id) in policy.catalogue.features().iter().zip(0..) {
+            if let Some((view, name)) = feature.name.split_once(':') {
+                full_names.entry(format!("{view}__{name}")).or_default().push(id);
+            }
+        }
+        Self { full_names }
+    }
+}
+
+/// A decided request. Depends on nothing of the request but its [`Request::fingerprint`].
+#[derive(Debug)]
+pub struct Plan {
+    /// What happens.
+    pub outcome: Outcome,
+    /// The service's name, where the caller gave one.
+    pub service: Option<String>,
+    /// The outputs as decided.
+    pub outputs: Vec<String>,
+    /// The keys and request fields that count as supplied.
+    pub supplied: Vec<String>,
+    /// Every refused feature, also where it was only taken out.
+    pub refused: Vec<Refusal>,
+    /// Outputs that are returned only because their lineage or a tag clears them, and through what.
+    pub declassified: Vec<(String, String)>,
+    /// The mode it was decided in.
+    pub mode: Mode,
+}
+
+/// What happens with a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It goes upstream.
+    Permit(Permit),
+    /// It does not; these names, as the caller wrote them, are refused.
+    Refuse(Vec<String>),
+    /// It cannot be meant.
+    Invalid(Invalid),
+}
+
+/// A refused feature and why, for the audit.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The feature.
+    pub feature: String,
+    /// What it resolves to.
+    pub permission: Permission,
+    /// Which rule decided (policy.md, Resolution 3).
+    pub rule: u8,
+    /// The tag that decided, where rule 7 or 1 did by one.
+    pub tag: Option<String>,
+}
+
+/// What goes upstream and what may come back.
+#[derive(Debug)]
+pub struct Permit {
+    /// `"features":[…]` or `"feature_service":"…"`.
+    pub wanted: Vec<u8>,
+    /// Column names as Feast answers them -> what becomes of them.
+    pub columns: HashMap<String, Column>,
+    /// Names of entities that are forwarded; their columns may come back under the same name.
+    pub entities: BTreeSet<String>,
+    /// How many outputs were taken out.
+    pub filtered: usize,
+    /// The names of the views whose metadata may come back.
+    pub views: BTreeSet<String>,
+}
+
+/// What becomes of a column.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Column {
+    /// Returned under this name, written as a JSON string.
+    Keep(Vec<u8>),
+    /// Cut.
+    Cut,
+}
+
+impl Permit {
+    /// Whether an entity goes upstream.
+    pub fn forwards(&self, name: &str) -> bool {
+        self.entities.contains(name)
+    }
+}
+
+/// One output on its way.
+struct Output<'q> {
+    /// As the caller wrote it, or the member's feature.
+    written: &'q str,
+    name: Name<'q>,
+    /// As Feast is asked for it.
+    reference: String,
+    /// As Feast answers it under full names.
+    full: String,
+    short: &'q str,
+    verdict: Verdict,
+}
+
+impl Plan {
+    /// Decides a request for a caller with these tables and this mode.
+    pub fn new(policy: &Policy, index: &Index, tables: &[Arc<Table>], mode: Mode, request: &Request<'_>) -> Self {
+        let mut plan = Self {
+            outcome: Outcome::Refuse(Vec::new()),
+            service: None,
+            outputs: Vec::new(),
+            supplied: Vec::new(),
+            refused: Vec::new(),
+            declassified: Vec::new(),
+            mode,
+        };
+        let bundle = match &request.wanted {
+            Wanted::Features(_) => None,
+            Wanted::Service(name) => {
+                plan.service = Some(name.clone().into_owned());
+                let Some(bundle) = policy.catalogue.bundles.get(&**name) else {
+                    // A service that is not known reads like one that is denied.
+                    plan.outputs.push(name.clone().into_owned());
+                    plan.outcome = Outcome::Refuse(vec![name.clone().into_owned()]);
+                    return plan;
+                };
+                Some((name.as_ref(), bundle))
+            }
+        };
+        let supplied = supplied(policy, bundle.map(|(_, bundle)| bundle), request);
+        plan.supplied = supplied.iter().map(|(_, id)| policy.catalogue.name(*id).to_owned()).collect();
+        let names: Vec<Name<'_>> = supplied.iter().map(|(_, id)| Name::Known(*id)).collect();
+        let resolved = Resolved::new(policy, tables, &names);
+        let outcome = match (&request.wanted, bundle) {
+            (Wanted::Features(features), _) => plan.features(policy, &resolved, features, request, &supplied),
+            (Wanted::Service(_), Some((name, bundle))) => {
+                plan.bundle(policy, index, &resolved, name, bundle, request, &supplied)
+            }
+            (Wanted::Service(_), None) => Ok(Outcome::Refuse(Vec::new())),
+        };
+        plan.outcome = outcome.unwrap_or_else(Outcome::Invalid);
+        plan
+    }
+
+    /// Supplied features that are denied, as the caller wrote them.
+    fn denied_supplies(
+        &mut self,
+        policy: &Policy,
+        resolved: &Resolved<'_>,
+        supplied: &[(&str, FeatureId)],
+    ) -> Vec<String> {
+        let mut names = Vec::new();
+        for (written, id) in resolved.refused_supplied().iter().filter_map(|at| supplied.get(*at)) {
+            names.push((*written).to_owned());
+            let denied = Verdict { permission: Permission::Deny, rule: 1 };
+            self.refuse(resolved, &Name::Known(*id), policy.catalogue.name(*id), denied);
+        }
+        names
+    }
+
+    fn refuse(&mut self, resolved: &Resolved<'_>, name: &Name<'_>, feature: &str, verdict: Verdict) {
+        let tag = resolved.deciding_tag(name).filter(|_| matches!(verdict.rule, 1 | 7)).map(str::to_owned);
+        let feature = shown(feature);
+        self.refused.push(Refusal { feature, permission: verdict.permission, rule: verdict.rule, tag });
+    }
+
+    fn features(
+        &mut self,
+        policy: &Policy,
+        resolved: &Resolved<'_>,
+        features: &[std::borrow::Cow<'_, str>],
+        request: &Request<'_>,
+        supplied: &[(&str, FeatureId)],
+    ) -> Result<Outcome, Invalid> {
+        let mut refused = self.denied_supplies(policy, resolved, supplied);
+        let keys_denied = !refused.is_empty();
+        let mut kept: Vec<Output<'_>> = Vec::with_capacity(features.len());
+        let mut filtered = 0;
+        for written in features {
+            let mut output = output(policy, written)?;
+            // A pin that the catalogue does not list could be anything to Feast.
+            let pinned = matches!(output.name, Name::Unknown(_))
+                && output.reference.split(':').next().is_some_and(|v| v.contains('@'));
+            output.verdict = if pinned {
+                Verdict { permission: Permission::Deny, rule: 7 }
+            } else {
+                resolved.verdict(&output.name, false)
+            };
+            self.outputs.push(shown(&output.reference));
+            if output.verdict.permission.returnable() {
+                kept.push(output);
+            } else {
+                filtered += 1;
+                self.refuse(resolved, &output.name, &output.reference, output.verdict);
+                refused.push(written.clone().into_owned());
+            }
+        }
+        if keys_denied || kept.is_empty() || (self.mode == Mode::Reject && !refused.is_empty()) {
+            return Ok(Outcome::Refuse(refused));
+        }
+        self.note_declassified(policy, resolved, &kept);
+        let mut wanted = br#""features":["#.to_vec();
+        for (position, output) in kept.iter().enumerate() {
+            if position > 0 {
+                wanted.push(b',');
+            }
+            json::write_string(&mut wanted, &output.reference);
+        }
+        wanted.push(b']');
+        let needed = kept.iter().filter_map(known).map(|id| (id, &[][..]));
+        permit(policy, wanted, &kept, &[], filtered, needed, request, supplied).map(Outcome::Permit)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, and every one of them is read")]
+    fn bundle(
+        &mut self,
+        policy: &Policy,
+        index: &Index,
+        resolved: &Resolved<'_>,
+        service: &str,
+        bundle: &Bundle,
+        request: &Request<'_>,
+        supplied: &[(&str, FeatureId)],
+    ) -> Result<Outcome, Invalid> {
+        let mut refused = self.denied_supplies(policy, resolved, supplied);
+        // `features` can say neither an alias nor a renamed key.
+        let by_name = bundle.members.iter().any(|member| member.alias.is_some() || !member.keys.is_empty());
+        let (mut kept, mut cut, mut any_denied) = (Vec::new(), Vec::new(), false);
+        for member in &bundle.members {
+            let feature = policy.catalogue.name(member.feature);
+            let mut output = output(policy, feature)?;
+            output.verdict = resolved.verdict(&output.name, false);
+            if let Some(alias) = &member.alias {
+                output.full = alias.to_string();
+            }
+            if by_name && output.verdict.permission.returnable() {
+                // Feast answers by this name whatever it means there by now: the most restrictive meaning counts.
+                let meanings = index.full_names.get(&output.full).into_iter().flatten();
+                let strictest =
+                    meanings.map(|id| resolved.verdict(&Name::Known(*id), false)).min_by_key(|v| v.permission);
+                if let Some(strictest) = strictest.filter(|v| !v.permission.returnable()) {
+                    output.verdict = Verdict { permission: Permission::AllowInternal, ..strictest };
+                }
+            }
+            self.outputs.push(shown(feature));
+            if output.verdict.permission.returnable() {
+                kept.push(output);
+            } else {
+                any_denied |= output.verdict.permission == Permission::Deny;
+                self.refuse(resolved, &output.name, feature, output.verdict);
+                cut.push(output);
+            }
+        }
+        let whole = self.mode == Mode::Reject && !cut.is_empty();
+        if whole || kept.is_empty() || (by_name && any_denied) {
+            refused.push(service.to_owned());
+        }
+        if !refused.is_empty() {
+            return Ok(Outcome::Refuse(refused));
+        }
+        self.note_declassified(policy, resolved, &kept);
+        let filtered = cut.len();
+        let mut wanted = Vec::new();
+        if by_name {
+            wanted.extend_from_slice(br#""feature_service":"#);
+            json::write_string(&mut wanted, service);
+        } else {
+            cut.clear();
+            wanted.extend_from_slice(br#""features":["#);
+            for (position, output) in kept.iter().enumerate() {
+                if position > 0 {
+                    wanted.push(b',');
+                }
+                json::write_string(&mut wanted, &output.reference);
+            }
+            wanted.push(b']');
+        }
+        // Asked by name, Feast computes the cut members too and wants their keys.
+        let needed = bundle
+            .members
+            .iter()
+            .filter(|member| by_name || kept.iter().any(|output| output.name == Name::Known(member.feature)))
+            .map(|member| (member.feature, &member.keys[..]));
+        permit(policy, wanted, &kept, &cut, filtered, needed, request, supplied).map(Outcome::Permit)
+    }
+
+    fn note_declassified(&mut self, policy: &Policy, resolved: &Resolved<'_>, kept: &[Output<'_>]) {
+        for output in kept {
+            if let Some(via) = resolved.cleared_by(&output.name) {
+                self.declassified.push((policy_name(policy, &output.name).to_owned(), via));
+            }
+        }
+    }
+}
+
+fn policy_name<'n>(policy: &'n Policy, name: &'n Name<'_>) -> &'n str {
+    match name {
+        Name::Known(id) => policy.catalogue.name(*id),
+        Name::Unknown(name) => name,
+    }
+}
+
+fn known(output: &Output<'_>) -> Option<FeatureId> {
+    match output.name {
+        Name::Known(id) => Some(id),
+        Name::Unknown(_) => None,
+    }
+}
+
+/// `view:feature`, `view@latest:feature`, `view@v2:feature`, split at the first colon as Feast does.
+fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>, Invalid> {
+    let Some((view, feature)) =
+        written.split_once(':').filter(|(view, feature)| !view.is_empty() && !feature.is_empty())
+    else {
+        return Err(Invalid(format!("`{}` is not of the form `view:feature`", shown(written))));
+    };
+    let view = view.strip_suffix("@latest").unwrap_or(view);
+    let reference = format!("{view}:{feature}");
+    let name = match policy.catalogue.id(&reference) {
+        Some(id) => Name::Known(id),
+        None => Name::Unknown(reference.clone().into()),
+    };
+    let full = format!("{view}__{feature}");
+    let verdict = Verdict { permission: Permission::Deny, rule: 7 };
+    Ok(Output { written, name, reference, full, short: feature, verdict })
+}
+
+/// The entities that stand for keys of the catalogue, without nulls: the name as written, the key it stands for.
+fn supplied<'q>(policy: &Policy, bundle: Option<&Bundle>, request: &'q Request<'_>) -> Vec<(&'q str, FeatureId)> {
+    let is_key = |id: &FeatureId| policy.catalogue.feature(*id).is_some_and(|feature| feature.key);
+    let mut supplied = Vec::new();
+    for entity in request.entities.iter().filter(|entity| !entity.has_null) {
+        let name = entity.name.as_ref();
+        let renamed = bundle.into_iter().flat_map(|bundle| &bundle.members).flat_map(|member| &member.keys);
+        let stands_for: BTreeSet<FeatureId> =
+            renamed.filter(|(_, renamed)| **renamed == *name).map(|(id, _)| *id).collect();
+        if stands_for.is_empty() {
+            supplied.extend(policy.catalogue.id(name).filter(is_key).map(|id| (name, id)));
+        } else {
+            supplied.extend(stands_for.into_iter().map(|id| (name, id)));
+        }
+    }
+    supplied
+}
+
+/// Keys in the lineage of a feature: what Feast needs to be given to compute it.
+fn keys_below(policy: &Policy, feature: FeatureId) -> BTreeSet<FeatureId> {
+    let (mut keys, mut seen, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![feature]);
+    while let Some(id) = open.pop() {
+        let Some(feature) = policy.catalogue.feature(id).filter(|_| seen.insert(id)) else { continue };
+        if feature.key {
+            keys.insert(id);
+        } else {
+            open.extend(policy.catalogue.edges(feature).iter().map(|edge| edge.to));
+        }
+    }
+    keys
+}
+
+#[expect(clippy::too_many_arguments, reason = "one place builds a permit, from everything that was decided")]
+fn permit<'m>(
+    policy: &Policy,
+    wanted: Vec<u8>,
+    kept: &[Output<'_>],
+    cut: &[Output<'_>],
+    filtered: usize,
+    needed: impl Iterator<Item = (FeatureId, &'m [(FeatureId, Arc<str>)])>,
+    request: &Request<'_>,
+    supplied: &[(&str, FeatureId)],
+) -> Result<Permit, Invalid> {
+    let entities: BTreeSet<String> = supplied.iter().map(|(name, _)| (*name).to_owned()).collect();
+    for (feature, renamed) in needed {
+        for key in keys_below(policy, feature) {
+            let name = renamed.iter().find(|(id, _)| *id == key).map(|(_, name)| &**name);
+            let name = name.unwrap_or_else(|| policy.catalogue.name(key));
+            if !entities.contains(name) {
+                let null = request.entities.iter().any(|entity| entity.name == name);
+                let what = if null { "holds a null" } else { "is missing" };
+                return Err(Invalid(format!("entity `{name}` {what}")));
+            }
+        }
+    }
+    let mut columns = HashMap::with_capacity(kept.len() + cut.len());
+    let mut answered: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut views = BTreeSet::new();
+    for output in kept {
+        let name = if request.full_names { output.full.as_str() } else { output.short };
+        let taken = entities.contains(name) || entities.contains(&output.full);
+        if let Some(other) = answered.insert(name, output.written).or(taken.then_some(name)) {
+            let hint = if request.full_names { "" } else { "; ask for `full_feature_names`" };
+            return Err(Invalid(format!(
+                "`{}` and `{}` would both be answered as `{}`{hint}",
+                shown(other),
+                shown(output.written),
+                shown(name)
+            )));
+        }
+        let mut spelled = Vec::with_capacity(name.len() + 2);
+        json::write_string(&mut spelled, name);
+        if columns.insert(output.full.clone(), Column::Keep(spelled)).is_some() {
+            return Err(Invalid(format!("`{}` means two features in one answer", shown(&output.full))));
+        }
+        if let Some(view) = output.full.strip_suffix(output.short).and_then(|view| view.strip_suffix("__")) {
+            views.insert(view.to_owned());
+        }
+    }
+    for output in cut {
+        // A name that is kept and cut at once is cut: the most restrictive meaning counts.
+        columns.insert(output.full.clone(), Column::Cut);
+    }
+    if !columns.values().any(|column| matches!(column, Column::Keep(_))) {
+        return Err(Invalid("no output is left that has a name of its own".to_owned()));
+    }
+    Ok(Permit { wanted, columns, entities, filtered, views })
+}

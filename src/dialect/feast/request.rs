@@ -1,0 +1,197 @@
+//! The request: read strictly, built anew.
+
+use std::borrow::Cow;
+
+use crate::dialect::feast::plan::Permit;
+use crate::dialect::{Invalid, shown};
+use crate::json::{self, Kind, Span, Value};
+
+/// What a caller asked for.
+#[derive(Debug)]
+pub struct Request<'b> {
+    /// Features or a service.
+    pub wanted: Wanted<'b>,
+    /// Entity keys and request fields, as sent.
+    pub entities: Vec<Entity<'b>>,
+    /// `full_feature_names`.
+    pub full_names: bool,
+    /// `include_feature_view_version_metadata`.
+    pub view_metadata: bool,
+}
+
+/// The outputs that a request names.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Wanted<'b> {
+    /// `features`, as written.
+    Features(Vec<Cow<'b, str>>),
+    /// `feature_service`.
+    Service(Cow<'b, str>),
+}
+
+/// A column of `entities`.
+#[derive(Debug)]
+pub struct Entity<'b> {
+    /// Its name.
+    pub name: Cow<'b, str>,
+    /// The list of values, one a row, in the text of the body.
+    pub values: Span,
+    /// It holds a null, so it supplies nothing (policy.md, What S is).
+    pub has_null: bool,
+}
+
+fn invalid<T>(message: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid(message.into()))
+}
+
+/// Reads a body: one JSON object in UTF-8 without duplicate keys. Unknown fields have no effect and are not forwarded.
+///
+/// # Errors
+/// [`Invalid`] names what is in the way.
+pub fn read(body: &[u8]) -> Result<Request<'_>, Invalid> {
+    let members = json::object(body).map_err(|error| Invalid(format!("the body cannot be read: {error}")))?;
+    let (mut features, mut service, mut entities) = (None, None, None);
+    let (mut full_names, mut view_metadata) = (false, false);
+    for member in members {
+        let value = member.value;
+        if value.kind == Kind::Null {
+            continue;
+        }
+        match &*member.key {
+            "features" => features = Some(texts(body, value)?),
+            "feature_service" => {
+                if value.kind != Kind::String {
+                    return invalid("`feature_service` is not a text");
+                }
+                // Feast takes the empty text for "not given".
+                service = Some(text(body, value)?).filter(|name| !name.is_empty());
+            }
+            "entities" => entities = Some(columns(body, value)?),
+            "full_feature_names" => full_names = boolean(value, "full_feature_names")?,
+            "include_feature_view_version_metadata" => {
+                view_metadata = boolean(value, "include_feature_view_version_metadata")?;
+            }
+            _ => {}
+        }
+    }
+    let wanted = match (service, features.unwrap_or_default()) {
+        (Some(_), features) if !features.is_empty() => {
+            return invalid("`feature_service` and `features` are both given, and only one can be meant");
+        }
+        (Some(service), _) => Wanted::Service(service),
+        (None, features) if features.is_empty() => return invalid("neither `features` nor `feature_service` is given"),
+        (None, features) => Wanted::Features(features),
+    };
+    let Some(entities) = entities else { return invalid("`entities` is missing") };
+    if entities.is_empty() {
+        return invalid("`entities` is empty");
+    }
+    Ok(Request { wanted, entities, full_names, view_metadata })
+}
+
+fn unreadable(error: &json::JsonError) -> Invalid {
+    Invalid(format!("the body cannot be read: {error}"))
+}
+
+fn text(body: &[u8], value: Value) -> Result<Cow<'_, str>, Invalid> {
+    json::string(body, value).map_err(|error| unreadable(&error))
+}
+
+fn texts(body: &[u8], value: Value) -> Result<Vec<Cow<'_, str>>, Invalid> {
+    if value.kind != Kind::Array {
+        return invalid("`features` is not a list");
+    }
+    let mut list = Vec::new();
+    for item in json::iter_elements(body, value).map_err(|error| unreadable(&error))? {
+        let item = item.map_err(|error| unreadable(&error))?;
+        if item.kind != Kind::String {
+            return invalid("`features` holds something that is no text");
+        }
+        list.push(text(body, item)?);
+    }
+    Ok(list)
+}
+
+fn boolean(value: Value, name: &str) -> Result<bool, Invalid> {
+    match value.kind {
+        Kind::Bool(value) => Ok(value),
+        Kind::Object | Kind::Array | Kind::String | Kind::Number | Kind::Null => {
+            invalid(format!("`{name}` is neither true nor false"))
+        }
+    }
+}
+
+fn columns(body: &[u8], value: Value) -> Result<Vec<Entity<'_>>, Invalid> {
+    if value.kind != Kind::Object {
+        return invalid("`entities` is not an object");
+    }
+    let mut columns: Vec<Entity<'_>> = Vec::new();
+    let mut rows: Option<usize> = None;
+    for member in json::members(body, value).map_err(|error| unreadable(&error))? {
+        if member.value.kind != Kind::Array {
+            return invalid(format!("entity `{}` is not a list of values", shown(&member.key)));
+        }
+        let (mut count, mut has_null) = (0, false);
+        for item in json::iter_elements(body, member.value).map_err(|error| unreadable(&error))? {
+            has_null |= item.map_err(|error| unreadable(&error))?.kind == Kind::Null;
+            count += 1;
+        }
+        match rows {
+            None => rows = Some(count),
+            Some(rows) if rows != count => {
+                let message = format!("entity `{}` has {count} values where others have {rows}", shown(&member.key));
+                return invalid(message);
+            }
+            Some(_) => {}
+        }
+        columns.push(Entity { name: member.key, values: member.value.span, has_null });
+    }
+    if rows == Some(0) {
+        return invalid("`entities` has no rows");
+    }
+    Ok(columns)
+}
+
+/// The body that goes upstream: what was decided, and the values of the entities that it needs as they were written.
+pub fn rewrite(body: &[u8], request: &Request<'_>, permit: &Permit) -> Vec<u8> {
+    let entities: usize = request.entities.iter().map(|e| e.values.end - e.values.start + e.name.len() + 8).sum();
+    let mut out = Vec::with_capacity(permit.wanted.len() + entities + 128);
+    out.push(b'{');
+    out.extend_from_slice(&permit.wanted);
+    out.extend_from_slice(br#","entities":{"#);
+    let mut first = true;
+    for entity in request.entities.iter().filter(|entity| permit.forwards(&entity.name)) {
+        if !first {
+            out.push(b',');
+        }
+        first = false;
+        json::write_string(&mut out, &entity.name);
+        out.push(b':');
+        out.extend_from_slice(entity.values.of(body));
+    }
+    out.extend_from_slice(br#"},"full_feature_names":true"#);
+    if request.view_metadata {
+        out.extend_from_slice(br#","include_feature_view_version_metadata":true"#);
+    }
+    out.push(b'}');
+    out
+}
+
+impl Request<'_> {
+    /// Everything that a decision on this request reads, besides the caller and the policy: compared in full by the
+    /// decision cache.
+    pub fn fingerprint(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.full_names));
+        let mut part = |tag: u8, text: &str| {
+            out.push(tag);
+            out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+            out.extend_from_slice(text.as_bytes());
+        };
+        match &self.wanted {
+            Wanted::Service(name) => part(b's', name),
+            Wanted::Features(names) => names.iter().for_each(|name| part(b'f', name)),
+        }
+        for entity in &self.entities {
+            part(if entity.has_null { b'n' } else { b'e' }, &entity.name);
+        }
+    }
+}
