@@ -1,6 +1,7 @@
 //! `tagwarden.yaml`, validated (config.md, Configuration). Every mistake is reported with its place; what this version
 //! does not do is refused by name, never ignored.
 
+mod issuers;
 pub mod units;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use jsonwebtoken::Algorithm;
 
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
 use crate::yaml::{self, Fields, Node, Reader, Value};
+pub use issuers::{Audiences, IssuerSettings, KeySource};
 
 /// The whole configuration; paths are joined to the folder of the file.
 #[derive(Clone, Debug)]
@@ -112,63 +114,6 @@ pub enum UpstreamAuthorization {
     Forward,
     /// `Bearer` and what stands in a file.
     BearerFile(PathBuf),
-}
-
-/// One issuer of tokens.
-#[derive(Clone, Debug)]
-pub struct IssuerSettings {
-    /// Compared exactly with `iss`.
-    pub issuer: String,
-    /// Who the token must be for.
-    pub audiences: Audiences,
-    /// What it may be signed with.
-    pub algorithms: Vec<Algorithm>,
-    /// Where its keys come from.
-    pub keys: KeySource,
-    /// How long the last good keys outlive an outage of their source; default 24 h.
-    pub stale_if_error: Duration,
-    /// Clock skew that is tolerated; default 30 s.
-    pub leeway: Duration,
-    /// Further claims that must be there.
-    pub require: Vec<String>,
-    /// The `typ` that must be there.
-    pub require_typ: Option<String>,
-}
-
-/// Who a token must be for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Audiences {
-    /// Any one of these must be in `aud`.
-    OneOf(Vec<String>),
-    /// `aud` is not looked at.
-    Unchecked,
-}
-
-/// Where an issuer's keys come from.
-#[derive(Clone, PartialEq, Eq)]
-pub enum KeySource {
-    /// A JWK set (RFC 7517) by URL, refreshed in the background.
-    JwksUrl(String),
-    /// A JWK set in a file.
-    JwksFile(PathBuf),
-    /// Public keys or certificates, PEM.
-    PemFile(PathBuf),
-    /// An HMAC secret of at least 32 bytes.
-    SecretFile(PathBuf),
-    /// A JWK set's text, for embedded issuers.
-    Static(Vec<u8>),
-}
-
-impl std::fmt::Debug for KeySource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::JwksUrl(_) => f.write_str("JwksUrl"),
-            Self::JwksFile(path) => f.debug_tuple("JwksFile").field(path).finish(),
-            Self::PemFile(path) => f.debug_tuple("PemFile").field(path).finish(),
-            Self::SecretFile(path) => f.debug_tuple("SecretFile").field(path).finish(),
-            Self::Static(_) => f.write_str("Static"),
-        }
-    }
 }
 
 /// A route besides the dialect's own.
@@ -649,8 +594,7 @@ impl ConfigReader<'_, '_> {
         let secret = matches!(source, Some(KeySource::SecretFile(_)));
         let algorithms = match fields.get("algorithms") {
             Some(node) => self.algorithms(node, secret),
-            None if secret => vec![Algorithm::HS256, Algorithm::HS384, Algorithm::HS512],
-            None => units::ASYMMETRIC.iter().map(|(_, algorithm)| *algorithm).collect(),
+            None => source.as_ref().map(KeySource::default_algorithms).unwrap_or_default(),
         };
         Some(IssuerSettings {
             issuer: issuer?,

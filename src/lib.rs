@@ -1,8 +1,21 @@
 //! tagwarden
+pub mod admin;
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod diagnostic;
 pub mod dialect;
+pub mod fetch;
 pub mod import;
 pub mod json;
+pub mod live;
+pub mod metrics;
 pub mod policy;
+pub mod proxy;
+pub mod reload;
+pub mod server;
+pub mod snapshot;
+pub mod tls;
 pub mod yaml;

@@ -1,0 +1,207 @@
+//! What operators reach, on listeners of their own: metrics and probes on one, `/status` on the other.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::live::{Live, State};
+
+/// Connections at once on each of these listeners.
+const CONNECTIONS: usize = 64;
+
+/// What the two listeners show.
+#[derive(Debug)]
+pub struct Admin {
+    /// The running configuration.
+    pub live: Arc<Live>,
+    /// SIGTERM was heard.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `/metrics /livez /readyz`.
+    Metrics,
+    /// `/status`.
+    Admin,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Binds a listener.
+///
+/// # Errors
+/// The address cannot be had.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves one side until `stop` turns true.
+pub async fn serve(admin: Arc<Admin>, side: Side, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let admin = Arc::clone(&admin);
+        let gauge = admin.live.proxy.metrics.connections.with_label_values(&[side.name()]);
+        tokio::spawn(async move {
+            gauge.inc();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let response = admin.answer(side, &request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(16 << 10);
+            if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+                tracing::debug!(%error, "an admin connection ended");
+            }
+            gauge.dec();
+            drop(place);
+        });
+    }
+}
+
+impl Admin {
+    fn answer(&self, side: Side, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, kind, body) = match (side, request.uri().path()) {
+            (Side::Metrics, "/metrics") => (StatusCode::OK, "text/plain; version=0.0.4", self.metrics()),
+            (Side::Metrics, "/livez") => (StatusCode::OK, "text/plain", b"ok\n".to_vec()),
+            (Side::Metrics, "/readyz") => {
+                let (ready, body) = self.ready();
+                let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+                (status, "application/json", pretty(&body))
+            }
+            (Side::Admin, "/status") => (StatusCode::OK, "application/json", pretty(&self.status())),
+            (Side::Metrics | Side::Admin, _) => (StatusCode::NOT_FOUND, "text/plain", b"not found\n".to_vec()),
+        };
+        let get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (status, body) =
+            if get { (status, body) } else { (StatusCode::METHOD_NOT_ALLOWED, b"GET only\n".to_vec()) };
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    /// The text form, with what others count read afresh.
+    fn metrics(&self) -> Vec<u8> {
+        let metrics = &self.live.proxy.metrics;
+        let snapshot = self.live.proxy.snapshot.load();
+        for issuer in snapshot.settings.auth.status() {
+            for (result, count) in [("ok", issuer.fetches_ok), ("failed", issuer.fetches_failed)] {
+                let counter = metrics.jwks_fetches.with_label_values(&[issuer.issuer.as_str(), result]);
+                // A reload of the configuration counts anew; a counter never goes back.
+                counter.inc_by(count.saturating_sub(counter.get()));
+            }
+            if let Some(age) = issuer.age {
+                metrics.jwks_age.with_label_values(&[issuer.issuer.as_str()]).set(age.as_secs_f64());
+            }
+        }
+        let tokens = snapshot.settings.auth.cache_status();
+        for (result, count) in [("hit", tokens.hits), ("miss", tokens.misses)] {
+            let counter = metrics.cache_requests.with_label_values(&["token", result]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        let (decisions, tables) = snapshot.cache_entries();
+        for (cache, entries) in [("token", tokens.entries), ("decision", decisions), ("tables", tables)] {
+            metrics.cache_entries.with_label_values(&[cache]).set(i64::try_from(entries).unwrap_or(i64::MAX));
+        }
+        metrics.text()
+    }
+
+    /// Ready: a policy is loaded (else nothing runs), the keys of an issuer were seen, and it is not draining.
+    fn ready(&self) -> (bool, Value) {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let issuers = self.live.proxy.snapshot.load().settings.auth.status();
+        let keys = issuers.iter().any(|issuer| issuer.keys > 0);
+        let ready = keys && !draining;
+        let states = self.live.states();
+        let shown = |state: &State| state.stale.as_ref().map_or("ok".to_owned(), |why| format!("stale: {why}"));
+        let without: Vec<&str> = issuers.iter().filter(|i| i.keys == 0).map(|i| i.issuer.as_str()).collect();
+        let body = json!({
+            "ready": ready,
+            "draining": draining,
+            "checks": {
+                "policy": shown(&states.policy),
+                "catalogue": shown(&states.catalogue),
+                "config": shown(&states.config),
+                "keys": shown(&states.keys),
+                "certificates": shown(&states.certificates),
+                "issuers_without_keys": without,
+            },
+        });
+        (ready, body)
+    }
+
+    fn status(&self) -> Value {
+        let snapshot = self.live.proxy.snapshot.load();
+        let states = self.live.states();
+        let state = |state: &State| json!({"digest": state.digest, "stale": state.stale});
+        let issuers: Vec<Value> = snapshot
+            .settings
+            .auth
+            .status()
+            .into_iter()
+            .map(|issuer| {
+                json!({
+                    "issuer": issuer.issuer,
+                    "keys": issuer.keys,
+                    "stale": issuer.stale,
+                    "age_seconds": issuer.age.map(|age| age.as_secs()),
+                })
+            })
+            .collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "generation": snapshot.generation,
+            "policy_digest": snapshot.digest,
+            "roles": snapshot.policy.roles.len(),
+            "bindings": snapshot.policy.bindings.len(),
+            "features": snapshot.policy.catalogue.features().len(),
+            "bundles": snapshot.policy.catalogue.bundles.len(),
+            "policy": state(&states.policy),
+            "catalogue": state(&states.catalogue),
+            "config": state(&states.config),
+            "keys": state(&states.keys),
+            "certificates": state(&states.certificates),
+            "issuers": issuers,
+            "draining": self.draining.load(Ordering::Relaxed),
+        })
+    }
+}
+
+fn pretty(value: &Value) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+    text.push(b'\n');
+    text
+}

@@ -1,0 +1,379 @@
+//! Who calls: a bearer token becomes a [`Caller`], which nothing but this module can make.
+//!
+//! A token is accepted when an issuer of the configuration signed it (config.md, `auth`), it is written canonically, its claims
+//! follow the issuer's rules, and it is within its time. The issuer is the one whose name equals `iss`; keys, algorithms and
+//! rules are its own, so a token of one issuer is never measured by those of another. What verified once is remembered under
+//! the SHA-256 of the whole token; the time, and whether the issuer's keys are still the same, are looked at on every request.
+//!
+//! [`Auth`] holds the issuers and the cache; `verify` reads tokens, `keys` holds and fetches keys, `cache` remembers.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
+use serde_json::{Map, Value};
+
+use crate::fetch::{Client, Url};
+use cache::{Entry, TokenCache};
+use keys::pace::Pace;
+use keys::source::{Local, Origin, Provider, Source, Unverified};
+use verify::{Claims, Jws, Life, Rules};
+
+mod cache;
+mod keys;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use cache::CacheStatus;
+pub use keys::KeyError;
+pub use keys::source::SourceError;
+pub use settings::{Audiences, AuthError, IssuerSettings, KeySource};
+
+/// `limits.token_bytes` where the configuration says nothing.
+pub const DEFAULT_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Why a request has no caller. What it displays may be shown to whoever sent the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No bearer token was sent (RFC 6750, 3.1: the answer then carries no error code).
+    #[error("no access token was sent")]
+    Missing,
+    /// A token that does not verify, or credentials that cannot be read in one way: one text for all causes.
+    #[error("the access token is not valid")]
+    Invalid {
+        /// The cause, for the debug log and metrics: one of a closed set of literals, nothing of the token.
+        reason: &'static str,
+    },
+    /// The signature is good, the issuer's rules are kept, and `exp` is past.
+    #[error("the access token has expired")]
+    Expired,
+    /// The keys that could tell are not here: ours to mend, 503.
+    #[error("the keys of the issuer are not available")]
+    KeysUnavailable {
+        /// When to try again; at least a second.
+        retry_after: Duration,
+    },
+}
+
+/// Whoever sent a request, by a token that verified. Cheap to clone; nothing outside this module makes one.
+#[derive(Clone)]
+pub struct Caller(Arc<Claims>);
+
+impl Caller {
+    /// All claims of the token.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.0.map
+    }
+
+    /// `iss`: the name of an issuer of the configuration.
+    pub fn issuer(&self) -> &str {
+        self.text("iss").unwrap_or_default()
+    }
+
+    /// `sub`, when it is a string.
+    pub fn subject(&self) -> Option<&str> {
+        self.text("sub")
+    }
+
+    /// `jti`, when it is a string: for the audit.
+    pub fn jti(&self) -> Option<&str> {
+        self.text("jti")
+    }
+
+    /// A place to keep the caller's roles with the policy generation that they are of. It belongs to the cached token, so that
+    /// bindings are evaluated once for a token and a generation. Empty at first; written by whoever evaluates bindings.
+    pub fn memo(&self) -> &ArcSwapOption<(u64, Arc<[u16]>)> {
+        &self.0.memo
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.map.get(name).and_then(Value::as_str)
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").finish_non_exhaustive()
+    }
+}
+
+/// How the keys of an issuer stand, for metrics and `/status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerStatus {
+    /// Its name.
+    pub issuer: String,
+    /// How often its keys were read; from files too.
+    pub fetches_ok: u64,
+    /// How often that failed.
+    pub fetches_failed: u64,
+    /// Since the keys in use were read; `None`: never.
+    pub age: Option<Duration>,
+    /// The last reading failed: keys in use are those of an earlier one.
+    pub stale: bool,
+    /// How many keys there are to verify with.
+    pub keys: usize,
+}
+
+/// The issuers, their keys, and the tokens that verified.
+pub struct Auth {
+    issuers: Vec<Issuer>,
+    by_name: HashMap<String, usize>,
+    cache: TokenCache,
+}
+
+struct Issuer {
+    name: String,
+    algorithms: Vec<Algorithm>,
+    leeway: Duration,
+    rules: Rules,
+    source: Arc<Source>,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Auth({} issuers)", self.issuers.len())
+    }
+}
+
+impl Auth {
+    /// Sets the issuers up. Files are read now; what is fetched waits for [`Auth::spawn_refresh`], or for the first token.
+    /// `token_cache_entries` is how many verified tokens are remembered; 0: none.
+    ///
+    /// # Errors
+    /// The first [`AuthError`]: settings that contradict each other, or a key file that cannot be used.
+    pub fn new(issuers: Vec<IssuerSettings>, token_cache_entries: u64) -> Result<Arc<Auth>, AuthError> {
+        Auth::with_pace(issuers, token_cache_entries, &Pace::default())
+    }
+
+    fn with_pace(settings: Vec<IssuerSettings>, token_cache_entries: u64, pace: &Pace) -> Result<Arc<Auth>, AuthError> {
+        let client = Arc::new(Client::new());
+        let mut auth = Auth {
+            issuers: Vec::with_capacity(settings.len()),
+            by_name: HashMap::new(),
+            cache: TokenCache::new(token_cache_entries),
+        };
+        for settings in settings {
+            let issuer = Issuer::new(settings, &client, pace)?;
+            let (name, place) = (issuer.name.clone(), auth.issuers.len());
+            if auth.by_name.insert(name, place).is_some() {
+                return Err(AuthError::Twice { issuer: issuer.name });
+            }
+            issuer.reload()?;
+            auth.issuers.push(issuer);
+        }
+        Ok(Arc::new(auth))
+    }
+
+    /// Starts fetching the keys that are fetched: at once, then before they are due (by `Cache-Control: max-age`, 1 minute to 1
+    /// hour, else 5 minutes), after a failure from 1 s to 1 minute later. The tasks run on the tokio runtime that this is called
+    /// on and end when this `Auth` is dropped; a second call starts nothing.
+    pub fn spawn_refresh(self: &Arc<Self>) {
+        for issuer in &self.issuers {
+            issuer.source.spawn();
+        }
+    }
+
+    /// [`Auth::authenticate_within`] with [`DEFAULT_TOKEN_BYTES`].
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn authenticate(&self, token: &str, now: SystemTime) -> Result<Caller, Refusal> {
+        self.authenticate_within(token, DEFAULT_TOKEN_BYTES, now).await
+    }
+
+    /// The caller that a token of at most `max_bytes` speaks for at `now`. Valid while `nbf - leeway <= now < exp + leeway`.
+    /// Waits for the issuer's provider only where no key here fits, at most as long as one fetch.
+    ///
+    /// # Errors
+    /// [`Refusal::Invalid`], [`Refusal::Expired`] or [`Refusal::KeysUnavailable`].
+    pub async fn authenticate_within(&self, token: &str, max_bytes: usize, now: SystemTime) -> Result<Caller, Refusal> {
+        if token.len() > max_bytes {
+            return Err(invalid("longer than the limit"));
+        }
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let key = TokenCache::key(token);
+        let current = |entry: &Entry| {
+            let issuer = self.issuers.get(entry.issuer);
+            issuer.and_then(|issuer| issuer.source.generation()) == Some(entry.generation)
+        };
+        if let Some(entry) = self.cache.get(&key, current)
+            && let Some(issuer) = self.issuers.get(entry.issuer)
+        {
+            let caller = issuer.in_time(entry.claims, now);
+            if matches!(caller, Err(Refusal::Expired)) {
+                self.cache.remove(&key);
+            }
+            return caller;
+        }
+        let mut jws = Jws::parse(token).map_err(invalid)?;
+        let place = jws.issuer().and_then(|name| self.by_name.get(name));
+        let Some((place, issuer)) = place.and_then(|p| Some((*p, self.issuers.get(*p)?))) else {
+            return Err(invalid("issuer not known"));
+        };
+        if !issuer.algorithms.contains(&jws.algorithm) {
+            return Err(invalid("algorithm not allowed"));
+        }
+        // Before the signature: a token that could not be accepted anyway is not worth a fetch.
+        let claims = issuer.rules.check(&mut jws).map_err(invalid)?;
+        let generation = issuer.source.verify(&jws).await.map_err(|why| match why {
+            Unverified::Wrong => invalid("signature wrong"),
+            Unverified::Unknown => invalid("key not known"),
+            Unverified::Unavailable { retry_after } => Refusal::KeysUnavailable { retry_after },
+        })?;
+        let left = claims.ends(issuer.leeway).saturating_sub(now);
+        let caller = issuer.in_time(Arc::new(claims), now)?;
+        let entry = Entry { claims: Arc::clone(&caller.0), issuer: place, generation, left };
+        self.cache.put(key, entry);
+        Ok(caller)
+    }
+
+    /// The key files, to be watched.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let sources = self.issuers.iter().map(|issuer| &issuer.source);
+        sources.filter_map(|source| source.file().map(Into::into)).collect()
+    }
+
+    /// Reads the key files again: for each, whether its keys are others now. One that cannot be used leaves the keys that were
+    /// there. Reads from the disk, so not for a thread that serves.
+    pub fn reload_files(&self) -> Vec<(PathBuf, Result<bool, AuthError>)> {
+        let files = self.issuers.iter().filter_map(|issuer| {
+            let path = issuer.source.file()?.to_owned();
+            Some((path, issuer.reload()))
+        });
+        files.collect()
+    }
+
+    /// How the keys of each issuer stand.
+    pub fn status(&self) -> Vec<IssuerStatus> {
+        let status = |issuer: &Issuer| {
+            let source = issuer.source.status();
+            IssuerStatus {
+                issuer: issuer.name.clone(),
+                fetches_ok: source.read_ok,
+                fetches_failed: source.read_failed,
+                age: source.age,
+                stale: source.failing,
+                keys: source.keys,
+            }
+        };
+        self.issuers.iter().map(status).collect()
+    }
+
+    /// How the token cache does.
+    pub fn cache_status(&self) -> CacheStatus {
+        self.cache.status()
+    }
+}
+
+impl Issuer {
+    fn new(settings: IssuerSettings, client: &Arc<Client>, pace: &Pace) -> Result<Self, AuthError> {
+        let issuer = settings.issuer;
+        if settings.algorithms.is_empty() {
+            return Err(AuthError::NoAlgorithm { issuer });
+        }
+        let secret = matches!(settings.keys, KeySource::SecretFile(_));
+        let hmac = |algorithm: &Algorithm| algorithm.family() == AlgorithmFamily::Hmac;
+        let mut algorithms = settings.algorithms.iter();
+        if let Some(&algorithm) = algorithms.find(|algorithm| hmac(algorithm) != secret) {
+            return Err(match secret {
+                true => AuthError::NeedsPublicKey { issuer, algorithm },
+                false => AuthError::NeedsSecret { issuer, algorithm },
+            });
+        }
+        let audiences = match settings.audiences {
+            Audiences::OneOf(list) if list.is_empty() => {
+                return Err(AuthError::NoAudience { issuer });
+            }
+            Audiences::OneOf(list) => Some(list),
+            Audiences::Unchecked => {
+                tracing::warn!(issuer, "tokens for any audience are accepted");
+                None
+            }
+        };
+        let origin = match settings.keys {
+            KeySource::JwksUrl(url) => Origin::Provider(Provider {
+                url: Url::parse(&url).map_err(|reason| AuthError::Url { issuer: issuer.clone(), reason })?,
+                client: Arc::clone(client),
+                stale_if_error: settings.stale_if_error,
+            }),
+            KeySource::JwksFile(path) => Origin::Local(Local::JwksFile(path)),
+            KeySource::PemFile(path) => Origin::Local(Local::PemFile(path)),
+            KeySource::SecretFile(path) => Origin::Local(Local::SecretFile(path)),
+            KeySource::Static(text) => Origin::Local(Local::Text(text)),
+        };
+        let algorithms = settings.algorithms;
+        let source = Source::new(issuer.clone(), algorithms.clone(), origin, pace.clone());
+        Ok(Issuer {
+            name: issuer,
+            algorithms,
+            leeway: settings.leeway,
+            rules: Rules { audiences, require: settings.require, require_typ: settings.require_typ },
+            source: Arc::new(source),
+        })
+    }
+
+    /// Reads the keys again, where they are here.
+    fn reload(&self) -> Result<bool, AuthError> {
+        self.source.reload().map_err(|reason| {
+            let issuer = self.name.clone();
+            match self.source.file() {
+                Some(path) => AuthError::File { issuer, path: path.to_owned(), reason },
+                None => AuthError::Text { issuer, reason },
+            }
+        })
+    }
+
+    /// The last step, cached or not.
+    fn in_time(&self, claims: Arc<Claims>, now: Duration) -> Result<Caller, Refusal> {
+        match claims.life(now, self.leeway) {
+            Life::Valid => Ok(Caller(claims)),
+            Life::Expired => Err(Refusal::Expired),
+            Life::NotYet => Err(invalid("not valid yet")),
+        }
+    }
+}
+
+fn invalid(reason: &'static str) -> Refusal {
+    Refusal::Invalid { reason }
+}
+
+/// The token of a request: one `Authorization` header, `Bearer` in any case, one space, and a token in the letters of RFC 6750,
+/// 2.1. A token anywhere else is none (RFC 6750, 2.3 is not spoken).
+///
+/// # Errors
+/// [`Refusal::Missing`] without `Authorization`, or with another scheme; [`Refusal::Invalid`] where it cannot be read in one
+/// way only, `X-API-Key` beside it included (config.md, "Credentials").
+pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let keys = headers.get_all("x-api-key").iter().count();
+    let (first, second) = (all.next(), all.next());
+    if second.is_some() || keys > 1 || (first.is_some() && keys > 0) {
+        return Err(invalid("more than one credential"));
+    }
+    let Some(value) = first else {
+        return Err(Refusal::Missing);
+    };
+    let value = value.to_str().map_err(|_| invalid("authorization not printable"))?;
+    let scheme_end = |c: char| !c.is_ascii_alphanumeric();
+    let scheme = value.split(scheme_end).next().unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refusal::Missing);
+    }
+    let token = value
+        .split_once(' ')
+        .and_then(|(before, token)| (before == scheme).then_some(token))
+        .ok_or(invalid("authorization not `Bearer` and one space"))?;
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    let letters = token.trim_end_matches('=');
+    if letters.is_empty() || !letters.bytes().all(letter) {
+        return Err(invalid("authorization not a bearer token"));
+    }
+    Ok(token)
+}

@@ -1,0 +1,7 @@
+//! Tokens against issuers, through the front door.
+
+mod attacks;
+mod claims;
+mod rotation;
+mod settings;
+pub(in crate::auth) mod support;

@@ -1,0 +1,500 @@
+//! What tokens are attacked with, one test each. Every one of them signs, where it can, with the issuer's real key, so that the
+//! signature is not what refuses it.
+
+use serde_json::{Value, json};
+
+use super::support::*;
+use crate::auth::{Auth, KeySource, bearer};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+#[tokio::test]
+async fn the_usual_token_is_accepted() {
+    let caller = ask(&auth(usual()), &token(claims(json!({})))).await;
+    let caller = caller.unwrap();
+    assert_eq!(caller.issuer(), ISSUER);
+    assert_eq!(caller.subject(), Some("canary-subject"));
+    assert_eq!(caller.jti(), None);
+    assert_eq!(caller.claims().get("aud"), Some(&json!(AUDIENCE)));
+}
+
+#[tokio::test]
+async fn every_algorithm_is_accepted_with_its_key() {
+    let keys: [(&TestKey, &[&str]); 4] = [
+        (&RSA, &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]),
+        (&P256, &["ES256"]),
+        (&P384, &["ES384"]),
+        (&ED, &["EdDSA"]),
+    ];
+    for (key, algorithms) in keys {
+        for alg in algorithms {
+            let auth = auth(settings(KeySource::Static(
+                jwks(&[key.jwk(json!({"kid": "k1", "use": "sig", "alg": alg}))]).into(),
+            )));
+            let token = token_with(json!({"kid": "k1"}), claims(json!({})), alg, key);
+            assert_eq!(reason(ask(&auth, &token).await), "accepted", "{alg}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn alg_none_is_refused_in_every_spelling() {
+    for alg in ["none", "None", "nOnE", "NONE", ""] {
+        let header = json!({"alg": alg, "kid": "k1"}).to_string();
+        let unsigned = format!("{}.{}", b64(&header), b64(claims(json!({})).to_string()));
+        assert_eq!(refused(&format!("{unsigned}.")).await, "no signature");
+        assert_eq!(refused(&unsigned).await, "not three parts");
+        let signed = compact(&header, &claims(json!({})).to_string(), "ES256", &P256);
+        assert_eq!(refused(&signed).await, "algorithm not known", "{alg}");
+    }
+    let header = json!({"kid": "k1"}).to_string();
+    let signed = compact(&header, &claims(json!({})).to_string(), "ES256", &P256);
+    assert_eq!(refused(&signed).await, "no algorithm");
+    let header = json!({"alg": null, "kid": "k1"}).to_string();
+    let signed = compact(&header, &claims(json!({})).to_string(), "ES256", &P256);
+    assert_eq!(refused(&signed).await, "no algorithm");
+}
+
+#[tokio::test]
+async fn an_rsa_public_key_is_no_hmac_secret() {
+    let jwk = RSA.jwk(json!({"kid": "k1"}));
+    let auth = auth(settings(KeySource::Static(jwks(&[jwk.clone()]).into())));
+    let modulus = jwk["n"].as_str().unwrap().as_bytes().to_vec();
+    for secret in [RSA.pem().into_bytes(), modulus, jwk.to_string().into_bytes()] {
+        let forged = token_with(json!({"kid": "k1"}), claims(json!({})), "HS256", &TestKey::Secret(secret));
+        assert_eq!(reason(ask(&auth, &forged).await), "algorithm not allowed");
+    }
+}
+
+#[tokio::test]
+async fn an_rsa_jwk_without_alg_is_no_empty_hmac_key() {
+    // With HMAC allowed the issuer has a secret file and nothing else, so the two never meet.
+    let folder = Folder::new();
+    let secret = folder.write("secret", "a shared secret of 32 bytes or so");
+    let auth = auth(settings(KeySource::SecretFile(secret)));
+    for secret in [vec![], RSA.pem().into_bytes()] {
+        let forged = token_with(json!({}), claims(json!({})), "HS256", &TestKey::Secret(secret));
+        assert_eq!(reason(ask(&auth, &forged).await), "key not known");
+    }
+}
+
+#[tokio::test]
+async fn a_symmetric_key_in_a_jwk_set_is_never_used() {
+    let secret = TestKey::Secret(b"a published secret of 32 bytes...".to_vec());
+    let keys = [secret.jwk(json!({"kid": "s", "alg": "HS256"})), P256.jwk(json!({"kid": "k1"}))];
+    let auth = auth(settings(KeySource::Static(jwks(&keys).into())));
+    let forged = token_with(json!({"kid": "s"}), claims(json!({})), "HS256", &secret);
+    assert_eq!(reason(ask(&auth, &forged).await), "algorithm not allowed");
+    assert_eq!(auth.status()[0].keys, 1);
+}
+
+#[tokio::test]
+async fn an_embedded_jwk_is_ignored() {
+    let mine = TestKey::p256();
+    let header = json!({"kid": "k1", "jwk": mine.jwk(json!({"kid": "k1"}))});
+    let forged = token_with(header, claims(json!({})), "ES256", &mine);
+    assert_eq!(refused(&forged).await, "signature wrong");
+    let header = json!({"jwk": mine.jwk(json!({}))});
+    let forged = token_with(header, claims(json!({})), "ES256", &mine);
+    assert_eq!(refused(&forged).await, "key not known");
+}
+
+#[tokio::test]
+async fn jku_and_x5u_are_not_fetched_and_x5c_is_ignored() {
+    let mine = TestKey::p256();
+    let trap = Provider::new(jwks(&[mine.jwk(json!({"kid": "evil"}))])).await;
+    let issuer = Provider::new(jwks(&[P256.jwk(json!({"kid": "k1"}))])).await;
+    let auth = auth(settings(KeySource::JwksUrl(issuer.url.clone())));
+    let header = json!({"kid": "evil", "jku": trap.url, "x5u": trap.url, "x5c": ["AAAA"]});
+    let forged = token_with(header.clone(), claims(json!({})), "ES256", &mine);
+    assert_eq!(reason(ask(&auth, &forged).await), "key not known");
+    // Beside a good key they do no harm.
+    let mut header = header;
+    header["kid"] = json!("k1");
+    let honest = token_with(header, claims(json!({})), "ES256", &P256);
+    assert_eq!(reason(ask(&auth, &honest).await), "accepted");
+    assert_eq!(trap.hits(), 0);
+    assert_eq!(issuer.hits(), 1);
+}
+
+#[tokio::test]
+async fn a_kid_is_a_name_and_nothing_else() {
+    let issuer = Provider::new(jwks(&[P256.jwk(json!({"kid": "k1"}))])).await;
+    let auth = auth(settings(KeySource::JwksUrl(issuer.url.clone())));
+    for kid in
+        ["../../../../etc/passwd", "/dev/null", "k1\0", "k1' OR '1'='1", "K1", " k1", "", "http://127.0.0.1/jwks"]
+    {
+        let forged = token_with(json!({"kid": kid}), claims(json!({})), "ES256", &P256);
+        assert_eq!(reason(ask(&auth, &forged).await), "key not known", "{kid}");
+    }
+    let long = "k".repeat(10 * 1024);
+    let forged = token_with(json!({"kid": long}), claims(json!({})), "ES256", &P256);
+    assert_eq!(reason(ask(&auth, &forged).await), "kid too long");
+    for kid in [json!(1), json!(["k1"]), json!({"k1": 1}), json!(null)] {
+        let forged = token_with(json!({"kid": kid}), claims(json!({})), "ES256", &P256);
+        assert_eq!(reason(ask(&auth, &forged).await), "kid not a string");
+    }
+    let paths: Vec<_> = issuer.paths().into_keys().collect();
+    assert_eq!(paths, ["/jwks"]);
+}
+
+#[tokio::test]
+async fn crit_b64_and_zip_are_refused() {
+    for more in [
+        json!({"crit": ["exp"]}),
+        json!({"crit": []}),
+        json!({"crit": ["b64"], "b64": false}),
+        json!({"b64": false}),
+        json!({"b64": true}),
+        json!({"zip": "DEF"}),
+    ] {
+        let forged = token_with(more.clone(), claims(json!({})), "ES256", &P256);
+        let told = refused(&forged).await;
+        assert_eq!(told, "header asks for an extension", "{more}");
+    }
+}
+
+#[tokio::test]
+async fn duplicate_members_are_refused() {
+    const HEADER: &str = r#"{"alg":"ES256","kid":"k1"}"#;
+    let payload = claims(json!({})).to_string();
+    for header in [
+        r#"{"alg":"ES256","kid":"k1","alg":"ES256"}"#,
+        r#"{"alg":"none","alg":"ES256","kid":"k1"}"#,
+        r#"{"alg":"ES256","kid":"k1","ki\u0064":"k2"}"#,
+        r#"{"alg":"ES256","kid":"k1","x":{"y":1,"y":1}}"#,
+    ] {
+        let forged = compact(header, &payload, "ES256", &P256);
+        let told = refused(&forged).await;
+        assert_eq!(told, "header not a strict json object", "{header}");
+    }
+    let base = payload.strip_suffix('}').unwrap();
+    for more in [r#""sub":"admin""#, r#""s\u0075b":"admin""#, r#""deep":[{"a":1,"a":2}]"#] {
+        let forged = compact(HEADER, &format!("{base},{more}}}"), "ES256", &P256);
+        let told = refused(&forged).await;
+        assert_eq!(told, "payload not a strict json object", "{more}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_json_object_is_refused() {
+    const HEADER: &str = r#"{"alg":"ES256","kid":"k1"}"#;
+    for payload in ["", "null", "[]", "\"a\"", "{} {}", "{'a':1}", "{\"a\":\"\\ud800\"}"] {
+        let forged = compact(HEADER, payload, "ES256", &P256);
+        let told = refused(&forged).await;
+        assert_eq!(told, "payload not a strict json object", "{payload}");
+    }
+    let payload = claims(json!({})).to_string();
+    for header in ["", "[]", "{\"alg\":\"ES256\"", "{\"alg\":\"ES256\"}x"] {
+        let forged = compact(header, &payload, "ES256", &P256);
+        let told = refused(&forged).await;
+        assert_eq!(told, "header not a strict json object", "{header}");
+    }
+}
+
+#[tokio::test]
+async fn a_nested_or_encrypted_token_is_refused() {
+    let inner = token(claims(json!({})));
+    assert_eq!(refused(&format!("{inner}.AAAA.AAAA")).await, "not three parts");
+    let header = r#"{"alg":"ES256","kid":"k1","cty":"JWT"}"#;
+    let nested = compact(header, &inner, "ES256", &P256);
+    assert_eq!(refused(&nested).await, "payload not a strict json object");
+}
+
+#[tokio::test]
+async fn an_ecdsa_signature_of_zeros_is_refused() {
+    let honest = token(claims(json!({})));
+    let (signed, _) = honest.rsplit_once('.').unwrap();
+    let order = "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551";
+    let order: Vec<u8> =
+        (0..32).map(|i| u8::from_str_radix(order.get(2 * i..2 * i + 2).unwrap(), 16).unwrap()).collect();
+    for signature in [vec![0; 64], [order.clone(), order].concat(), vec![0; 63], vec![255; 64]] {
+        let forged = format!("{signed}.{}", b64(signature));
+        assert_eq!(refused(&forged).await, "signature wrong");
+    }
+}
+
+#[tokio::test]
+async fn an_ecdsa_signature_in_der_is_refused() {
+    let honest = token(claims(json!({})));
+    let (signed, signature) = honest.rsplit_once('.').unwrap();
+    let raw = crate::auth::verify::base64url(signature).unwrap();
+    let (r, s) = raw.split_at(32);
+    let integer = |number: &[u8]| [&[2, 33, 0], number].concat();
+    let der = [&[0x30, 70][..], &integer(r), &integer(s)].concat();
+    let forged = format!("{signed}.{}", b64(der));
+    assert_eq!(refused(&forged).await, "signature wrong");
+}
+
+#[tokio::test]
+async fn the_other_spelling_of_a_malleable_signature_is_another_token() {
+    // n - s verifies as s does. Nobody is let in by it who was not already, but nothing may be keyed by the signature: the
+    // cache takes the whole token.
+    const ORDER: [u8; 32] = [
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad,
+        0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    ];
+    let honest = token(claims(json!({})));
+    let (signed, signature) = honest.rsplit_once('.').unwrap();
+    let mut raw = crate::auth::verify::base64url(signature).unwrap();
+    let mut borrow = 0;
+    for i in (0..32).rev() {
+        let difference = i16::from(ORDER[i]) - i16::from(raw[32 + i]) - borrow;
+        borrow = i16::from(difference < 0);
+        raw[32 + i] = difference.rem_euclid(256) as u8;
+    }
+    let other = format!("{signed}.{}", b64(raw));
+    assert_ne!(other, honest);
+    let auth = auth(usual());
+    assert_eq!(reason(ask(&auth, &honest).await), "accepted");
+    assert_eq!(reason(ask(&auth, &other).await), "accepted");
+    assert_eq!(auth.cache_status().misses, 2);
+    assert_eq!(auth.cache_status().hits, 0);
+}
+
+#[tokio::test]
+async fn only_the_canonical_base64url_is_read() {
+    let honest = token(claims(json!({})));
+    let parts: Vec<&str> = honest.split('.').collect();
+    let names = ["header", "payload", "signature"];
+    for (at, name) in names.iter().enumerate() {
+        let with = |part: String| {
+            let mut parts: Vec<String> = parts.iter().map(|p| (*p).to_owned()).collect();
+            parts[at] = part;
+            parts.join(".")
+        };
+        let part = parts[at].to_owned();
+        let mut told = vec![
+            with(format!("{part}=")),
+            with(format!("{part}==")),
+            with(format!("{part} ")),
+            with(format!("\n{part}")),
+            with(format!("{part}\t")),
+            with(format!("{part}+")),
+            with(format!("{part}/")),
+            with(format!("{part}é")),
+            with(format!("{part}\0")),
+            with(format!("{part}%3D")),
+        ];
+        // A last character that carries bits which no byte holds.
+        for spare in ["B", "AB", "AAB"] {
+            let whole = part.len() / 4 * 4;
+            let prefix: String = part.chars().take(whole).collect();
+            told.push(with(format!("{prefix}{spare}")));
+        }
+        // Three spare characters hold two bytes; "AAB" has two bits left over, "AB" four, "B" no byte at all.
+        for token in told {
+            let want = format!("{name} not canonical base64url");
+            assert_eq!(refused(&token).await, want, "{token}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn white_space_and_dots_around_a_token_are_refused() {
+    let honest = token(claims(json!({})));
+    for (forged, want) in [
+        (format!("{honest}."), "not three parts"),
+        (format!(".{honest}"), "not three parts"),
+        (format!("{honest}.."), "not three parts"),
+        (honest.replace('.', ".."), "not three parts"),
+        (format!(" {honest}"), "header not canonical base64url"),
+        (format!("{honest} "), "signature not canonical base64url"),
+        (format!("{honest}\n"), "signature not canonical base64url"),
+        (String::new(), "not three parts"),
+        ("..".into(), "no signature"),
+        ("..AA".into(), "header not a strict json object"),
+    ] {
+        assert_eq!(refused(&forged).await, want, "{forged}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_one_issuer_with_the_key_of_another_is_refused() {
+    let other = TestKey::p256();
+    let mut second = settings(KeySource::Static(jwks(&[other.jwk(json!({"kid": "k1"}))]).into()));
+    second.issuer = "https://other.example/".into();
+    let auth = Auth::new(vec![usual(), second], 100).unwrap();
+    for (iss, key, want) in [
+        (ISSUER, &*P256, "accepted"),
+        ("https://other.example/", &other, "accepted"),
+        (ISSUER, &other, "signature wrong"),
+        ("https://other.example/", &P256, "signature wrong"),
+    ] {
+        let claims = claims(json!({ "iss": iss }));
+        let token = token_with(json!({"kid": "k1"}), claims, "ES256", key);
+        assert_eq!(reason(ask(&auth, &token).await), want);
+    }
+}
+
+#[tokio::test]
+async fn the_rules_of_one_issuer_are_not_those_of_another() {
+    // One key, two issuers: the lax one's acceptance is worth nothing to the strict one.
+    let lax = usual();
+    let mut strict = usual();
+    strict.issuer = "https://strict.example/".into();
+    strict.require = vec!["tenant".into()];
+    strict.algorithms = vec![jsonwebtoken::Algorithm::ES384];
+    strict.keys = KeySource::Static(jwks(&[P256.jwk(json!({"kid": "k1"})), P384.jwk(json!({"kid": "k2"}))]).into());
+    let auth = Auth::new(vec![lax, strict], 100).unwrap();
+    assert_eq!(reason(ask(&auth, &token(claims(json!({})))).await), "accepted");
+    let claims = claims(json!({"iss": "https://strict.example/"}));
+    let told = reason(ask(&auth, &token(claims.clone())).await);
+    assert_eq!(told, "algorithm not allowed");
+    let strong = token_with(json!({"kid": "k2"}), claims, "ES384", &P384);
+    let told = reason(ask(&auth, &strong).await);
+    assert_eq!(told, "a required claim is missing");
+}
+
+#[tokio::test]
+async fn a_token_of_a_megabyte_is_refused_unread() {
+    let long = token(claims(json!({"pad": "x".repeat(1 << 20)})));
+    assert_eq!(refused(&long).await, "longer than the limit");
+    let honest = token(claims(json!({})));
+    let auth = auth(usual());
+    let within = auth.authenticate_within(&honest, honest.len(), at(0)).await;
+    assert_eq!(reason(within), "accepted");
+    // The cap counts for a token that is known, too.
+    let beyond = auth.authenticate_within(&honest, honest.len() - 1, at(0)).await;
+    assert_eq!(reason(beyond), "longer than the limit");
+}
+
+#[tokio::test]
+async fn deep_json_is_refused() {
+    const HEADER: &str = r#"{"alg":"ES256","kid":"k1"}"#;
+    let deep = |levels: usize| {
+        let text = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let base = claims(json!({})).to_string();
+        let base = base.strip_suffix('}').unwrap();
+        compact(HEADER, &format!("{base},\"deep\":{text}}}"), "ES256", &P256)
+    };
+    assert_eq!(refused(&deep(100)).await, "accepted");
+    let told = refused(&deep(3000)).await;
+    assert_eq!(told, "payload not a strict json object");
+}
+
+fn headers(list: &[(&'static str, &'static [u8])]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in list {
+        headers.append(*name, HeaderValue::from_bytes(value).unwrap());
+    }
+    headers
+}
+
+fn told(list: &[(&'static str, &'static [u8])]) -> String {
+    match bearer(&headers(list)) {
+        Ok(token) => format!("token {token}"),
+        Err(refusal) => reason(Err(refusal)).to_owned(),
+    }
+}
+
+#[test]
+fn bearer_is_read_in_any_case_with_one_space() {
+    for value in [&b"Bearer a.b-c_~+/d="[..], b"bearer a.b-c_~+/d=", b"BEARER a.b-c_~+/d="] {
+        assert_eq!(told(&[("authorization", value)]), "token a.b-c_~+/d=");
+    }
+    const SPACE: &str = "authorization not `Bearer` and one space";
+    const TOKEN: &str = "authorization not a bearer token";
+    for (value, want) in [
+        (&b"Bearer"[..], SPACE),
+        (b"Bearer\ta.b.c", SPACE),
+        (b"Bearer\t a.b.c", SPACE),
+        (b"Bearer,a.b.c", SPACE),
+        (b"Bearer: a.b.c", SPACE),
+        (b"Bearer  a.b.c", TOKEN),
+        (b"Bearer \ta.b.c", TOKEN),
+        (b"Bearer ", TOKEN),
+        (b"Bearer a.b.c ", TOKEN),
+        (b"Bearer a.b.c, Bearer d.e.f", TOKEN),
+        (b"Bearer a.b.c,d.e.f", TOKEN),
+        (b"Bearer a.b.c d", TOKEN),
+        (b"Bearer =", TOKEN),
+        (b"Bearer a=b", TOKEN),
+        (b"Bearer \"a.b.c\"", TOKEN),
+        (b"Bearer a\xffb", "authorization not printable"),
+    ] {
+        assert_eq!(told(&[("authorization", value)]), want, "{value:?}");
+    }
+    // Another scheme is no attempt at a token: RFC 6750, 3.1 wants no error code then.
+    for value in [&b"Basic YTpi"[..], b"", b" Bearer a.b.c", b"BearerX a.b.c", b"\tBearer a"] {
+        assert_eq!(told(&[("authorization", value)]), "missing", "{value:?}");
+    }
+    assert_eq!(told(&[]), "missing");
+}
+
+#[test]
+fn two_credentials_are_refused() {
+    const TWO: &str = "more than one credential";
+    let token = ("authorization", &b"Bearer a.b.c"[..]);
+    let key = ("x-api-key", &b"tw_k1_x"[..]);
+    assert_eq!(told(&[token, token]), TWO);
+    assert_eq!(told(&[token, ("authorization", b"Basic YTpi")]), TWO);
+    assert_eq!(told(&[token, ("authorization", b"")]), TWO);
+    assert_eq!(told(&[token, key]), TWO);
+    assert_eq!(told(&[key, key]), TWO);
+    assert_eq!(told(&[key]), "missing");
+    assert_eq!(AUTHORIZATION.as_str(), "authorization");
+}
+
+/// What the texts of errors and `{:?}` must not hold.
+fn clean(text: &str, canaries: &[String]) {
+    for canary in canaries {
+        assert!(!text.contains(canary.as_str()), "{canary} in {text}");
+    }
+    assert!(!text.contains('\n'), "{text}");
+}
+
+#[tokio::test]
+async fn no_text_of_ours_holds_a_token_or_a_key() {
+    let folder = Folder::new();
+    let secret = "canary-secret-of-more-than-32-bytes!";
+    let secret_file = folder.write("secret", secret);
+    let short = folder.write("short", "canary-short");
+    let jwk = P256.jwk(json!({"kid": "k1"}));
+    let set = jwks(&[jwk.clone()]);
+    let honest = token(claims(json!({"jti": "canary-jti"})));
+    let mut canaries: Vec<String> = honest.split('.').map(Into::into).collect();
+    for name in ["x", "y"] {
+        canaries.push(jwk[name].as_str().unwrap().into());
+    }
+    canaries.extend(["canary-secret", "canary-short", "canary-subject", "canary-jti", "canary-user"].map(Into::into));
+    canaries.extend(["canary-password", "canary-query"].map(Into::into));
+    // As numbers too: that is how `{:?}` prints bytes.
+    canaries.push(format!("{:?}", b"canary-s").trim_matches(['[', ']']).into());
+    canaries.push(format!("{:?}", br#"{"keys""#).trim_matches(['[', ']']).into());
+
+    let auth = Auth::new(vec![usual()], 10).unwrap();
+    let caller = ask(&auth, &honest).await.unwrap();
+    let mut texts = vec![
+        format!("{auth:?} {caller:?} {:?} {:?}", auth.status(), auth.cache_status()),
+        format!("{:?}", settings(KeySource::Static(set.clone().into()))),
+        format!("{:?}", settings(KeySource::SecretFile(secret_file.clone()))),
+    ];
+    let url = "https://canary-user:canary-password@idp.example/jwks?token=canary-query";
+    let query = "http://127.0.0.1:1/jwks?token=canary-query";
+    for keys in [
+        KeySource::SecretFile(short),
+        KeySource::JwksFile(secret_file.clone()),
+        KeySource::PemFile(secret_file),
+        KeySource::JwksFile(folder.path("missing")),
+        KeySource::Static(format!("{{\"keys\":[{{\"kty\":\"oct\",\"k\":\"{secret}\"}}]}}").into()),
+        KeySource::Static(secret.into()),
+        KeySource::JwksUrl(url.into()),
+    ] {
+        texts.push(format!("{keys:?}"));
+        let error = Auth::new(vec![settings(keys)], 10).unwrap_err();
+        texts.push(error.to_string());
+        texts.push(format!("{error:?}"));
+    }
+    let lost = Auth::new(vec![settings(KeySource::JwksUrl(query.into()))], 10).unwrap();
+    texts.push(format!("{:?}", settings(KeySource::JwksUrl(query.into()))));
+    let mut forged = claims(json!({}));
+    forged["iss"] = Value::from("canary-subject");
+    for (auth, token) in [(&lost, honest.clone()), (&auth, token(forged)), (&auth, honest + "A")] {
+        let refusal = ask(auth, &token).await.unwrap_err();
+        texts.push(refusal.to_string());
+        texts.push(format!("{refusal:?}"));
+    }
+    for text in texts {
+        clean(&text, &canaries);
+    }
+}

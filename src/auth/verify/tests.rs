@@ -1,0 +1,51 @@
+use serde_json::json;
+
+use super::*;
+use crate::auth::tests::support::b64;
+
+#[test]
+fn base64url_has_one_spelling_for_each_text() {
+    for (text, bytes) in
+        [("", &b""[..]), ("Zg", b"f"), ("Zm8", b"fo"), ("Zm9v", b"foo"), ("-_-_", &[0xfb, 0xff, 0xbf]), ("AA", &[0])]
+    {
+        assert_eq!(base64url(text).as_deref(), Some(bytes), "{text}");
+    }
+    for text in ["Z", "Zh", "Zm9", "Zm9vZ", "Zg==", "Zg=", "+/+/", "Zm 8", "Zm8\n", "é", "\0"] {
+        assert_eq!(base64url(text), None, "{text}");
+    }
+    let bytes: Vec<u8> = (0..=255).collect();
+    for length in 0..bytes.len() {
+        let (bytes, _) = bytes.split_at(length);
+        assert_eq!(base64url(&b64(bytes)).unwrap(), bytes);
+    }
+}
+
+/// Every text of up to three characters over a small alphabet: what decodes is what encodes to it.
+#[test]
+fn what_decodes_encodes_to_the_same() {
+    let letters = ['A', 'B', 'E', 'Q', 'g', 'w', '_', '='];
+    let mut texts = vec![String::new()];
+    for _ in 0..4 {
+        let longer = texts.iter().flat_map(|text| letters.map(|letter| format!("{text}{letter}")));
+        texts = longer.chain([String::new()]).collect();
+        for text in &texts {
+            if let Some(bytes) = base64url(text) {
+                assert_eq!(b64(bytes), *text);
+            }
+        }
+    }
+}
+
+#[test]
+fn strict_json_is_the_same_json() {
+    let text = json!({
+        "a": null, "b": [true, false, {"c": {}}], "d": -1, "e": 18446744073709551615u64, "f": 1.5,
+        "g": "\u{1f600}\u{0}\"", "": [],
+    });
+    let read = strict_object(text.to_string().as_bytes()).unwrap();
+    assert_eq!(Value::Object(read), text);
+    assert_eq!(strict_object(br#"{"a":1,"a":1}"#), None);
+    assert_eq!(strict_object(br#"{"b":{"a":1,"\u0061":1}}"#), None);
+    assert_eq!(strict_object(b"\xef\xbb\xbf{}"), None);
+    assert_eq!(strict_object(b"{\"a\":\"\xff\"}"), None);
+}

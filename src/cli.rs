@@ -1,0 +1,92 @@
+//! The command line: arguments -> a command -> an exit code (config.md, Command line).
+
+mod catalogue;
+mod check;
+mod demo;
+mod health;
+mod policies;
+mod resolve;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+/// Exit codes.
+pub mod exit {
+    /// Fine.
+    pub const FINE: u8 = 0;
+    /// Failed while running.
+    pub const FAILED: u8 = 1;
+    /// Misuse.
+    pub const MISUSE: u8 = 2;
+    /// Configuration or policy does not load.
+    pub const DOES_NOT_LOAD: u8 = 3;
+}
+
+/// A reverse-proxy authorization sidecar for feature servers.
+#[derive(Debug, Parser)]
+#[command(name = "tagwarden", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the sidecar
+    Serve(serve::Arguments),
+    /// Show the whole thing on embedded parts: a small feature server, an issuer's key, a policy
+    Demo(demo::Arguments),
+    /// Load and lint a configuration, or a policy and its catalogue
+    Check(check::Arguments),
+    /// Print the permission of every feature for some roles, and whether a query may run
+    Resolve(resolve::Arguments),
+    /// Make catalogues
+    Catalogue(catalogue::Arguments),
+    /// Ask a running sidecar's /readyz; for probes in images without a shell
+    Healthcheck(health::Arguments),
+    /// Print the version
+    Version,
+    /// Print completions for a shell
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command of this process's arguments.
+pub fn run() -> ExitCode {
+    let code = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Resolve(arguments) => resolve::run(&arguments),
+        Command::Catalogue(arguments) => catalogue::run(&arguments),
+        Command::Healthcheck(arguments) => health::run(&arguments),
+        Command::Version => {
+            print(&format!("tagwarden {}\n", env!("CARGO_PKG_VERSION")));
+            exit::FINE
+        }
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "tagwarden", &mut script);
+            print(&String::from_utf8_lossy(&script));
+            exit::FINE
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// Writes to standard output; a reader that went away is no error.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+}
+
+/// Writes a line to standard error.
+fn complain(text: &str) {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "{text}").ok();
+}

@@ -1,0 +1,139 @@
+//! `resolve`: the permission of every feature, and whether the query may run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+use crate::cli::{complain, exit, policies, print};
+use crate::policy::Policy;
+use crate::policy::decide::{Name, Resolved};
+use crate::policy::resolve::RoleId;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The policy: a file or a folder
+    #[arg(long, value_name = "PATH")]
+    policies: PathBuf,
+    /// A generated file below the policy
+    #[arg(long, value_name = "FILE")]
+    catalogue: Vec<PathBuf>,
+    /// A role of the caller
+    #[arg(long, value_name = "ROLE", num_args = 1.., required_unless_present = "claims", conflicts_with = "claims")]
+    role: Vec<String>,
+    /// The caller's claims, JSON, in the place of roles: they go through the bindings
+    #[arg(long, value_name = "FILE")]
+    claims: Option<PathBuf>,
+    /// What the query supplies
+    #[arg(long, value_name = "FEATURE", num_args = 1..)]
+    supplied: Vec<String>,
+    /// What the query asks for
+    #[arg(long, value_name = "FEATURE", num_args = 1..)]
+    output: Vec<String>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// As in the vectors: permissions, permitted, refused
+    Json,
+}
+
+pub fn run(arguments: &Arguments) -> u8 {
+    let loaded = match policies::load(&arguments.policies, &arguments.catalogue, false) {
+        Ok(loaded) => loaded,
+        Err(message) => {
+            complain(&message);
+            return exit::DOES_NOT_LOAD;
+        }
+    };
+    let Some(policy) = loaded.policy else {
+        complain(&loaded.report.to_string());
+        return exit::DOES_NOT_LOAD;
+    };
+    match resolve(arguments, &policy) {
+        Ok(text) => {
+            print(&text);
+            exit::FINE
+        }
+        Err(message) => {
+            complain(&message);
+            exit::MISUSE
+        }
+    }
+}
+
+fn roles(arguments: &Arguments, policy: &Policy) -> Result<Vec<RoleId>, String> {
+    let mut roles = match &arguments.claims {
+        Some(path) => {
+            let text = std::fs::read(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+            let claims: Map<String, Value> = serde_json::from_slice(&text)
+                .map_err(|error| format!("`{}` holds no claims: {error}", path.display()))?;
+            let roles = policy.roles_of(&claims);
+            if roles.is_empty() {
+                return Err("no binding gives these claims a role".to_owned());
+            }
+            roles
+        }
+        None => {
+            let find = |name: &String| policy.role_id(name).ok_or_else(|| format!("role `{name}` does not exist"));
+            arguments.role.iter().map(find).collect::<Result<_, _>>()?
+        }
+    };
+    roles.sort_unstable();
+    roles.dedup();
+    Ok(roles)
+}
+
+fn resolve(arguments: &Arguments, policy: &Policy) -> Result<String, String> {
+    let tables = policy.tables(&roles(arguments, policy)?);
+    let names = |list: &'static str, given: &[String]| -> Result<(), String> {
+        match given.iter().find(|name| policy.catalogue.id(name).is_none()) {
+            Some(name) if policy.settings.unknown_features == Default::default() => {
+                Err(format!("feature `{name}` of --{list} does not exist"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    };
+    names("supplied", &arguments.supplied)?;
+    names("output", &arguments.output)?;
+    let supplied: Vec<Name<'_>> = arguments.supplied.iter().map(|name| Name::of(policy, name)).collect();
+    let outputs: Vec<Name<'_>> = arguments.output.iter().map(|name| Name::of(policy, name)).collect();
+    let resolved = Resolved::new(policy, &tables, &supplied);
+    let decision = resolved.decide(&outputs);
+
+    let all = policy.catalogue.features().iter().map(|feature| &*feature.name);
+    let permissions: BTreeMap<&str, &str> = all
+        .chain(arguments.output.iter().map(String::as_str))
+        .map(|name| (name, resolved.verdict(&Name::of(policy, name), false).permission.name()))
+        .collect();
+    let denied = decision.refused_supplied.iter().filter_map(|at| arguments.supplied.get(*at));
+    let held_back = arguments.output.iter().zip(&decision.outputs).filter(|(_, v)| !v.permission.returnable());
+    let mut refused: Vec<&str> = denied.chain(held_back.map(|(name, _)| name)).map(String::as_str).collect();
+    refused.sort_unstable();
+    refused.dedup();
+    Ok(match arguments.format {
+        Format::Json => {
+            format!("{}\n", json!({"permissions": permissions, "permitted": decision.permitted, "refused": refused}))
+        }
+        Format::Table => {
+            let width = permissions.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+            let mut text: String =
+                permissions.iter().map(|(name, permission)| format!("{name:width$}  {permission}\n")).collect();
+            if !arguments.output.is_empty() {
+                let verdict = if decision.permitted {
+                    "permitted".to_owned()
+                } else {
+                    format!("refused: {}", refused.join(", "))
+                };
+                text.push_str(&format!("\nthe query is {verdict}\n"));
+            }
+            text
+        }
+    })
+}

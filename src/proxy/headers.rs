@@ -1,0 +1,199 @@
+//! Which headers pass: hop-by-hop, credentials and identity stay here (config.md, Credentials).
+
+use hyper::header::{self, HeaderMap, HeaderName};
+
+/// Headers of one hop (RFC 9110, 7.6.1), and those that we write ourselves.
+const OURS: &[HeaderName] = &[
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+];
+
+/// Of a request: credentials, and what says how bodies are spelled.
+const REQUEST: &[HeaderName] = &[
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::ACCEPT_ENCODING,
+    header::ACCEPT,
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::FORWARDED,
+    header::FROM,
+    header::REFERER,
+    header::ORIGIN,
+];
+
+/// Names with which proxies tell servers who or what a request is; `-` stands for `_` and `.` too.
+const IDENTITY: &[&str] = &[
+    "keep-alive",
+    "proxy-connection",
+    "http2-settings",
+    "x-api-key",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "remote-user",
+    "remote-groups",
+    "remote-email",
+    "remote-name",
+    "x-remote-user",
+    "x-remote-group",
+    "x-user",
+    "x-user-id",
+    "x-user-email",
+    "x-user-name",
+    "x-username",
+    "x-email",
+    "x-groups",
+    "x-group",
+    "x-roles",
+    "x-role",
+    "x-identity",
+    "x-subject",
+    "x-principal",
+    "x-tenant-id",
+    "x-access-token",
+    "x-id-token",
+    "x-jwt-assertion",
+    "x-rewrite-url",
+    "x-host",
+    "x-scheme",
+    "x-url-scheme",
+    "front-end-https",
+    "ssl-client-cert",
+    "x-ssl-client-cert",
+    "x-client-cert",
+    "client-cert",
+    "client-cert-chain",
+];
+
+/// Beginnings of such names.
+const IDENTITY_PREFIXES: &[&str] = &[
+    "x-tagwarden-",
+    "x-forwarded-",
+    "x-auth-",
+    "x-authenticated-",
+    "x-authentik-",
+    "x-original-",
+    "x-webauth-",
+    "x-envoy-",
+    "x-goog-",
+    "x-amzn-oidc-",
+    "x-ms-client-principal",
+    "x-ms-token-",
+    "x-pomerium-",
+    "x-remote-",
+    "x-user-",
+    "x-jwt-",
+    "x-ssl-",
+    "ssl-client-",
+    "grafana-",
+    "impersonate-",
+];
+
+/// Whether a request's header goes upstream.
+pub fn request_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
+    let text = name.as_str();
+    // An alias such as `x_auth_user` or `x.auth.user` is read as `x-auth-user` by some servers: none passes.
+    let alias = text.bytes().any(|b| !(b.is_ascii_alphanumeric() || b == b'-'));
+    !alias
+        && !OURS.contains(name)
+        && !REQUEST.contains(name)
+        && !listed.contains(name)
+        && !IDENTITY.contains(&text)
+        && !IDENTITY_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+}
+
+/// Whether an answer's header goes to the caller. Headers that vouch for the bytes of the body do not: the body is ours.
+pub fn answer_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
+    let text = name.as_str();
+    !OURS.contains(name)
+        && !listed.contains(name)
+        && !text.starts_with("x-tagwarden-")
+        && !matches!(
+            text,
+            "content-type"
+                | "content-encoding"
+                | "content-range"
+                | "accept-ranges"
+                | "etag"
+                | "last-modified"
+                | "content-md5"
+                | "digest"
+                | "content-digest"
+                | "repr-digest"
+                | "location"
+                | "set-cookie"
+                | "www-authenticate"
+                | "alt-svc"
+                | "keep-alive"
+                | "proxy-connection"
+        )
+}
+
+/// The headers that `Connection` lists.
+pub fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passes(name: &str) -> bool {
+        request_passes(&name.parse().unwrap(), &["x-listed".parse().unwrap()])
+    }
+
+    #[test]
+    fn identity_never_goes_upstream() {
+        for name in [
+            "authorization",
+            "x-api-key",
+            "cookie",
+            "x-forwarded-for",
+            "x-forwarded-user",
+            "forwarded",
+            "x-remote-user",
+            "x_auth_user",
+            "x.auth.user",
+            "x-http-method-override",
+            "x-tagwarden-role",
+            "x-original-url",
+            "connection",
+            "transfer-encoding",
+            "content-length",
+            "host",
+            "x-listed",
+            "x-envoy-original-path",
+            "accept-encoding",
+        ] {
+            assert!(!passes(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_headers_do() {
+        for name in ["x-size", "user-agent", "traceparent", "tracestate", "x-request-id", "accept-language"] {
+            assert!(passes(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The only table from what went wrong to what the caller sees (config.md, Errors on the wire).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+/// `x-tagwarden-decision-id`.
+pub const DECISION_ID: HeaderName = HeaderName::from_static("x-tagwarden-decision-id");
+/// `x-tagwarden-filtered`.
+pub const FILTERED: HeaderName = HeaderName::from_static("x-tagwarden-filtered");
+
+/// A body of ours or a verified one of the upstream.
+pub type Body = Full<Bytes>;
+
+/// Every way in which a request ends without the upstream's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No token (`sent` false), or one that does not verify.
+    Unauthorized {
+        /// Whether there was a token.
+        sent: bool,
+    },
+    /// The signature is good and `exp` is past.
+    TokenExpired,
+    /// No binding gives the caller a role, or the route is not for its roles.
+    Forbidden,
+    /// The query is not permitted; the names are the caller's own.
+    FeaturesRefused(Vec<String>),
+    /// Not readable, ambiguous, or in a form that cannot be checked.
+    InvalidQuery(String),
+    /// Not on the list of routes.
+    NotFound,
+    /// On it with other methods.
+    MethodNotAllowed(String),
+    /// The request's body is too large.
+    BodyTooLarge,
+    /// A content type or encoding that is not read.
+    Unsupported(&'static str),
+    /// The request's body did not come in time.
+    RequestTimeout,
+    /// Too many requests in flight, or the audit log does not keep up.
+    Overloaded,
+    /// There are no keys to verify a token with: ours to mend.
+    KeysUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The upstream refused, broke off, redirected (`None`) or answered with an error (its status).
+    UpstreamFailed(Option<StatusCode>),
+    /// The upstream's answer cannot be verified.
+    UpstreamUnreadable,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+}
+
+impl Failure {
+    /// The status on the wire.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized { .. } | Self::TokenExpired => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::FeaturesRefused(_) => StatusCode::FORBIDDEN,
+            Self::InvalidQuery(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Overloaded | Self::KeysUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamFailed(status) => status.unwrap_or(StatusCode::BAD_GATEWAY),
+            Self::UpstreamUnreadable => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unauthorized { .. } => "UNAUTHORIZED",
+            Self::TokenExpired => "TOKEN_EXPIRED",
+            Self::Forbidden => "FORBIDDEN",
+            Self::FeaturesRefused(_) => "FEATURES_REFUSED",
+            Self::InvalidQuery(_) => "INVALID_QUERY",
+            Self::NotFound => "NOT_FOUND",
+            Self::MethodNotAllowed(_) => "METHOD_NOT_ALLOWED",
+            Self::BodyTooLarge => "BODY_TOO_LARGE",
+            Self::Unsupported(_) => "UNSUPPORTED",
+            Self::RequestTimeout => "REQUEST_TIMEOUT",
+            Self::Overloaded => "OVERLOADED",
+            Self::KeysUnavailable { .. } => "KEYS_UNAVAILABLE",
+            Self::UpstreamFailed(_) => "UPSTREAM_FAILED",
+            Self::UpstreamUnreadable => "UPSTREAM_UNREADABLE",
+            Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Unauthorized { sent: false } => "A Bearer token is required".to_owned(),
+            Self::Unauthorized { sent: true } => "The access token is invalid".to_owned(),
+            Self::TokenExpired => "Access token has expired".to_owned(),
+            Self::Forbidden => "This caller may not use this route".to_owned(),
+            Self::FeaturesRefused(names) => {
+                let shown: Vec<&str> = names.iter().take(20).map(String::as_str).collect();
+                let more = names.len().saturating_sub(shown.len());
+                let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!("Not permitted for this caller: {}{rest}", shown.join(", "))
+            }
+            Self::InvalidQuery(message) => message.clone(),
+            Self::NotFound => "There is no such route".to_owned(),
+            Self::MethodNotAllowed(_) => "This route does not take this method".to_owned(),
+            Self::BodyTooLarge => "The request body is too large".to_owned(),
+            Self::Unsupported(what) => (*what).to_owned(),
+            Self::RequestTimeout => "The request body did not arrive in time".to_owned(),
+            Self::Overloaded => "Too many requests at once, try again".to_owned(),
+            Self::KeysUnavailable { .. } => "Tokens cannot be verified right now, try again".to_owned(),
+            Self::UpstreamFailed(_) => "The feature server failed".to_owned(),
+            Self::UpstreamUnreadable => "The feature server's answer cannot be verified".to_owned(),
+            Self::UpstreamTimeout => "The feature server did not answer in time".to_owned(),
+        }
+    }
+
+    /// The whole answer.
+    pub fn response(&self, decision_id: &HeaderValue) -> Response<Body> {
+        let message = self.message();
+        let mut error = json!({
+            "code": self.code(),
+            "message": message,
+            "decision_id": decision_id.to_str().unwrap_or_default(),
+        });
+        if let (Self::FeaturesRefused(names), Some(error)) = (self, error.as_object_mut()) {
+            error.insert("refused".to_owned(), json!(names));
+        }
+        let body = json!({"detail": message, "error": error}).to_string();
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(DECISION_ID, decision_id.clone());
+        match self {
+            Self::Unauthorized { sent: false } => {
+                let bare = HeaderValue::from_static("Bearer realm=\"tagwarden\"");
+                headers.insert(header::WWW_AUTHENTICATE, bare);
+            }
+            Self::Unauthorized { sent: true } | Self::TokenExpired => {
+                let invalid = HeaderValue::from_static("Bearer realm=\"tagwarden\", error=\"invalid_token\"");
+                headers.insert(header::WWW_AUTHENTICATE, invalid);
+            }
+            Self::MethodNotAllowed(allow) => {
+                if let Ok(allow) = HeaderValue::from_str(allow) {
+                    headers.insert(header::ALLOW, allow);
+                }
+            }
+            Self::Overloaded => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Self::KeysUnavailable { retry_after } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+            }
+            Self::RequestTimeout | Self::BodyTooLarge => {
+                // The rest of the body is not read.
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::Forbidden
+            | Self::FeaturesRefused(_)
+            | Self::InvalidQuery(_)
+            | Self::NotFound
+            | Self::Unsupported(_)
+            | Self::UpstreamFailed(_)
+            | Self::UpstreamUnreadable
+            | Self::UpstreamTimeout => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,84 @@
+//! The closed list of routes, matched on a path that means itself.
+
+use hyper::Method;
+
+use crate::config::{Config, units};
+use crate::dialect::feast;
+use crate::metrics::{Metrics, RouteMetrics};
+use crate::proxy::respond::Failure;
+
+/// One route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The exact path.
+    pub path: String,
+    /// The methods that it takes.
+    pub methods: Vec<Method>,
+    /// What happens on it.
+    pub kind: Kind,
+    /// Where it is counted.
+    pub metrics: RouteMetrics,
+}
+
+/// What happens on a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Feast's online query: read, decided, rewritten, filtered.
+    Query,
+    /// The upstream's health: its status, no token asked.
+    Health,
+    /// Passed on as it is.
+    Pass {
+        /// Who may, by the names of roles; `None`: any caller with a role.
+        roles: Option<Vec<String>>,
+        /// No token asked.
+        public: bool,
+    },
+}
+
+/// All routes.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    routes: Vec<Route>,
+    /// Where requests are counted that are on no route.
+    pub other: RouteMetrics,
+}
+
+impl Routes {
+    /// The dialect's own and the configured ones.
+    pub fn new(config: &Config, metrics: &Metrics) -> Self {
+        let route = |path: &str, methods: Vec<Method>, kind| Route {
+            path: path.to_owned(),
+            methods,
+            kind,
+            metrics: metrics.route(path),
+        };
+        let mut routes = vec![
+            route(feast::QUERY_PATH, vec![Method::POST], Kind::Query),
+            route(feast::HEALTH_PATH, vec![Method::GET], Kind::Health),
+        ];
+        for extra in &config.routes {
+            let methods = extra.methods.iter().filter_map(|method| method.parse().ok()).collect();
+            let kind = Kind::Pass { roles: extra.roles.clone(), public: extra.public };
+            routes.push(route(&extra.path, methods, kind));
+        }
+        Self { routes, other: metrics.route("other") }
+    }
+
+    /// The route of a request.
+    ///
+    /// # Errors
+    /// `NotFound` for every spelling but the listed one: escapes, dot segments, doubled or trailing slashes,
+    /// `;params` and other case mean another path to some server, so none of them is mended. `MethodNotAllowed`.
+    pub fn find(&self, method: &Method, path: &str) -> Result<&Route, Failure> {
+        let path = units::plain_path(path).ok_or(Failure::NotFound)?;
+        let mut allowed = Vec::new();
+        for route in self.routes.iter().filter(|route| route.path == path) {
+            if route.methods.contains(method) {
+                return Ok(route);
+            }
+            allowed.extend(route.methods.iter().map(Method::as_str));
+        }
+        if allowed.is_empty() { Err(Failure::NotFound) } else { Err(Failure::MethodNotAllowed(allowed.join(", "))) }
+    }
+}

@@ -1,0 +1,110 @@
+//! TLS from files: certificates, keys, trust roots. No option turns verification off.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::config::UpstreamTls;
+
+/// What is wrong with the files. Never shows their content.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Not readable.
+    #[error("`{path}` cannot be read: {error}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// No certificate in it.
+    #[error("`{0}` holds no certificate in PEM form")]
+    NoCertificate(PathBuf),
+    /// No key in it.
+    #[error("`{0}` holds no private key in PEM form")]
+    NoKey(PathBuf),
+    /// Certificate and key do not go together, or are of a kind that is not known.
+    #[error("the certificate and its key cannot be used: {0}")]
+    Unusable(rustls::Error),
+    /// No trust roots at all.
+    #[error("this machine has no trust roots, and no `ca` is given")]
+    NoRoots,
+    /// Not a name that a certificate can carry.
+    #[error("`{0}` is no name that a certificate can carry")]
+    Name(String),
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|error| TlsError::Read { path: path.to_owned(), error })
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(path)?;
+    let found: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+    if found.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(found) }
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| TlsError::NoKey(path.to_owned()))
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// The machine's trust roots.
+///
+/// # Errors
+/// There are none.
+pub fn native_roots() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+}
+
+/// For connections to the upstream: TLS 1.2 and 1.3.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsError> {
+    let roots = match &settings.ca {
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates(path)?);
+            if roots.is_empty() {
+                return Err(TlsError::NoCertificate(path.clone()));
+            }
+            roots
+        }
+        None => native_roots()?,
+    };
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Unusable)?
+        .with_root_certificates(roots);
+    match &settings.client {
+        Some((cert, private)) => {
+            builder.with_client_auth_cert(certificates(cert)?, key(private)?).map_err(TlsError::Unusable)
+        }
+        None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// For the data listener: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn server_config(cert: &Path, private: &Path) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Unusable)?
+        .with_no_client_auth()
+        .with_single_cert(certificates(cert)?, key(private)?)
+        .map_err(TlsError::Unusable)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
