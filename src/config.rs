@@ -627,7 +627,8 @@ impl ConfigReader<'_, '_> {
             }
             sources.push(KeySource::JwksUrl(text.to_owned()));
         }
-        let files: [(&str, fn(PathBuf) -> KeySource); 3] = [
+        type FromFile = fn(PathBuf) -> KeySource;
+        let files: [(&str, FromFile); 3] = [
             ("jwks_file", KeySource::JwksFile),
             ("pem_file", KeySource::PemFile),
             ("secret_file", KeySource::SecretFile),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use hyper::header::HeaderValue;
 use tokio::runtime::Handle;
 
@@ -190,6 +190,8 @@ pub struct Live {
     /// The listener's certificate.
     pub tls: Arc<ArcSwapOption<rustls::ServerConfig>>,
     inner: Mutex<Inner>,
+    /// What is shown while `inner` is busy loading.
+    states: ArcSwap<States>,
     runtime: Handle,
     watch: WatchSettings,
 }
@@ -266,7 +268,7 @@ impl Live {
         let digest = digest(&policy_texts, &catalogue_texts);
         let snapshot = Snapshot::new(1, digest, policy, settings, &metrics);
         let inflight = tokio::sync::Semaphore::new(config.limits.inflight);
-        let proxy = Arc::new(Proxy { snapshot: arc_swap::ArcSwap::from_pointee(snapshot), metrics, audit, inflight });
+        let proxy = Arc::new(Proxy { snapshot: ArcSwap::from_pointee(snapshot), metrics, audit, inflight });
         let states = States {
             policy: State { stale: None, digest: policy_texts.digest.clone() },
             catalogue: State { stale: None, digest: catalogue_texts.digest.clone() },
@@ -275,7 +277,7 @@ impl Live {
         let texts = (policy_texts, catalogue_texts);
         let inner =
             Inner { config, states, good: texts.clone(), newest: texts, watchers: Vec::new(), config_watcher: None };
-        let live = Arc::new(Self { proxy, tls, inner: Mutex::new(inner), runtime, watch });
+        let live = Arc::new(Self { proxy, tls, inner: Mutex::new(inner), states: ArcSwap::default(), runtime, watch });
         live.show(&live.lock());
         live.watch_files(&mut live.lock(), &held)?;
         if let Some(file) = config_file {
@@ -290,8 +292,8 @@ impl Live {
     }
 
     /// How everything stands.
-    pub fn states(&self) -> States {
-        self.lock().states.clone()
+    pub fn states(&self) -> Arc<States> {
+        self.states.load_full()
     }
 
     /// Watches policies, catalogue, keys and certificates of the current configuration, from what was read on.
@@ -500,8 +502,9 @@ impl Live {
         self.watch_files(inner, &held)
     }
 
-    /// Shows how everything stands in the metrics.
+    /// Shows how everything stands, in `/status` and in the metrics.
     fn show(&self, inner: &Inner) {
+        self.states.store(Arc::new(inner.states.clone()));
         let metrics = &self.proxy.metrics;
         let snapshot = self.proxy.snapshot.load();
         let states = &inner.states;
@@ -563,7 +566,7 @@ fn settings(config: &Config, auth: Arc<Auth>, metrics: &Metrics) -> Result<Setti
         (true, None) => Subjects::Hashed(None),
         (true, Some(path)) => {
             let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret(path)?.trim_ascii());
-            Subjects::Hashed(Some(key))
+            Subjects::Hashed(Some(Box::new(key)))
         }
     };
     Ok(Settings {

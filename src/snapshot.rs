@@ -36,8 +36,8 @@ pub struct Snapshot {
     pub index: Index,
     /// What the configuration says.
     pub settings: Arc<Settings>,
-    tables: Cache<Box<[RoleId]>, Arc<CallerTables>>,
-    plans: Cache<Box<[u8]>, Arc<Decided>>,
+    tables: Cache<Arc<[RoleId]>, Arc<CallerTables>>,
+    plans: Cache<Arc<[u8]>, Arc<Decided>>,
     numbers: AtomicU32,
     counts: Counts,
 }
@@ -81,7 +81,7 @@ pub enum Authorization {
 /// How subjects are shown in the audit.
 pub enum Subjects {
     /// HMAC-SHA-256 under this key, or a plain SHA-256 without one.
-    Hashed(Option<aws_lc_rs::hmac::Key>),
+    Hashed(Option<Box<aws_lc_rs::hmac::Key>>),
     /// As they are.
     Plain,
 }
@@ -132,7 +132,7 @@ impl Snapshot {
     pub fn new(generation: u64, digest: String, policy: Policy, settings: Arc<Settings>, metrics: &Metrics) -> Self {
         let tables = Cache::builder()
             .max_capacity(TABLES_BYTES)
-            .weigher(|_: &Box<[RoleId]>, tables: &Arc<CallerTables>| {
+            .weigher(|_: &Arc<[RoleId]>, tables: &Arc<CallerTables>| {
                 let bytes: usize = tables.tables.iter().map(|table| table.bytes()).sum();
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
@@ -140,7 +140,7 @@ impl Snapshot {
         // An entry counts once for each KiB, so that `entries` bounds the memory too.
         let plans = Cache::builder()
             .max_capacity(settings.decision_cache_entries)
-            .weigher(|key: &Box<[u8]>, decided: &Arc<Decided>| {
+            .weigher(|key: &Arc<[u8]>, decided: &Arc<Decided>| {
                 u32::try_from(1 + (key.len() * 4 + decided.audit.len()) / 1024).unwrap_or(u32::MAX)
             })
             .build();
@@ -175,8 +175,7 @@ impl Snapshot {
             return Some(tables);
         }
         self.counts.table_miss.inc();
-        let key: Box<[RoleId]> = (*roles).into();
-        Some(self.tables.get_with(key, || {
+        Some(self.tables.get_with(Arc::clone(&roles), || {
             let names: Vec<&str> = roles.iter().map(|role| self.policy.role_name(*role)).collect();
             // Two snapshots would have to make 2^32 role sets for a number to come twice.
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);

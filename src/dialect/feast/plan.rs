@@ -327,9 +327,8 @@ fn known(output: &Output<'_>) -> Option<FeatureId> {
 
 /// `view:feature`, `view@latest:feature`, `view@v2:feature`, split at the first colon as Feast does.
 fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>, Invalid> {
-    let Some((view, feature)) =
-        written.split_once(':').filter(|(view, feature)| !view.is_empty() && !feature.is_empty())
-    else {
+    let plain = |part: &str| !part.is_empty() && part.trim() == part && !part.chars().any(char::is_control);
+    let Some((view, feature)) = written.split_once(':').filter(|(view, feature)| plain(view) && plain(feature)) else {
         return Err(Invalid(format!("`{}` is not of the form `view:feature`", shown(written))));
     };
     let view = view.strip_suffix("@latest").unwrap_or(view);

@@ -1,0 +1,231 @@
+"""Fixtures: a real Feast, tagwarden in front of it, and callers with tokens.
+
+Everything listens on free ports of 127.0.0.1, lives in the session's temporary folder, and is stopped by its
+process id. TAGWARDEN_BIN names the binary; left out, it is target/debug/tagwarden of this repository.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from support import AUDIENCE, ISSUER, Idp, Process, RecordingUpstream, free_port, read
+
+HERE = Path(__file__).resolve().parent
+FEAST = Path(sys.executable).parent / "feast"  # of the same venv; its name is a script, so the link is not resolved
+TAGWARDEN = Path(os.environ.get("TAGWARDEN_BIN") or HERE.parents[1] / "target/debug/tagwarden").absolute()
+
+# a proxy of the machine is no business of a test on loopback
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+
+# Clients are named as their role. `full` sees everything; the restricted ones may use personal data without seeing
+# it and may not touch raw data; `reviewer` sees what is derived from reviewed amounts alone.
+POLICY = """\
+version: 1
+roles:
+  full: {default: Allow, mode: reject}
+  restricted: {tags: {pii: AllowInternal, "class=raw": Deny, "class=cleared": AllowDownstream}, mode: reject}
+  restricted-filter: {tags: {pii: AllowInternal, "class=raw": Deny, "class=cleared": AllowDownstream}, mode: filter}
+  internal-filter: {tags: {pii: AllowInternal}, mode: filter}
+  reviewer: {tags: {reviewed: AllowDownstream, "class=derived": Deny, pii: AllowInternal}}
+bindings:
+  - {roles: [full], when: {iss: "https://idp.test/", client_id: full}}
+  - {roles: [restricted], when: {iss: "https://idp.test/", client_id: restricted}}
+  - {roles: [restricted-filter], when: {iss: "https://idp.test/", client_id: restricted-filter}}
+  - {roles: [internal-filter], when: {iss: "https://idp.test/", client_id: internal-filter}}
+  - {roles: [reviewer], when: {iss: "https://idp.test/", client_id: reviewer}}
+features:
+  "customer_activity:txn_amount_7d": {tags: [reviewed]}
+  "customer_activity:txn_count_7d": {tags: [reviewed]}
+  # reviewed: computed from the address alone, although the view takes the whole profile
+  "email_parts:email_domain":
+    not_inputs: ["customer_profile:ssn", "customer_profile:income", "customer_profile:age", "customer_profile:vip",
+                 "customer_profile:country"]
+  # reviewed: amount through count, nothing else
+  "checkout_risk:avg_txn":
+    opaque: false
+    not_inputs: ["customer_profile:income", "customer_profile:age", "customer_activity:last_merchant",
+                 "customer_activity:recent_amounts", "customer_activity:recent_codes", "customer_activity:labels",
+                 "customer_activity:flags", "customer_activity:blob", "customer_activity:attrs",
+                 "customer_activity:last_seen", "customer_activity:embedding"]
+"""
+
+
+def pytest_sessionstart(session):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
+    for tool in (TAGWARDEN, FEAST):
+        if not tool.is_file():
+            pytest.exit(f"{tool} is not there", returncode=4)
+
+
+def run(*command, **options):
+    done = subprocess.run(
+        [str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=300, **options
+    )
+    assert done.returncode == 0, f"{command[0]} {command[1]}: {done.returncode}\n{done.stderr.decode()[-2000:]}"
+    return done.stdout
+
+
+class FeastRepo:
+    """The applied feature repository, and servers on it."""
+
+    def __init__(self, folder):
+        self.folder = folder / "repo"
+        # gunicorn keeps a control socket below HOME: it must not be the machine's
+        self.env = os.environ | {"HOME": str(folder), "PYTHONWARNINGS": "ignore", "FEAST_USAGE": "False"}
+        shutil.copytree(HERE / "feast_repo", self.folder)
+        self.feast_python("make_data.py")
+        self.feast("apply")
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+        self.feast("materialize", "2020-01-01T00:00:00", now)
+
+    def feast_python(self, *arguments):
+        return run(sys.executable, *arguments, cwd=self.folder, env=self.env)
+
+    def feast(self, *arguments):
+        return run(FEAST, *arguments, cwd=self.folder, env=self.env)
+
+    def serve(self, log, max_requests=0):
+        port = free_port()
+        server = Process(
+            [FEAST, "serve", "-h", "127.0.0.1", "-p", port, "-w", 1, "--no-access-log",
+             "--max-requests", max_requests, "--max-requests-jitter", 0],
+            log, cwd=self.folder, env=self.env,
+        )
+        server.wait_ready(port, "/health")
+        server.port = port
+        return server
+
+    def serve_registry(self, log):
+        port = free_port()
+        server = Process(
+            [FEAST, "serve_registry", "--rest-api", "--no-grpc", "-h", "127.0.0.1", "--rest-port", port],
+            log, cwd=self.folder, env=self.env,
+        )
+        server.wait_ready(port, "/api/v1/entities?project=shop")
+        server.port = port
+        return server
+
+
+class Sidecar:
+    """`tagwarden serve` in front of an upstream; its configuration, policy, audit log and output are in `folder`."""
+
+    def __init__(self, folder, upstream_port, catalogue, jwks, policy=POLICY, extra=""):
+        folder.mkdir()
+        self.port, self.metrics, self.admin = free_port(), free_port(), free_port()
+        self.policy, self.audit, config = folder / "policy.yaml", folder / "audit.jsonl", folder / "tagwarden.yaml"
+        self.policy.write_text(policy)
+        config.write_text(textwrap.dedent(f"""\
+            version: 1
+            listen: {{address: 127.0.0.1:{self.port}}}
+            metrics: {{address: 127.0.0.1:{self.metrics}}}
+            admin: {{address: 127.0.0.1:{self.admin}}}
+            upstream: {{url: "http://127.0.0.1:{upstream_port}", dialect: feast}}
+            auth:
+              issuers:
+                - issuer: {ISSUER}
+                  audiences: [{AUDIENCE}]
+                  algorithms: [RS256, ES256]
+                  keys: {{jwks_file: {jwks}}}
+            policies: {self.policy}
+            catalogue: [{catalogue}]
+            drain: {{delay: 1ms, timeout: 5s}}
+            audit: {{log: {self.audit}}}
+            """) + extra)
+        self.process = Process([TAGWARDEN, "serve", "--config", config], folder / "log", cwd=folder)
+        self.process.wait_ready(self.metrics, "/readyz", 30)
+
+    def stop(self):
+        self.process.stop()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("e2e")
+
+
+@pytest.fixture(scope="session")
+def feast_repo(folder):
+    return FeastRepo(folder)
+
+
+@pytest.fixture(scope="session")
+def feast(feast_repo, folder):
+    server = feast_repo.serve(folder / "feast.log")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def catalogue(feast_repo, folder):
+    """The catalogue as the import makes it of Feast's own dump."""
+    (folder / "registry-dump.json").write_bytes(feast_repo.feast("registry-dump"))
+    run(TAGWARDEN, "catalogue", "import", "feast", folder / "registry-dump.json", "-o", folder / "catalogue.yaml")
+    return folder / "catalogue.yaml"
+
+
+@pytest.fixture(scope="session")
+def idp(folder):
+    return Idp(folder)
+
+
+@pytest.fixture(scope="session")
+def start_sidecar(folder, catalogue, idp):
+    """start_sidecar(name, upstream_port, policy=…, extra=…): one more sidecar, stopped with the session."""
+    started = []
+
+    def start(name, upstream_port, **options):
+        started.append(Sidecar(folder / name, upstream_port, catalogue, idp.jwks, **options))
+        return started[-1]
+
+    yield start
+    for sidecar in started:
+        sidecar.stop()
+
+
+@pytest.fixture(scope="session")
+def sidecar(start_sidecar, feast):
+    return start_sidecar("sidecar", feast.port)
+
+
+@pytest.fixture(scope="session")
+def recorder_session(start_sidecar):
+    upstream = RecordingUpstream()
+    upstream.sidecar = start_sidecar("recorded", upstream.port)
+    yield upstream
+    upstream.stop()
+
+
+@pytest.fixture
+def recorder(recorder_session):
+    """A feature server that records what it is sent, with a sidecar of its own in `.sidecar`."""
+    recorder_session.reset()
+    return recorder_session
+
+
+@pytest.fixture(scope="session")
+def secrets():
+    """Every value of a column that the restricted callers may not see, as bytes."""
+    ids = range(1, 111)
+    ssns = [f"{i:03d}-{i % 100:02d}-{i * 7 % 10000:04d}" for i in ids]
+    emails = [f"user{i}@example.test" for i in ids]
+    return [text.encode() for text in ssns + emails]
+
+
+@pytest.fixture
+def restricted_read(sidecar, idp, secrets):
+    """restricted_read(client, body): an answer in which no ssn and no address stands, whatever was asked."""
+
+    def ask_as(client, body):
+        answer = read(sidecar.port, body, idp.token(client))
+        text = answer.body + repr(answer.headers).encode()
+        leaked = [secret for secret in secrets if secret in text]
+        assert not leaked, f"{client} got {leaked[:3]}"
+        return answer
+
+    return ask_as
