@@ -12,9 +12,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admin::{self, Admin, Side};
-use crate::audit::{Audit, AuditError};
+use crate::audit::chain::Hasher;
+use crate::audit::{Audit, AuditError, Shown};
 use crate::config::{Config, Drain};
-use crate::live::{ConfigFile, Live, LoadError};
+use crate::live::{self, ConfigFile, Live, LoadError};
 use crate::metrics::Metrics;
 use crate::reload::WatchSettings;
 use crate::server::Server;
@@ -72,7 +73,12 @@ impl App {
         watch: WatchSettings,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new().map_err(LoadError::from)?);
-        let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full)?;
+        let hasher = match &config.audit.key_file {
+            Some(path) => Hasher::keyed(&live::secret(path)?),
+            None => Hasher::Plain,
+        };
+        let shown = Shown { lines: metrics.audit_lines.clone(), head: metrics.audit_chain_head.clone() };
+        let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full, hasher, shown)?;
         let (listen, drain, limits) = (config.listen.address, config.drain, config.limits);
         let (metrics_address, admin_address) = (config.metrics, config.admin);
         let live = Live::start(config_file, config, audit, metrics, watch)?;

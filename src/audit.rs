@@ -1,12 +1,19 @@
 //! The audit log: one JSON line a decision (config.md, Audit line). Never a value, never a token.
 //!
 //! Lines are made on the request's task and written by a thread of their own, behind a bounded queue: when it is full,
-//! requests wait or are refused, and no line is dropped.
+//! requests wait or are refused, and no line is dropped. The writer links each line to the one before ([`chain`]), goes
+//! on with the chain of the file that it finds, and follows a rotation by rename.
+
+pub mod chain;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
-use std::time::Duration;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chain::{Hash, Hasher};
+use prometheus::{Gauge, IntCounter};
 
 use tokio::sync::mpsc;
 
@@ -43,28 +50,43 @@ pub enum AuditError {
     Thread(io::Error),
 }
 
+/// Where the writer shows how far it is.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// `audit_lines_total`.
+    pub lines: IntCounter,
+    /// `audit_chain_head`: the first 48 bits of the last hash.
+    pub head: Gauge,
+}
+
+/// How often the chain's head is told on standard error.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 impl Audit {
     /// Opens the log and starts the writer; it ends when all handles are gone and the queue is empty.
     ///
     /// # Errors
-    /// [`AuditError`] where the file or the thread cannot be had.
-    pub fn start(log: &AuditLog, block_when_full: bool) -> Result<(Self, std::thread::JoinHandle<()>), AuditError> {
-        let mut out = open(log)?;
+    /// [`AuditError`] where the file or the thread cannot be had, or the file ends with a line of no chain.
+    pub fn start(
+        log: &AuditLog,
+        block_when_full: bool,
+        hasher: Hasher,
+        shown: Shown,
+    ) -> Result<(Self, std::thread::JoinHandle<()>), AuditError> {
+        let mut writer = Writer::open(log, hasher, shown)?;
         let (queue, mut lines) = mpsc::channel::<Vec<u8>>(QUEUE_LINES);
-        let writer = std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
-            let mut batch = Vec::with_capacity(64 << 10);
+        let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
             while let Some(line) = lines.blocking_recv() {
-                batch.extend_from_slice(&line);
-                while batch.len() < 64 << 10 {
+                writer.add(&line);
+                while writer.batch.len() < 64 << 10 {
                     let Ok(line) = lines.try_recv() else { break };
-                    batch.extend_from_slice(&line);
+                    writer.add(&line);
                 }
-                write_until_done(&mut *out, &batch);
-                batch.clear();
+                writer.write();
             }
+            writer.tell();
         });
-        let writer = writer.map_err(AuditError::Thread)?;
-        Ok((Self { queue, block_when_full }, writer))
+        Ok((Self { queue, block_when_full }, thread.map_err(AuditError::Thread)?))
     }
 
     /// Hands a line (with its line feed) to the writer.
@@ -82,20 +104,105 @@ impl Audit {
     }
 }
 
-fn open(log: &AuditLog) -> Result<Box<dyn Write + Send>, AuditError> {
-    Ok(match log {
-        AuditLog::Stdout => Box::new(io::stdout()),
-        AuditLog::Stderr => Box::new(io::stderr()),
-        AuditLog::File(path) => Box::new(open_file(path)?),
-    })
+/// The thread's side.
+struct Writer {
+    out: Out,
+    hasher: Hasher,
+    shown: Shown,
+    head: Hash,
+    batch: Vec<u8>,
+    batched: u64,
+    told: Instant,
 }
 
-fn open_file(path: &Path) -> Result<File, AuditError> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|error| AuditError::Open { path: path.display().to_string(), error })
+enum Out {
+    Stream(Box<dyn Write + Send>),
+    File { file: File, path: PathBuf },
+}
+
+impl Writer {
+    fn open(log: &AuditLog, hasher: Hasher, shown: Shown) -> Result<Self, AuditError> {
+        let (out, head) = match log {
+            AuditLog::Stdout => (Out::Stream(Box::new(io::stdout())), chain::START),
+            AuditLog::Stderr => (Out::Stream(Box::new(io::stderr())), chain::START),
+            AuditLog::File(path) => {
+                let unusable = |error| AuditError::Open { path: path.display().to_string(), error };
+                let mut file = open_file(path).map_err(unusable)?;
+                let head = last_head(&mut file).map_err(unusable)?;
+                (Out::File { file, path: path.clone() }, head)
+            }
+        };
+        Ok(Self { out, hasher, shown, head, batch: Vec::with_capacity(64 << 10), batched: 0, told: Instant::now() })
+    }
+
+    fn add(&mut self, line: &[u8]) {
+        self.head = self.hasher.link(line, &self.head, &mut self.batch);
+        self.batched += 1;
+    }
+
+    fn write(&mut self) {
+        self.follow_rotation();
+        let out: &mut dyn Write = match &mut self.out {
+            Out::Stream(out) => out,
+            Out::File { file, .. } => file,
+        };
+        write_until_done(out, &self.batch);
+        self.batch.clear();
+        self.shown.lines.inc_by(std::mem::take(&mut self.batched));
+        let bits = self.head.iter().take(6).fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
+        // 48 bits are exact in a double.
+        self.shown.head.set(bits as f64);
+        if self.told.elapsed() >= TELL_EVERY {
+            self.tell();
+        }
+    }
+
+    /// The chain's head and count, so that a cut tail shows.
+    fn tell(&mut self) {
+        self.told = Instant::now();
+        tracing::info!(lines = self.shown.lines.get(), head = chain::hex(&self.head), "audit chain");
+    }
+
+    /// A log that was renamed away is begun anew under its name; the chain goes on in it.
+    fn follow_rotation(&mut self) {
+        let Out::File { file, path } = &mut self.out else { return };
+        let same = match (std::fs::metadata(&*path), file.metadata()) {
+            (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.dev(), open.ino()),
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => false,
+            // Neither says that it moved.
+            (Err(_), _) | (_, Err(_)) => true,
+        };
+        if same {
+            return;
+        }
+        match open_file(path) {
+            Ok(fresh) => *file = fresh,
+            Err(error) => {
+                tracing::error!(%error, "the audit log cannot be begun anew; lines go on to the renamed file")
+            }
+        }
+    }
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).read(true).create(true).open(path)
+}
+
+/// The hash that the file's last line ends with. A line that was cut by a crash is ended, and the chain goes on behind
+/// the last whole one, so that it shows as what it is.
+fn last_head(file: &mut File) -> io::Result<Hash> {
+    if !file.metadata()?.is_file() {
+        return Ok(chain::START);
+    }
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(length.saturating_sub(1 << 20)))?;
+    file.take(1 << 20).read_to_end(&mut tail)?;
+    if tail.last().is_some_and(|last| *last != b'\n') {
+        file.write_all(b"\n")?;
+    }
+    let text = String::from_utf8_lossy(&tail);
+    Ok(text.lines().rev().find_map(chain::head_of).unwrap_or(chain::START))
 }
 
 /// A log that cannot be written is tried again, loudly; meanwhile the queue fills and requests wait or are refused.

@@ -1,5 +1,6 @@
 //! The command line: arguments -> a command -> an exit code (config.md, Command line).
 
+mod audit;
 mod catalogue;
 mod check;
 mod demo;
@@ -44,6 +45,8 @@ enum Command {
     Resolve(resolve::Arguments),
     /// Make catalogues
     Catalogue(catalogue::Arguments),
+    /// Look at audit logs
+    Audit(audit::Arguments),
     /// Ask a running sidecar's /readyz; for probes in images without a shell
     Healthcheck(health::Arguments),
     /// Print the version
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Resolve(arguments) => resolve::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Healthcheck(arguments) => health::run(&arguments),
         Command::Version => {
             print(&format!("tagwarden {}\n", env!("CARGO_PKG_VERSION")));

@@ -545,10 +545,15 @@ fn server_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, Load
     Ok(Some(Arc::new(tls::server_config(cert, key)?)))
 }
 
+/// The bytes of a secret's file.
+///
+/// # Errors
+/// Not readable; the error shows nothing of it.
+pub fn secret(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|error| LoadError::Secret { path: path.to_owned(), why: error.to_string() })
+}
+
 fn settings(config: &Config, auth: Arc<Auth>, metrics: &Metrics) -> Result<Settings, LoadError> {
-    let secret = |path: &Path| -> Result<Vec<u8>, LoadError> {
-        std::fs::read(path).map_err(|error| LoadError::Secret { path: path.to_owned(), why: error.to_string() })
-    };
     let authorization = match &config.upstream.authorization {
         UpstreamAuthorization::Drop => Authorization::Drop,
         UpstreamAuthorization::Forward => Authorization::Forward,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 /// Buckets of request durations, seconds, from 50 µs.
@@ -51,6 +51,8 @@ pub struct Metrics {
     pub upstream_errors: IntCounterVec,
     /// `audit_lines_total`.
     pub audit_lines: IntCounter,
+    /// `audit_chain_head`.
+    pub audit_chain_head: Gauge,
     /// `connections{listener}`.
     pub connections: IntGaugeVec,
     /// `inflight_requests`.
@@ -156,6 +158,10 @@ impl Metrics {
             jwks_age: floats("jwks_age_seconds", "Age of an issuer's keys.", &["issuer"])?,
             upstream_errors: counters("upstream_errors_total", "Upstream failures, by kind.", &["kind"])?,
             audit_lines: register(&registry, IntCounter::new("audit_lines_total", "Audit lines written.")?)?,
+            audit_chain_head: register(
+                &registry,
+                Gauge::new("audit_chain_head", "The first 48 bits of the last audit line's hash, as a number.")?,
+            )?,
             connections: gauges("connections", "Open connections.", &["listener"])?,
             inflight: register(&registry, IntGauge::new("inflight_requests", "Requests being served.")?)?,
             _audit_mode: register(&registry, IntGauge::new("audit_mode", "1 while enforcement is audit.")?)?,

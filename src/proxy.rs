@@ -411,7 +411,6 @@ impl Made {
         }
         let duration = exchange.started.elapsed();
         let (route, trace_id) = (exchange.metrics.route.as_str(), self.trace_id.as_deref());
-        exchange.proxy.metrics.audit_lines.inc();
         let (caller, tables) = (&self.caller, &self.tables);
         Some(record::line(&self.snapshot, caller, tables, &self.decided, id, route, trace_id, status, duration))
     }
