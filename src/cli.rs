@@ -8,6 +8,7 @@ mod health;
 mod policies;
 mod resolve;
 mod serve;
+mod test;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ pub mod exit {
     pub const MISUSE: u8 = 2;
     /// Configuration or policy does not load.
     pub const DOES_NOT_LOAD: u8 = 3;
+    /// Policy tests failed.
+    pub const TESTS_FAILED: u8 = 4;
 }
 
 /// A reverse-proxy authorization sidecar for feature servers.
@@ -43,6 +46,8 @@ enum Command {
     Check(check::Arguments),
     /// Print the permission of every feature for some roles, and whether a query may run
     Resolve(resolve::Arguments),
+    /// Run the unit tests of a policy
+    Test(test::Arguments),
     /// Make catalogues
     Catalogue(catalogue::Arguments),
     /// Look at audit logs
@@ -65,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Resolve(arguments) => resolve::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Healthcheck(arguments) => health::run(&arguments),

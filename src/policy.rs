@@ -22,6 +22,7 @@ pub mod pattern;
 pub mod permission;
 pub mod resolve;
 pub mod settings;
+pub mod unit;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

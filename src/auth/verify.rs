@@ -166,7 +166,7 @@ fn audience(aud: Option<&Value>, wanted: &[String]) -> Result<(), Reason> {
     };
     let matches = match aud {
         None => return Err("no aud"),
-        Some(Value::Array(list)) => list.iter().try_fold(false, |found, value| Ok(one(value)? || found))?,
+        Some(Value::Array(list)) => list.iter().try_fold(false, |found, value| one(value).map(|ours| ours || found))?,
         Some(value) => one(value)?,
     };
     if matches { Ok(()) } else { Err("aud not ours") }

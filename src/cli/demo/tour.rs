@@ -1,0 +1,357 @@
+//! The tour: a few queries, what each gets, and why. It checks what it says.
+
+use std::path::Path;
+use std::sync::Weak;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Method, Request, header};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
+
+use super::issuer::{Caller, FRAUD, Issuer, MARKETING};
+use crate::cli::print;
+use crate::live::Live;
+
+/// Bytes of an answer, and how long one may take.
+const LARGEST_ANSWER: usize = 1 << 20;
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a query names.
+#[derive(Clone, Copy)]
+pub enum Wanted {
+    /// References.
+    Features(&'static [&'static str]),
+    /// A feature service.
+    Service(&'static str),
+}
+
+/// A query: for whom, for what, about which customers, with which baskets.
+#[derive(Clone, Copy)]
+pub struct Query {
+    /// `None`: without a token.
+    pub caller: Option<&'static Caller>,
+    /// What is asked for.
+    pub wanted: Wanted,
+    /// Values of `customer_id`.
+    pub customers: &'static [i64],
+    /// Values of `basket_total`, one a customer; empty: not given.
+    pub baskets: &'static [f64],
+}
+
+impl Query {
+    /// The body, as Feast reads it.
+    pub fn body(&self) -> String {
+        let mut entities = Map::new();
+        entities.insert("customer_id".to_owned(), json!(self.customers));
+        if !self.baskets.is_empty() {
+            entities.insert("basket_total".to_owned(), json!(self.baskets));
+        }
+        let entities = Value::Object(entities);
+        match self.wanted {
+            Wanted::Features(features) => format!(r#"{{"features":{},"entities":{entities}}}"#, json!(features)),
+            Wanted::Service(service) => format!(r#"{{"feature_service":{},"entities":{entities}}}"#, json!(service)),
+        }
+    }
+}
+
+/// What must come back for the tour's words to be true.
+enum Expected {
+    /// These columns behind the join key, and so many taken out.
+    Columns(&'static [&'static str], usize),
+    /// 403 FEATURES_REFUSED with these names.
+    Refused(&'static [&'static str]),
+    /// 401 UNAUTHORIZED.
+    Unauthorized,
+}
+
+struct Step {
+    title: &'static str,
+    query: Query,
+    expected: Expected,
+    because: &'static str,
+}
+
+/// Two baskets to be scored.
+pub const SCORE: Query = Query {
+    caller: Some(&FRAUD),
+    wanted: Wanted::Features(&["checkout_risk:score", "activity:avg_amount"]),
+    customers: &[1001, 1004],
+    baskets: &[80.0, 950.0],
+};
+
+/// A query with an e-mail address in it.
+pub const ADDRESSES: Query = Query {
+    caller: Some(&MARKETING),
+    wanted: Wanted::Features(&["customer:country", "customer:email", "activity:avg_amount"]),
+    customers: &[1001, 1003],
+    baskets: &[],
+};
+
+const TOUR: &[Step] = &[
+    Step {
+        title: "fraud-svc scores two baskets",
+        query: SCORE,
+        expected: Expected::Columns(&["score", "avg_amount"], 0),
+        because: "income and amount_7d are AllowInternal for it: they go into the score, and never out",
+    },
+    Step {
+        title: "fraud-svc asks for the income as well",
+        query: Query { wanted: Wanted::Features(&["checkout_risk:score", "customer:income"]), ..SCORE },
+        expected: Expected::Refused(&["customer:income"]),
+        because: "it may use the income, not have it; in mode reject that refuses the whole query",
+    },
+    Step {
+        title: "marketing asks for an address among other things",
+        query: ADDRESSES,
+        expected: Expected::Columns(&["country", "avg_amount"], 1),
+        because: "an address is AllowInternal for it; in mode filter it is taken out, the rest is given",
+    },
+    Step {
+        title: "marketing asks for the domain of that address",
+        query: Query { wanted: Wanted::Features(&["contact:email_domain"]), ..ADDRESSES },
+        expected: Expected::Columns(&["email_domain"], 0),
+        because: "it is computed from the address, and somebody reviewed it: its tag `cleared` lets it out",
+    },
+    Step {
+        title: "marketing asks for the score",
+        query: Query { caller: Some(&MARKETING), wanted: Wanted::Features(&["checkout_risk:score"]), ..SCORE },
+        expected: Expected::Refused(&["checkout_risk:score"]),
+        because: "income is Deny for it, and so is whatever is computed from income",
+    },
+    Step {
+        title: "marketing asks for a draft",
+        query: Query { wanted: Wanted::Features(&["loyalty:band"]), ..ADDRESSES },
+        expected: Expected::Columns(&["band"], 0),
+        because: "drafts are Deny for it; but all inputs of this one are AllowDownstream: that clears it",
+    },
+    Step {
+        title: "marketing asks for a feature service",
+        query: Query { wanted: Wanted::Service("checkout"), ..ADDRESSES },
+        expected: Expected::Columns(&["country", "segment", "avg_amount"], 1),
+        because: "the service has a fourth feature, the score: each is decided like one asked for by name",
+    },
+    Step {
+        title: "somebody asks without a token",
+        query: Query { caller: None, wanted: Wanted::Features(&["customer:country"]), ..ADDRESSES },
+        expected: Expected::Unauthorized,
+        because: "nothing is read or asked upstream for a caller that nobody vouches for",
+    },
+];
+
+/// The edit of the last step: a line of the policy, and what it becomes.
+pub const LINE: &str = "      pii: AllowInternal               # marketing";
+const EDITED: &str = "      pii: Allow                       # marketing";
+
+const EDIT: Step = Step {
+    title: "the policy file is edited while all this runs, and marketing asks again",
+    query: ADDRESSES,
+    expected: Expected::Columns(&["country", "email", "avg_amount"], 0),
+    because: "its line `pii: AllowInternal` reads `pii: Allow` now (the demo puts it back)",
+};
+
+/// An answer, as far as the tour looks at it.
+struct Answer {
+    status: u16,
+    taken_out: usize,
+    body: Value,
+}
+
+/// Asks the sidecar.
+pub struct Tour<'a> {
+    /// Its address, `http://host:port`.
+    pub sidecar: String,
+    /// Signs the tokens.
+    pub issuer: &'a Issuer,
+    /// The policy file that it runs with.
+    pub policy: &'a Path,
+    /// The running sidecar: to see that an edit holds.
+    pub live: Weak<Live>,
+}
+
+impl Tour<'_> {
+    /// Goes through all steps. `Ok(false)`: something else than the text says came back, which is printed.
+    ///
+    /// # Errors
+    /// The sidecar or the policy file cannot be reached.
+    pub async fn run(&self) -> Result<bool, String> {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let mut good = 0;
+        for (step, number) in TOUR.iter().zip(1..) {
+            good += usize::from(self.step(&client, number, step).await?);
+        }
+        self.edit(LINE, EDITED).await?;
+        let edited = self.step(&client, TOUR.len() + 1, &EDIT).await;
+        self.edit(EDITED, LINE).await?;
+        good += usize::from(edited?);
+        let all = TOUR.len() + 1;
+        print(&format!("{good} of {all} queries went as described\n"));
+        Ok(good == all)
+    }
+
+    async fn step(
+        &self,
+        client: &Client<HttpConnector, Full<Bytes>>,
+        number: usize,
+        step: &Step,
+    ) -> Result<bool, String> {
+        let query = &step.query;
+        let asks = match query.wanted {
+            Wanted::Features(features) => features.join(", "),
+            Wanted::Service(service) => format!("feature service {service}"),
+        };
+        let row = |values: &[String]| values.iter().map(|value| format!("{value:<28}")).collect::<String>();
+        let mut text = format!("{number}  {}\n   asks     {asks}\n", step.title);
+        let mut rows = vec![("customer_id", query.customers.iter().map(i64::to_string).collect::<Vec<_>>())];
+        if !query.baskets.is_empty() {
+            rows.push(("basket_total", query.baskets.iter().map(f64::to_string).collect()));
+        }
+        for ((name, values), lead) in rows.iter().zip(["with     ", "         "]) {
+            text.push_str(format!("   {lead}{name:<15}{}", row(values)).trim_end());
+            text.push('\n');
+        }
+        let answer = self.ask(client, query).await?;
+        let came = columns(&answer.body);
+        match answer.body.pointer("/error/code").and_then(Value::as_str) {
+            Some(code) => {
+                let refused = strings(answer.body.pointer("/error/refused")).join(", ");
+                let refused = if refused.is_empty() { refused } else { format!(": {refused}") };
+                text.push_str(&format!("   gets     {} {code}{refused}\n", answer.status));
+            }
+            None => {
+                let taken_out = match answer.taken_out {
+                    0 => String::new(),
+                    count => format!(", with {count} taken out"),
+                };
+                text.push_str(&format!("   gets     {}{taken_out}\n", answer.status));
+                for (name, values) in came.iter().skip(1) {
+                    text.push_str(format!("            {name:<15}{}", row(values)).trim_end());
+                    text.push('\n');
+                }
+            }
+        }
+        text.push_str(&format!("   because  {}\n", step.because));
+        let fits = fits(&step.expected, &answer, &came, query);
+        if !fits {
+            text.push_str(&format!("   NOT AS DESCRIBED: {}\n", answer.body));
+        }
+        print(&format!("{text}\n"));
+        Ok(fits)
+    }
+
+    async fn ask(&self, client: &Client<HttpConnector, Full<Bytes>>, query: &Query) -> Result<Answer, String> {
+        let failed = |why: String| format!("the sidecar cannot be asked: {why}");
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}/get-online-features", self.sidecar))
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(caller) = query.caller {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.issuer.token(caller)?));
+        }
+        let request = request.body(Full::new(Bytes::from(query.body()))).map_err(|error| failed(error.to_string()))?;
+        let exchange = async {
+            let (head, body) = client.request(request).await.map_err(|error| failed(error.to_string()))?.into_parts();
+            let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| failed(error.to_string()))?;
+            let body = serde_json::from_slice(&body.to_bytes()).map_err(|error| failed(error.to_string()))?;
+            let taken_out = head.headers.get("x-tagwarden-filtered").and_then(|value| value.to_str().ok());
+            let taken_out = taken_out.and_then(|count| count.parse().ok()).unwrap_or(0);
+            Ok(Answer { status: head.status.as_u16(), taken_out, body })
+        };
+        timeout(PATIENCE, exchange).await.map_err(|_| failed("no answer in time".to_owned()))?
+    }
+
+    /// Writes the policy file anew and waits until it is what is served.
+    async fn edit(&self, from: &str, to: &str) -> Result<(), String> {
+        let failed = |why: &str| format!("`{}` cannot be edited: {why}", self.policy.display());
+        let generation = || self.live.upgrade().map(|live| live.proxy.snapshot.load().generation);
+        let text = std::fs::read_to_string(self.policy).map_err(|error| failed(&error.to_string()))?;
+        if text.matches(from).count() != 1 {
+            return Err(failed("the line to change is not there once"));
+        }
+        let before = generation();
+        std::fs::write(self.policy, text.replace(from, to)).map_err(|error| failed(&error.to_string()))?;
+        let held = async {
+            while generation() == before {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, held).await.map_err(|_| failed("the change did not hold in time"))
+    }
+}
+
+fn strings(list: Option<&Value>) -> Vec<&str> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The columns of an answer: name and values, the latter as they are shown.
+fn columns(body: &Value) -> Vec<(&str, Vec<String>)> {
+    let results = body.get("results").and_then(Value::as_array);
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let values = |column: &Value| {
+        column.get("values").and_then(Value::as_array).into_iter().flatten().map(shown).collect::<Vec<_>>()
+    };
+    let names = strings(body.pointer("/metadata/feature_names"));
+    names.into_iter().zip(results.into_iter().flatten().map(values)).collect()
+}
+
+fn fits(expected: &Expected, answer: &Answer, came: &[(&str, Vec<String>)], query: &Query) -> bool {
+    let refused = strings(answer.body.pointer("/error/refused"));
+    let code = answer.body.pointer("/error/code").and_then(Value::as_str);
+    match expected {
+        Expected::Columns(names, taken_out) => {
+            let mut wanted = vec!["customer_id"];
+            wanted.extend(*names);
+            let whole = |values: &Vec<String>| {
+                values.len() == query.customers.len() && !values.iter().any(|value| value == "null")
+            };
+            answer.status == 200
+                && answer.taken_out == *taken_out
+                && came.iter().map(|(name, _)| *name).eq(wanted)
+                && came.iter().all(|(_, values)| whole(values))
+        }
+        Expected::Refused(names) => {
+            (answer.status, code) == (403, Some("FEATURES_REFUSED")) && refused.iter().eq(names.iter())
+        }
+        Expected::Unauthorized => (answer.status, code) == (401, Some("UNAUTHORIZED")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(expected: &Expected, status: u16, taken_out: usize, body: Value) -> bool {
+        fits(expected, &Answer { status, taken_out, body: body.clone() }, &columns(&body), &ADDRESSES)
+    }
+
+    #[test]
+    fn only_what_the_text_says_fits() {
+        let answer = |names: &[&str], value: Value| {
+            let results: Vec<Value> = names.iter().map(|_| json!({"values": ["a", value]})).collect();
+            json!({"results": results, "metadata": {"feature_names": names}})
+        };
+        let expected = Expected::Columns(&["country"], 1);
+        let good = answer(&["customer_id", "country"], json!("b"));
+        assert!(judge(&expected, 200, 1, good.clone()));
+        assert!(!judge(&expected, 500, 1, good.clone()));
+        assert!(!judge(&expected, 200, 0, good));
+        assert!(!judge(&expected, 200, 1, answer(&["customer_id", "country"], Value::Null)));
+        assert!(!judge(&expected, 200, 1, answer(&["customer_id", "country", "email"], json!("b"))));
+        assert!(!judge(&expected, 200, 1, answer(&["customer_id"], json!("b"))));
+
+        let error = |code: &str, refused: &[&str]| json!({"error": {"code": code, "refused": refused}});
+        let expected = Expected::Refused(&["customer:income"]);
+        assert!(judge(&expected, 403, 0, error("FEATURES_REFUSED", &["customer:income"])));
+        assert!(!judge(&expected, 403, 0, error("FORBIDDEN", &["customer:income"])));
+        assert!(!judge(&expected, 403, 0, error("FEATURES_REFUSED", &["customer:income", "customer:age"])));
+        assert!(!judge(&expected, 200, 0, error("FEATURES_REFUSED", &["customer:income"])));
+        assert!(!judge(&expected, 403, 0, error("FEATURES_REFUSED", &[])));
+
+        assert!(judge(&Expected::Unauthorized, 401, 0, error("UNAUTHORIZED", &[])));
+        assert!(!judge(&Expected::Unauthorized, 401, 0, error("TOKEN_EXPIRED", &[])));
+    }
+}

@@ -1,0 +1,313 @@
+//! Unit tests of a policy (config.md, Policy unit tests): read with the place of every mistake, run, and what they touch.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use crate::diagnostic::{Diagnostic, Place, Report, SourceFile};
+use crate::policy::Policy;
+use crate::policy::decide::{Name, Resolved};
+use crate::policy::permission::Permission;
+use crate::policy::resolve::RoleId;
+use crate::policy::settings::UnknownFeatures;
+use crate::yaml::{self, Fields, Node, Reader, Value};
+
+/// One test.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// What it is called.
+    pub name: String,
+    /// Where it begins.
+    pub place: Place,
+    /// Who asks.
+    pub caller: Caller,
+    /// What the query supplies.
+    pub supplied: Vec<String>,
+    /// What it asks for.
+    pub outputs: Vec<String>,
+    /// What must come of it.
+    pub expect: Expect,
+}
+
+/// Who asks in a test.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// A holder of these roles.
+    Roles(Vec<RoleId>),
+    /// Whoever has these claims: they go through the bindings.
+    Claims(Map<String, Json>),
+}
+
+/// What must come of a test; what is left out is not looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// Whether the query may run.
+    pub permitted: Option<bool>,
+    /// Exactly what is refused.
+    pub refused: Option<BTreeSet<String>>,
+    /// What these features resolve to.
+    pub permissions: Vec<(String, Permission)>,
+}
+
+/// What a test found that it did not expect: one line each.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Empty: it passed.
+    pub differences: Vec<String>,
+    /// The roles that the caller holds.
+    pub roles: Vec<RoleId>,
+}
+
+/// Reads test files. Mistakes go to the report.
+pub fn read(files: &[Arc<SourceFile>], policy: &Policy, report: &mut Report) -> Vec<Test> {
+    let mut tests = Vec::new();
+    for file in files {
+        match yaml::parse(file) {
+            Ok(node) => {
+                let mut reader = TestReader { r: Reader { file: Arc::clone(file), report }, policy };
+                reader.file(&node, &mut tests);
+            }
+            Err(diagnostic) => report.push(*diagnostic),
+        }
+    }
+    tests
+}
+
+struct TestReader<'p, 'r> {
+    r: Reader<'r>,
+    policy: &'p Policy,
+}
+
+impl TestReader<'_, '_> {
+    fn file(&mut self, node: &Node, tests: &mut Vec<Test>) {
+        let Some(fields) = self.r.fields(node, "a test file", &["version", "tests"]) else { return };
+        match fields.get("version") {
+            Some(Node { value: Value::Int(1), .. }) => {}
+            Some(other) => self.r.error(other, "version", "`version` is not 1, the only one there is"),
+            None => self.r.error(node, "version", "`version: 1` is missing"),
+        }
+        let Some(list) = fields.get("tests").and_then(|node| self.r.list(node, "`tests`")) else {
+            self.r.error(node, "missing", "the file has no list `tests`");
+            return;
+        };
+        for item in list {
+            tests.extend(self.test(item));
+        }
+    }
+
+    fn test(&mut self, node: &Node) -> Option<Test> {
+        let keys = &["name", "roles", "caller", "supplied", "outputs", "expect"];
+        let fields = self.r.fields(node, "a test", keys)?;
+        let name = match fields.get("name") {
+            Some(name) => self.r.text(name, "`name`")?.to_owned(),
+            None => {
+                self.r.error(node, "missing", "a test without `name`");
+                return None;
+            }
+        };
+        let caller = self.caller(node, &fields)?;
+        let supplied = self.features(fields.get("supplied"), "`supplied`");
+        let outputs = self.features(fields.get("outputs"), "`outputs`");
+        let expect = match fields.get("expect") {
+            Some(expect) => self.expect(expect)?,
+            None => {
+                self.r.error(node, "missing", format!("test `{name}` has no `expect`, so it could not fail"));
+                return None;
+            }
+        };
+        Some(Test { name, place: self.r.place(node), caller, supplied, outputs, expect })
+    }
+
+    fn caller(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Caller> {
+        match (fields.get("roles"), fields.get("caller")) {
+            (Some(roles), None) => {
+                let mut ids = Vec::new();
+                for item in self.r.list(roles, "`roles`")? {
+                    let name = self.r.text(item, "a role")?;
+                    match self.policy.role_id(name) {
+                        Some(id) => ids.push(id),
+                        None => {
+                            let place = self.r.place(item);
+                            self.r.report.push(
+                                Diagnostic::error("unknown-role", &place, format!("role `{name}` does not exist"))
+                                    .suggest(name, self.policy.role_names()),
+                            );
+                        }
+                    }
+                }
+                ids.sort_unstable();
+                ids.dedup();
+                if ids.is_empty() {
+                    self.r.error(roles, "empty", "`roles` of a test is empty");
+                    return None;
+                }
+                Some(Caller::Roles(ids))
+            }
+            (None, Some(claims)) => match json(claims) {
+                Json::Object(claims) => Some(Caller::Claims(claims)),
+                _ => {
+                    self.r.error(claims, "wrong-kind", "`caller` is no map of claims");
+                    None
+                }
+            },
+            (Some(_), Some(_)) | (None, None) => {
+                self.r.error(node, "test-caller", "a test has either `roles` or `caller`");
+                None
+            }
+        }
+    }
+
+    fn features(&mut self, node: Option<&Node>, what: &str) -> Vec<String> {
+        let Some(items) = node.and_then(|node| self.r.list(node, what)) else { return Vec::new() };
+        let mut names = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(name) = self.r.text(item, &format!("an item of {what}")) else { continue };
+            self.known(item, name);
+            names.push(name.to_owned());
+        }
+        names
+    }
+
+    /// A name outside the catalogue is most likely a slip; a test of how such a name is treated says so by the policy's
+    /// `unknown_features: default`.
+    fn known(&mut self, node: &Node, name: &str) {
+        let unknown = self.policy.catalogue.id(name).is_none();
+        if unknown && self.policy.settings.unknown_features == UnknownFeatures::Deny {
+            let place = self.r.place(node);
+            let known = self.policy.catalogue.features().iter().map(|feature| &*feature.name);
+            self.r.report.push(
+                Diagnostic::warning("unknown-feature", &place, format!("feature `{name}` does not exist"))
+                    .suggest(name, known),
+            );
+        }
+    }
+
+    fn expect(&mut self, node: &Node) -> Option<Expect> {
+        let fields = self.r.fields(node, "`expect`", &["permitted", "refused", "permissions"])?;
+        let mut expect = Expect::default();
+        if let Some(node) = fields.get("permitted") {
+            expect.permitted = self.r.boolean(node, "`permitted`");
+        }
+        if let Some((_, node)) = fields.raw("refused") {
+            expect.refused = Some(self.features(Some(node), "`refused`").into_iter().collect());
+        }
+        if let Some(entries) = fields.get("permissions").and_then(|node| self.r.entries(node, "`permissions`")) {
+            for (key, value) in entries {
+                let words = Permission::ALL.map(|permission| (permission.name(), permission));
+                if let Some(permission) = self.r.word(value, &format!("the permission of `{}`", key.name), &words) {
+                    expect.permissions.push((key.name.clone(), permission));
+                }
+            }
+        }
+        if expect.permitted.is_none() && expect.refused.is_none() && expect.permissions.is_empty() {
+            self.r.error(node, "empty", "`expect` expects nothing, so the test could not fail");
+        }
+        Some(expect)
+    }
+}
+
+fn json(node: &Node) -> Json {
+    match &node.value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        Value::Int(number) => Json::from(*number),
+        Value::Float(number) => Json::from(*number),
+        Value::Str(text) => Json::String(text.clone()),
+        Value::Seq(items) => Json::Array(items.iter().map(json).collect()),
+        Value::Map(entries) => Json::Object(entries.iter().map(|(key, node)| (key.name.clone(), json(node))).collect()),
+    }
+}
+
+impl Test {
+    /// Runs it.
+    pub fn run(&self, policy: &Policy) -> Outcome {
+        let roles = match &self.caller {
+            Caller::Roles(roles) => roles.clone(),
+            Caller::Claims(claims) => policy.roles_of(claims),
+        };
+        let mut differences = Vec::new();
+        if roles.is_empty() {
+            differences.push("no binding gives this caller a role".to_owned());
+            return Outcome { differences, roles };
+        }
+        let tables = policy.tables(&roles);
+        let supplied: Vec<Name<'_>> = self.supplied.iter().map(|name| Name::of(policy, name)).collect();
+        let outputs: Vec<Name<'_>> = self.outputs.iter().map(|name| Name::of(policy, name)).collect();
+        let resolved = Resolved::new(policy, &tables, &supplied);
+        let decision = resolved.decide(&outputs);
+        let why = |name: &str| {
+            let name = Name::of(policy, name);
+            let verdict = resolved.verdict(&name, false);
+            let tag = resolved.deciding_tag(&name).filter(|_| matches!(verdict.rule, 1 | 3 | 7));
+            let tag = tag.map(|tag| format!(", tag `{tag}`")).unwrap_or_default();
+            format!("{} by rule {}{tag}", verdict.permission, verdict.rule)
+        };
+        let mut refused: BTreeSet<String> =
+            decision.refused_supplied.iter().filter_map(|at| self.supplied.get(*at)).cloned().collect();
+        let held = self.outputs.iter().zip(&decision.outputs).filter(|(_, v)| !v.permission.returnable());
+        refused.extend(held.map(|(name, _)| name.clone()));
+        if let Some(permitted) = self.expect.permitted.filter(|permitted| *permitted != decision.permitted) {
+            differences.push(format!("permitted: expected {permitted}, is {}", decision.permitted));
+            differences.extend(refused.iter().map(|name| format!("`{name}` is refused: {}", why(name))));
+        }
+        if let Some(expected) = &self.expect.refused {
+            for name in expected.difference(&refused) {
+                differences.push(format!("`{name}` is not refused: {}", why(name)));
+            }
+            for name in refused.difference(expected) {
+                differences.push(format!("`{name}` is refused and was not expected to be: {}", why(name)));
+            }
+        }
+        for (name, permission) in &self.expect.permissions {
+            if resolved.verdict(&Name::of(policy, name), false).permission != *permission {
+                differences.push(format!("`{name}`: expected {permission}, is {}", why(name)));
+            }
+        }
+        differences.dedup();
+        Outcome { differences, roles }
+    }
+
+    /// The features that it names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let expected = self.expect.permissions.iter().map(|(name, _)| name);
+        let refused = self.expect.refused.iter().flatten();
+        self.supplied.iter().chain(&self.outputs).chain(expected).chain(refused).map(String::as_str)
+    }
+}
+
+/// What no test touches.
+#[derive(Clone, Debug, Default)]
+pub struct Untouched {
+    /// Roles that no caller of a test holds.
+    pub roles: Vec<String>,
+    /// Tags that no feature of a test carries.
+    pub tags: Vec<String>,
+    /// Features that no test names.
+    pub features: Vec<String>,
+}
+
+/// Which roles, tags and features of a policy its tests leave out.
+pub fn coverage(policy: &Policy, tests: &[Test], outcomes: &[Outcome]) -> Untouched {
+    let roles: BTreeSet<RoleId> = outcomes.iter().flat_map(|outcome| outcome.roles.iter().copied()).collect();
+    let named: BTreeSet<u32> =
+        tests.iter().flat_map(Test::names).filter_map(|name| policy.catalogue.id(name)).collect();
+    let tags_of = |class: u32| {
+        policy.catalogue.classes.get(class as usize).into_iter().flat_map(|class| class.all_tags.iter().copied())
+    };
+    let features = policy.catalogue.features();
+    let all: BTreeSet<u32> = features.iter().flat_map(|feature| tags_of(feature.class)).collect();
+    let touched: BTreeSet<u32> = named
+        .iter()
+        .filter_map(|id| policy.catalogue.feature(*id))
+        .flat_map(|feature| tags_of(feature.class))
+        .collect();
+    let mut untouched = Untouched {
+        roles: (0..).zip(&policy.roles).filter(|(id, _)| !roles.contains(id)).map(|(_, r)| r.name.clone()).collect(),
+        tags: all.difference(&touched).map(|tag| policy.catalogue.tags.name(*tag).to_owned()).collect(),
+        features: (0..).zip(features).filter(|(id, _)| !named.contains(id)).map(|(_, f)| f.name.to_string()).collect(),
+    };
+    untouched.tags.sort_unstable();
+    untouched.features.sort_unstable();
+    untouched
+}
