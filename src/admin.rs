@@ -72,6 +72,7 @@ pub async fn serve(admin: Arc<Admin>, side: Side, listener: TcpListener, mut sto
             continue;
         };
         let admin = Arc::clone(&admin);
+        let mut stop = stop.clone();
         let gauge = admin.live.proxy.metrics.connections.with_label_values(&[side.name()]);
         tokio::spawn(async move {
             gauge.inc();
@@ -81,7 +82,11 @@ pub async fn serve(admin: Arc<Admin>, side: Side, listener: TcpListener, mut sto
             });
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(16 << 10);
-            if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+            let ended = tokio::select! {
+                ended = builder.serve_connection(TokioIo::new(stream), service) => ended,
+                _ = stop.wait_for(|stop| *stop) => Ok(()),
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "an admin connection ended");
             }
             gauge.dec();
@@ -157,6 +162,7 @@ impl Admin {
                 "config": shown(&states.config),
                 "keys": shown(&states.keys),
                 "certificates": shown(&states.certificates),
+                "upstream": shown(&states.upstream),
                 "issuers_without_keys": without,
             },
         });
@@ -194,6 +200,7 @@ impl Admin {
             "config": state(&states.config),
             "keys": state(&states.keys),
             "certificates": state(&states.certificates),
+            "upstream": state(&states.upstream),
             "issuers": issuers,
             "draining": self.draining.load(Ordering::Relaxed),
         })

@@ -79,11 +79,11 @@ impl App {
         };
         let shown = Shown { lines: metrics.audit_lines.clone(), head: metrics.audit_chain_head.clone() };
         let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full, hasher, shown)?;
-        let (listen, drain, limits) = (config.listen.address, config.drain, config.limits);
+        let (listen, drain) = (config.listen.address, config.drain);
         let (metrics_address, admin_address) = (config.metrics, config.admin);
         let live = Live::start(config_file, config, audit, metrics, watch)?;
         let at = |address: SocketAddr| move |error| StartError::Bind { address, error };
-        let server = Server::bind(listen, Arc::clone(&live.proxy), Arc::clone(&live.tls), limits);
+        let server = Server::bind(listen, Arc::clone(&live.proxy), Arc::clone(&live.tls));
         let server = server.await.map_err(at(listen))?;
         let metrics = admin::bind(metrics_address).await.map_err(at(metrics_address))?;
         let admin = admin::bind(admin_address).await.map_err(at(admin_address))?;

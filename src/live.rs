@@ -5,6 +5,7 @@
 //! whole, but for what a running process cannot change.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -181,6 +182,8 @@ pub struct States {
     pub keys: State,
     /// The listener's certificate.
     pub certificates: State,
+    /// Files of our side of the upstream.
+    pub upstream: State,
 }
 
 /// The running configuration and what watches its files.
@@ -209,21 +212,28 @@ struct Inner {
     newest: (Texts, Texts),
     watchers: Vec<Watcher>,
     config_watcher: Option<Watcher>,
+    /// A configuration that does not load, perhaps for its policy.
+    waiting: Option<(PathBuf, Files)>,
 }
 
 /// What happens when a set of files changed.
-type Changed = fn(&Live, Result<Files, ReadError>);
+type Changed = fn(&Arc<Live>, Result<Files, ReadError>);
 
 /// What key and certificate files held before they were loaded: a change since then is told.
 struct Held {
     keys: Option<Digest>,
     certificates: Option<Digest>,
+    upstream: Option<Digest>,
 }
 
 impl Held {
     fn before(config: &Config) -> Self {
         let digest = |source: Option<Source>| source.and_then(|source| reload::read(&source).ok()).map(|f| f.digest);
-        Self { keys: digest(key_source(config)), certificates: digest(certificate_source(config)) }
+        Self {
+            keys: digest(key_source(config)),
+            certificates: digest(certificate_source(config)),
+            upstream: digest(upstream_source(config)),
+        }
     }
 }
 
@@ -236,6 +246,16 @@ fn key_source(config: &Config) -> Option<Source> {
             KeySource::JwksUrl(_) | KeySource::Static(_) => None,
         })
         .collect();
+    (!files.is_empty()).then(|| Source::pem(files))
+}
+
+/// Files of our own side of the upstream: a token, certificates.
+fn upstream_source(config: &Config) -> Option<Source> {
+    let mut files: Vec<&PathBuf> = config.upstream.tls.ca.iter().collect();
+    files.extend(config.upstream.tls.client.iter().flat_map(|(cert, key)| [cert, key]));
+    if let UpstreamAuthorization::BearerFile(path) = &config.upstream.authorization {
+        files.push(path);
+    }
     (!files.is_empty()).then(|| Source::pem(files))
 }
 
@@ -267,7 +287,7 @@ impl Live {
         let tls = Arc::new(ArcSwapOption::from(server_tls(&config)?));
         let digest = digest(&policy_texts, &catalogue_texts);
         let snapshot = Snapshot::new(1, digest, policy, settings, &metrics);
-        let inflight = tokio::sync::Semaphore::new(config.limits.inflight);
+        let inflight = AtomicUsize::new(0);
         let proxy = Arc::new(Proxy { snapshot: ArcSwap::from_pointee(snapshot), metrics, audit, inflight });
         let states = States {
             policy: State { stale: None, digest: policy_texts.digest.clone() },
@@ -275,8 +295,15 @@ impl Live {
             ..States::default()
         };
         let texts = (policy_texts, catalogue_texts);
-        let inner =
-            Inner { config, states, good: texts.clone(), newest: texts, watchers: Vec::new(), config_watcher: None };
+        let inner = Inner {
+            config,
+            states,
+            good: texts.clone(),
+            newest: texts,
+            watchers: Vec::new(),
+            config_watcher: None,
+            waiting: None,
+        };
         let live = Arc::new(Self { proxy, tls, inner: Mutex::new(inner), states: ArcSwap::default(), runtime, watch });
         live.show(&live.lock());
         live.watch_files(&mut live.lock(), &held)?;
@@ -307,6 +334,8 @@ impl Live {
         }
         watched.extend(key_source(config).map(|source| (source, held.keys, Self::keys_changed as Changed)));
         let certificates = certificate_source(config);
+        let upstream = upstream_source(config);
+        watched.extend(upstream.map(|source| (source, held.upstream, Self::upstream_changed as Changed)));
         watched.extend(certificates.map(|source| (source, held.certificates, Self::certificates_changed as Changed)));
         for (source, held, changed) in watched {
             let live = Arc::downgrade(self);
@@ -332,7 +361,7 @@ impl Live {
         Ok(())
     }
 
-    fn policy_changed(&self, files: Result<Files, ReadError>) {
+    fn policy_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
         let mut inner = self.lock();
         match files.map_err(LoadError::from).and_then(|files| Texts::new(&files)) {
             Ok(texts) => {
@@ -344,10 +373,11 @@ impl Live {
                 self.failed("policy", &error);
             }
         }
+        self.retry_config(&mut inner);
         self.show(&inner);
     }
 
-    fn catalogue_changed(&self, files: Result<Files, ReadError>) {
+    fn catalogue_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
         let mut inner = self.lock();
         match files.map_err(LoadError::from).and_then(|files| Texts::new(&files)) {
             Ok(texts) => {
@@ -359,7 +389,18 @@ impl Live {
                 self.failed("catalogue", &error);
             }
         }
+        self.retry_config(&mut inner);
         self.show(&inner);
+    }
+
+    /// A configuration that waited for a policy or a catalogue that loads is tried again.
+    fn retry_config(self: &Arc<Self>, inner: &mut Inner) {
+        if inner.states.policy.stale.is_none()
+            && inner.states.catalogue.stale.is_none()
+            && let Some((path, files)) = inner.waiting.take()
+        {
+            self.try_config(inner, &path, files);
+        }
     }
 
     /// Publishes the first pair that loads: newest over newest, the new policy over the last good catalogue, the last
@@ -376,6 +417,10 @@ impl Live {
         let (newest, good) = (inner.newest.clone(), inner.good.clone());
         let mut why = None;
         for (policy, catalogue) in [(&newest.0, &newest.1), (&newest.0, &good.1), (&good.0, &newest.1)] {
+            if why.is_some() && (&policy.digest, &catalogue.digest) == (&good.0.digest, &good.1.digest) {
+                // It is served already.
+                continue;
+            }
             match attempt(policy, catalogue) {
                 Ok(loaded) => {
                     inner.good = (policy.clone(), catalogue.clone());
@@ -421,7 +466,7 @@ impl Live {
         tracing::error!(kind, %error, "a reload failed; the last good one is served");
     }
 
-    fn keys_changed(&self, _: Result<Files, ReadError>) {
+    fn keys_changed(self: &Arc<Self>, _: Result<Files, ReadError>) {
         let auth = Arc::clone(&self.proxy.snapshot.load().settings.auth);
         let mut inner = self.lock();
         inner.states.keys.stale = None;
@@ -441,7 +486,7 @@ impl Live {
         self.show(&inner);
     }
 
-    fn certificates_changed(&self, _: Result<Files, ReadError>) {
+    fn certificates_changed(self: &Arc<Self>, _: Result<Files, ReadError>) {
         let mut inner = self.lock();
         match server_tls(&inner.config) {
             Ok(config) => {
@@ -458,17 +503,48 @@ impl Live {
         self.show(&inner);
     }
 
-    fn config_changed(self: &Arc<Self>, path: &Path, files: Result<Files, ReadError>) {
+    /// A token or a certificate for the upstream: the same policy under new settings.
+    fn upstream_changed(self: &Arc<Self>, _: Result<Files, ReadError>) {
         let mut inner = self.lock();
-        let result = files.map_err(LoadError::from).and_then(|files| self.apply_config(&mut inner, path, &files));
-        match result {
-            Ok(()) => inner.states.config.stale = None,
+        let before = self.proxy.snapshot.load_full();
+        match settings(&inner.config, Arc::clone(&before.settings.auth), &self.proxy.metrics) {
+            Ok(settings) => {
+                inner.states.upstream.stale = None;
+                let (generation, digest) = (before.generation + 1, before.digest.clone());
+                let policy = before.policy.clone();
+                let snapshot = Snapshot::new(generation, digest, policy, Arc::new(settings), &self.proxy.metrics);
+                self.publish(snapshot, "upstream");
+            }
             Err(error) => {
-                inner.states.config.stale = Some(error.to_string());
-                self.failed("config", &error);
+                inner.states.upstream.stale = Some(error.to_string());
+                self.failed("upstream", &error);
             }
         }
         self.show(&inner);
+    }
+
+    fn config_changed(self: &Arc<Self>, path: &Path, files: Result<Files, ReadError>) {
+        let mut inner = self.lock();
+        inner.waiting = None;
+        match files {
+            Ok(files) => self.try_config(&mut inner, path, files),
+            Err(error) => {
+                inner.states.config.stale = Some(error.to_string());
+                self.failed("config", &error.into());
+            }
+        }
+        self.show(&inner);
+    }
+
+    fn try_config(self: &Arc<Self>, inner: &mut Inner, path: &Path, files: Files) {
+        match self.apply_config(inner, path, &files) {
+            Ok(()) => inner.states.config.stale = None,
+            Err(error) => {
+                inner.states.config.stale = Some(error.to_string());
+                inner.waiting = Some((path.to_owned(), files));
+                self.failed("config", &error);
+            }
+        }
     }
 
     fn apply_config(self: &Arc<Self>, inner: &mut Inner, path: &Path, files: &Files) -> Result<(), LoadError> {
@@ -514,6 +590,7 @@ impl Live {
             ("config", &states.config),
             ("keys", &states.keys),
             ("certificates", &states.certificates),
+            ("upstream", &states.upstream),
         ];
         for (kind, state) in kinds {
             metrics.snapshot_stale.with_label_values(&[kind]).set(i64::from(state.stale.is_some()));
@@ -548,9 +625,11 @@ fn server_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, Load
 /// The bytes of a secret's file.
 ///
 /// # Errors
-/// Not readable; the error shows nothing of it.
+/// Not readable, or empty; the error shows nothing of it.
 pub fn secret(path: &Path) -> Result<Vec<u8>, LoadError> {
-    std::fs::read(path).map_err(|error| LoadError::Secret { path: path.to_owned(), why: error.to_string() })
+    let unusable = |why: String| LoadError::Secret { path: path.to_owned(), why };
+    let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    if bytes.trim_ascii().is_empty() { Err(unusable("it is empty".to_owned())) } else { Ok(bytes) }
 }
 
 fn settings(config: &Config, auth: Arc<Auth>, metrics: &Metrics) -> Result<Settings, LoadError> {

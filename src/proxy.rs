@@ -8,6 +8,7 @@ pub mod route;
 pub mod upstream;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -17,7 +18,6 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::audit::Audit;
@@ -39,8 +39,27 @@ pub struct Proxy {
     pub metrics: Arc<Metrics>,
     /// Where decisions are logged.
     pub audit: Audit,
-    /// `limits.inflight`.
-    pub inflight: Semaphore,
+    /// Requests being served.
+    pub inflight: AtomicUsize,
+}
+
+/// One of them; it ends when this is dropped, whether it was answered or its caller hung up.
+struct InFlight<'p>(&'p Proxy);
+
+impl<'p> InFlight<'p> {
+    /// `None` where there are `most` already.
+    fn begin(proxy: &'p Proxy, most: usize) -> Option<Self> {
+        proxy.metrics.inflight.inc();
+        let one = Self(proxy);
+        (proxy.inflight.fetch_add(1, Ordering::Relaxed) < most).then_some(one)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.inflight.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.inflight.dec();
+    }
 }
 
 /// What is known of a request on its way, for metrics and audit.
@@ -51,6 +70,8 @@ struct Exchange<'p> {
     started: Instant,
     upstream: Option<Duration>,
     decision: Option<Made>,
+    /// The token was.
+    verified: bool,
 }
 
 /// A decision that was made, until its line is written.
@@ -75,16 +96,13 @@ pub async fn handle(proxy: &Proxy, request: Request<Incoming>) -> Response<Body>
         started: Instant::now(),
         upstream: None,
         decision: None,
+        verified: false,
     };
-    let result = match (route, proxy.inflight.try_acquire()) {
+    let in_flight = InFlight::begin(proxy, snapshot.settings.limits.inflight);
+    let result = match (route, &in_flight) {
         (Err(failure), _) => Err(failure),
-        (Ok(_), Err(_)) => Err(Failure::Overloaded),
-        (Ok(route), Ok(_permit)) => {
-            proxy.metrics.inflight.inc();
-            let result = exchange.serve(&snapshot, route, &parts, incoming).await;
-            proxy.metrics.inflight.dec();
-            result
-        }
+        (Ok(_), None) => Err(Failure::Overloaded),
+        (Ok(route), Some(_)) => exchange.serve(&snapshot, route, &parts, incoming).await,
     };
     let response = exchange.answer(result);
     exchange.finish(response).await
@@ -137,7 +155,11 @@ impl Exchange<'_> {
     }
 
     /// Who sent the request, and what its roles may. Nothing of the body is read before.
-    async fn caller(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<(Caller, Arc<CallerTables>), Failure> {
+    async fn caller(
+        &mut self,
+        snapshot: &Snapshot,
+        headers: &HeaderMap,
+    ) -> Result<(Caller, Arc<CallerTables>), Failure> {
         let settings = &snapshot.settings;
         let count = |result: &str| self.proxy.metrics.tokens.with_label_values(&[result]).inc();
         let verified = match auth::bearer(headers) {
@@ -164,6 +186,7 @@ impl Exchange<'_> {
             }
         })?;
         count("valid");
+        self.verified = true;
         let tables = snapshot.tables_of(&caller).ok_or(Failure::Forbidden)?;
         Ok((caller, tables))
     }
@@ -338,6 +361,8 @@ impl Exchange<'_> {
         }
         match &settings.authorization {
             Authorization::Drop => {}
+            // What nobody verified is nobody's.
+            Authorization::Forward if !self.verified => {}
             Authorization::Forward => {
                 if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
                     request.headers_mut().insert(header::AUTHORIZATION, value.clone());

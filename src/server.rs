@@ -3,24 +3,24 @@
 mod timed;
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Limits;
-use crate::proxy::respond::Body;
 use crate::proxy::{self, Proxy};
 use timed::{Activity, Stream, Timed};
 
@@ -28,6 +28,8 @@ use timed::{Activity, Stream, Timed};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams at once on one HTTP/2 connection.
 const STREAMS: u32 = 256;
+/// How long a connection that was told to end may take to say so.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A bound listener.
 #[derive(Debug)]
@@ -35,7 +37,49 @@ pub struct Server {
     listener: TcpListener,
     proxy: Arc<Proxy>,
     tls: Arc<ArcSwapOption<rustls::ServerConfig>>,
-    limits: Limits,
+}
+
+/// Open connections.
+#[derive(Debug, Default)]
+struct Open {
+    count: AtomicUsize,
+    one_ended: Notify,
+}
+
+impl Open {
+    /// Waits until there are fewer than `most()`, which a reload may change.
+    async fn below(&self, most: impl Fn() -> usize) {
+        loop {
+            let ended = self.one_ended.notified();
+            if self.count.load(Ordering::Relaxed) < most() {
+                return;
+            }
+            // A raised limit is seen without an end.
+            tokio::time::timeout(Duration::from_secs(1), ended).await.ok();
+        }
+    }
+
+    /// Waits until there is none.
+    async fn none(&self) {
+        self.below(|| 1).await;
+    }
+}
+
+/// One of them; it ends when this is dropped.
+struct Place(Arc<Open>);
+
+impl Place {
+    fn take(open: &Arc<Open>) -> Self {
+        open.count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+        self.0.one_ended.notify_waiters();
+    }
 }
 
 impl Server {
@@ -47,9 +91,8 @@ impl Server {
         address: SocketAddr,
         proxy: Arc<Proxy>,
         tls: Arc<ArcSwapOption<rustls::ServerConfig>>,
-        limits: Limits,
     ) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, proxy, tls, limits })
+        Ok(Self { listener: TcpListener::bind(address).await?, proxy, tls })
     }
 
     /// Where it is bound.
@@ -63,12 +106,15 @@ impl Server {
     /// Serves until `stop` turns true, then accepts nothing more and finishes what is in flight within `drain`.
     /// Whether all of it was finished.
     pub async fn serve(self, mut stop: watch::Receiver<bool>, drain: Duration) -> bool {
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let open = Arc::new(Open::default());
+        let limits = || self.proxy.snapshot.load().settings.limits;
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+            let accept = async {
+                open.below(|| limits().connections).await;
+                self.listener.accept().await
+            };
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = accept => accepted,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             let stream = match accepted {
@@ -83,10 +129,11 @@ impl Server {
             let connection = Connection {
                 proxy: Arc::clone(&self.proxy),
                 tls: self.tls.load_full(),
-                limits: self.limits,
-                watcher: graceful.watcher(),
+                limits: limits(),
+                stop: stop.clone(),
             };
             let gauge = self.proxy.metrics.connections.with_label_values(&["data"]);
+            let place = Place::take(&open);
             tokio::spawn(async move {
                 gauge.inc();
                 if let Err(error) = connection.serve(stream).await {
@@ -97,7 +144,7 @@ impl Server {
             });
         }
         drop(self.listener);
-        tokio::time::timeout(drain, graceful.shutdown()).await.is_ok()
+        tokio::time::timeout(drain, open.none()).await.is_ok()
     }
 }
 
@@ -105,26 +152,29 @@ struct Connection {
     proxy: Arc<Proxy>,
     tls: Option<Arc<rustls::ServerConfig>>,
     limits: Limits,
-    watcher: Watcher,
+    stop: watch::Receiver<bool>,
 }
 
 impl Connection {
-    async fn serve(self, stream: TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn serve(mut self, stream: TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         stream.set_nodelay(true)?;
         let limits = self.limits;
-        let known = tokio::time::timeout(limits.first_byte_timeout, handshake(stream, self.tls)).await;
+        let known = tokio::select! {
+            known = tokio::time::timeout(limits.first_byte_timeout, handshake(stream, self.tls.take())) => known,
+            _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
+        };
         let (stream, begin, http2) = known.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if begin.is_empty() && !http2 {
             return Ok(());
         }
-        let activity = Arc::new(Activity::default());
-        let io = TokioIo::new(Timed::new(stream, begin, Arc::clone(&activity), &limits, http2));
-        let proxy = self.proxy;
+        let activity = Arc::new(Activity::new(http2));
+        let io = TokioIo::new(Timed::new(stream, begin, Arc::clone(&activity)));
+        let (proxy, served) = (Arc::clone(&self.proxy), Arc::clone(&activity));
         let service = service_fn(move |request: Request<Incoming>| {
-            let (proxy, busy) = (Arc::clone(&proxy), Busy::new(&activity));
+            let (proxy, serving) = (Arc::clone(&proxy), served.serving());
             async move {
-                let response: Response<Body> = proxy::handle(&proxy, request).await;
-                drop(busy);
+                let response = proxy::handle(&proxy, request).await;
+                drop(serving);
                 Ok::<_, Infallible>(response)
             }
         });
@@ -136,35 +186,41 @@ impl Connection {
                 .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
                 .keep_alive_interval(Duration::from_secs(20))
                 .keep_alive_timeout(Duration::from_secs(20));
-            self.watcher.watch(builder.serve_connection(io, service)).await?;
+            let connection = pin!(builder.serve_connection(io, service));
+            self.watch(connection, &activity, |connection| connection.graceful_shutdown()).await?;
         } else {
             let mut builder = hyper::server::conn::http1::Builder::new();
-            // Head and idle deadlines are kept by the stream itself, one timer a connection.
+            // Head and idle deadlines are kept by `watch`.
             builder
                 .timer(TokioTimer::new())
                 .header_read_timeout(None)
                 .max_buf_size(limits.header_bytes.max(8 << 10))
                 .half_close(false);
-            self.watcher.watch(builder.serve_connection(io, service)).await?;
+            let connection = pin!(builder.serve_connection(io, service));
+            self.watch(connection, &activity, |connection| connection.graceful_shutdown()).await?;
         }
         Ok(())
     }
-}
 
-/// A request in service keeps its connection from being idle.
-struct Busy(Arc<Activity>);
-
-impl Busy {
-    fn new(activity: &Arc<Activity>) -> Self {
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        activity.serving.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.serving.fetch_sub(1, Ordering::Relaxed);
+    /// Drives a connection until it ends, is past a deadline, or the server stops.
+    async fn watch<C: Future<Output = hyper::Result<()>>>(
+        &mut self,
+        mut connection: Pin<&mut C>,
+        activity: &Activity,
+        goodbye: impl Fn(Pin<&mut C>),
+    ) -> hyper::Result<()> {
+        let stopped = tokio::select! {
+            ended = &mut connection => return ended,
+            () = activity.past_deadline(&self.limits) => false,
+            _ = self.stop.wait_for(|stop| *stop) => true,
+        };
+        goodbye(connection.as_mut());
+        if stopped {
+            // What is in flight is finished; the server limits how long that may take.
+            return connection.await;
+        }
+        tracing::debug!("a connection is past its deadline");
+        tokio::time::timeout(GOODBYE, connection).await.unwrap_or(Ok(()))
     }
 }
 

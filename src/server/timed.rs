@@ -1,30 +1,123 @@
-//! A connection with its deadlines: from the first byte of a head to its last, and between requests.
+//! A connection's deadlines: for a head, for the answer to be taken, and between requests.
 //!
-//! hyper's own head timer is made anew for every request and covers idle time as well. Here one timer a connection
-//! serves both: it is only moved when it would fire too late, and looked at again when it fires too early.
+//! hyper's own head timer is made anew for every request and covers idle time as well, and hyper does not read while it
+//! has an answer to give. So the stream only notes when something happened, and one timer a connection looks at the
+//! notes.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::server::TlsStream;
 
 use crate::config::Limits;
 
-/// What the service tells the stream.
-#[derive(Debug, Default)]
+/// What happened on a connection, in milliseconds since it began.
+#[derive(Debug)]
 pub struct Activity {
-    /// Requests being served.
-    pub serving: AtomicUsize,
-    /// Requests that were begun.
-    pub begun: AtomicU64,
+    began: Instant,
+    http2: bool,
+    serving: AtomicUsize,
+    /// When a head began; [`NONE`]: there is none.
+    head: AtomicU64,
+    /// When a request was last begun or answered.
+    idle: AtomicU64,
+    /// When bytes of an answer were last taken.
+    written: AtomicU64,
+    /// The other side does not take what is to be written.
+    blocked: AtomicBool,
+}
+
+const NONE: u64 = u64::MAX;
+
+/// A request in service keeps its connection from being idle.
+#[derive(Debug)]
+pub struct Serving(Arc<Activity>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.idle.store(self.0.now(), Ordering::Relaxed);
+        self.0.serving.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Activity {
+    /// From now on.
+    pub fn new(http2: bool) -> Self {
+        Self {
+            began: Instant::now(),
+            http2,
+            serving: AtomicUsize::new(0),
+            head: AtomicU64::new(NONE),
+            idle: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
+        }
+    }
+
+    /// A request begins: its head is whole.
+    pub fn serving(self: &Arc<Self>) -> Serving {
+        self.serving.fetch_add(1, Ordering::Relaxed);
+        self.head.store(NONE, Ordering::Relaxed);
+        Serving(Arc::clone(self))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NONE - 1)
+    }
+
+    /// Something was read. Outside of a request it begins a head; frames of an idle HTTP/2 connection do not.
+    fn heard(&self) {
+        if !self.http2 && self.serving.load(Ordering::Acquire) == 0 && self.head.load(Ordering::Relaxed) == NONE {
+            self.head.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
+        match result {
+            Poll::Pending => self.blocked.store(true, Ordering::Relaxed),
+            Poll::Ready(_) => {
+                if self.blocked.swap(false, Ordering::Relaxed) {
+                    self.written.store(self.now(), Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// When the connection has to end if nothing happens until then.
+    fn deadline(&self, limits: &Limits) -> Instant {
+        let after =
+            |at: &AtomicU64, limit: Duration| self.began + Duration::from_millis(at.load(Ordering::Relaxed)) + limit;
+        if self.serving.load(Ordering::Acquire) > 0 {
+            // Its own deadlines hold.
+            Instant::now() + limits.header_timeout.min(limits.idle_timeout)
+        } else if self.blocked.load(Ordering::Relaxed) {
+            // An answer that is not taken at all ends like a body that does not come.
+            after(&self.written, limits.body_timeout).max(after(&self.idle, limits.body_timeout))
+        } else if self.head.load(Ordering::Relaxed) != NONE {
+            after(&self.head, limits.header_timeout)
+        } else {
+            after(&self.idle, limits.idle_timeout).max(after(&self.written, limits.idle_timeout))
+        }
+    }
+
+    /// Returns when the connection is past a deadline.
+    pub async fn past_deadline(&self, limits: &Limits) {
+        loop {
+            let deadline = self.deadline(limits);
+            if Instant::now() >= deadline {
+                return;
+            }
+            // What begins meanwhile may have an earlier deadline: a head that begins now is looked at in time.
+            sleep_until(deadline.min(Instant::now() + limits.header_timeout)).await;
+        }
+    }
 }
 
 /// A client's socket.
@@ -36,72 +129,18 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A client's connection: what was read to know the protocol comes first again.
+/// A client's connection: what was read to know the protocol comes first again, and what happens is noted.
 #[derive(Debug)]
 pub struct Timed {
     stream: Stream,
     begin: Vec<u8>,
     activity: Arc<Activity>,
-    header_timeout: Duration,
-    idle_timeout: Duration,
-    http2: bool,
-    /// When a head began, and how many requests there had been.
-    head: Option<(Instant, u64)>,
-    /// When there was last nothing to do.
-    idle: Option<Instant>,
-    timer: Pin<Box<Sleep>>,
 }
 
 impl Timed {
     /// Wraps a socket whose first bytes were read.
-    pub fn new(stream: Stream, begin: Vec<u8>, activity: Arc<Activity>, limits: &Limits, http2: bool) -> Self {
-        let now = Instant::now();
-        Self {
-            stream,
-            begin,
-            activity,
-            header_timeout: limits.header_timeout,
-            idle_timeout: limits.idle_timeout,
-            http2,
-            head: None,
-            idle: None,
-            timer: Box::pin(sleep_until(now + limits.header_timeout.min(limits.idle_timeout))),
-        }
-    }
-
-    /// Something was read.
-    fn heard(&mut self) {
-        self.idle = None;
-        let begun = self.activity.begun.load(Ordering::Relaxed);
-        let same_head = self.head.is_some_and(|(_, at)| at == begun);
-        if self.activity.serving.load(Ordering::Relaxed) == 0 && !same_head {
-            self.head = Some((Instant::now(), begun));
-        }
-    }
-
-    /// Nothing is there to be read: is a deadline past?
-    fn waits(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.activity.serving.load(Ordering::Relaxed) > 0 {
-            (self.head, self.idle) = (None, None);
-            return Poll::Pending;
-        }
-        let begun = self.activity.begun.load(Ordering::Relaxed);
-        // Frames of an idle HTTP/2 connection are no head.
-        self.head = self.head.filter(|(_, at)| *at == begun && !self.http2);
-        let deadline = match self.head {
-            Some((since, _)) => since + self.header_timeout,
-            None => *self.idle.get_or_insert_with(Instant::now) + self.idle_timeout,
-        };
-        if self.timer.deadline() > deadline || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(deadline);
-        }
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            if Instant::now() >= deadline {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came in time")));
-            }
-            self.timer.as_mut().reset(deadline);
-        }
+    pub fn new(stream: Stream, begin: Vec<u8>, activity: Arc<Activity>) -> Self {
+        Self { stream, begin, activity }
     }
 }
 
@@ -111,25 +150,23 @@ impl AsyncRead for Timed {
             let take = self.begin.len().min(buf.remaining());
             buf.put_slice(self.begin.get(..take).unwrap_or_default());
             self.begin.drain(..take);
-            self.heard();
+            self.activity.heard();
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Ready(result) => {
-                if buf.filled().len() > before {
-                    self.heard();
-                }
-                Poll::Ready(result)
-            }
-            Poll::Pending => self.waits(cx),
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.activity.heard();
         }
+        read
     }
 }
 
 impl AsyncWrite for Timed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.activity.wrote(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -149,7 +186,9 @@ impl AsyncWrite for Timed {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.activity.wrote(&written);
+        written
     }
 }
 
