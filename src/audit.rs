@@ -84,7 +84,9 @@ impl Audit {
                 }
                 writer.write();
             }
-            writer.tell();
+            if writer.shown.lines.get() > 0 {
+                writer.tell();
+            }
         });
         Ok((Self { queue, block_when_full }, thread.map_err(AuditError::Thread)?))
     }

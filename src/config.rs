@@ -12,6 +12,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 
 use crate::diagnostic::{Diagnostic, Report, SourceFile};
+pub use crate::tls::UpstreamTls;
 use crate::yaml::{self, Fields, Node, Reader, Value};
 pub use issuers::{Audiences, IssuerSettings, KeySource};
 
@@ -92,17 +93,6 @@ pub enum Target {
     },
     /// A socket file.
     Unix(PathBuf),
-}
-
-/// TLS towards the upstream.
-#[derive(Clone, Debug, Default)]
-pub struct UpstreamTls {
-    /// Trust roots; `None`: the machine's.
-    pub ca: Option<PathBuf>,
-    /// Client certificate chain and key.
-    pub client: Option<(PathBuf, PathBuf)>,
-    /// The name its certificate must carry; `None`: the host.
-    pub server_name: Option<String>,
 }
 
 /// What the upstream sees as `Authorization`.

@@ -210,6 +210,8 @@ struct Inner {
     states: States,
     good: (Texts, Texts),
     newest: (Texts, Texts),
+    /// Why files cannot be read at all; what they held last is `newest` still.
+    unreadable: (Option<String>, Option<String>),
     watchers: Vec<Watcher>,
     config_watcher: Option<Watcher>,
     /// A configuration that does not load, perhaps for its policy.
@@ -300,6 +302,7 @@ impl Live {
             states,
             good: texts.clone(),
             newest: texts,
+            unreadable: (None, None),
             watchers: Vec::new(),
             config_watcher: None,
             waiting: None,
@@ -365,11 +368,12 @@ impl Live {
         let mut inner = self.lock();
         match files.map_err(LoadError::from).and_then(|files| Texts::new(&files)) {
             Ok(texts) => {
-                inner.newest.0 = texts;
+                (inner.newest.0, inner.unreadable.0) = (texts, None);
                 self.reload(&mut inner, "policy");
             }
             Err(error) => {
-                inner.states.policy.stale = Some(error.to_string());
+                let why = Some(error.to_string());
+                (inner.states.policy.stale, inner.unreadable.0) = (why.clone(), why);
                 self.failed("policy", &error);
             }
         }
@@ -381,11 +385,12 @@ impl Live {
         let mut inner = self.lock();
         match files.map_err(LoadError::from).and_then(|files| Texts::new(&files)) {
             Ok(texts) => {
-                inner.newest.1 = texts;
+                (inner.newest.1, inner.unreadable.1) = (texts, None);
                 self.reload(&mut inner, "catalogue");
             }
             Err(error) => {
-                inner.states.catalogue.stale = Some(error.to_string());
+                let why = Some(error.to_string());
+                (inner.states.catalogue.stale, inner.unreadable.1) = (why.clone(), why);
                 self.failed("catalogue", &error);
             }
         }
@@ -393,13 +398,16 @@ impl Live {
         self.show(&inner);
     }
 
-    /// A configuration that waited for a policy or a catalogue that loads is tried again.
+    /// A configuration that did not load, perhaps for another file's sake, is tried again when that changed.
     fn retry_config(self: &Arc<Self>, inner: &mut Inner) {
-        if inner.states.policy.stale.is_none()
-            && inner.states.catalogue.stale.is_none()
-            && let Some((path, files)) = inner.waiting.take()
-        {
-            self.try_config(inner, &path, files);
+        let Some((path, files)) = inner.waiting.take() else { return };
+        match self.apply_config(inner, &path, &files) {
+            Ok(()) => inner.states.config.stale = None,
+            // It was told as failed before.
+            Err(error) => {
+                inner.states.config.stale = Some(error.to_string());
+                inner.waiting = Some((path, files));
+            }
         }
     }
 
@@ -427,9 +435,13 @@ impl Live {
                     let why = why.map(|error: LoadError| error.to_string());
                     let behind =
                         |newest: &Texts, good: &Texts| (newest.digest != good.digest).then(|| why.clone()).flatten();
-                    inner.states.policy = State { stale: behind(&newest.0, policy), digest: policy.digest.clone() };
-                    inner.states.catalogue =
-                        State { stale: behind(&newest.1, catalogue), digest: catalogue.digest.clone() };
+                    let (policy_gone, catalogue_gone) = inner.unreadable.clone();
+                    inner.states.policy =
+                        State { stale: policy_gone.or(behind(&newest.0, policy)), digest: policy.digest.clone() };
+                    inner.states.catalogue = State {
+                        stale: catalogue_gone.or(behind(&newest.1, catalogue)),
+                        digest: catalogue.digest.clone(),
+                    };
                     let digest = digest(policy, catalogue);
                     let settings = Arc::clone(&before.settings);
                     self.publish(
@@ -483,6 +495,7 @@ impl Live {
                 }
             }
         }
+        self.retry_config(&mut inner);
         self.show(&inner);
     }
 
@@ -500,6 +513,7 @@ impl Live {
                 self.failed("certificates", &error);
             }
         }
+        self.retry_config(&mut inner);
         self.show(&inner);
     }
 
@@ -520,6 +534,7 @@ impl Live {
                 self.failed("upstream", &error);
             }
         }
+        self.retry_config(&mut inner);
         self.show(&inner);
     }
 
@@ -573,6 +588,7 @@ impl Live {
         inner.states.catalogue = State { stale: None, digest: catalogue_texts.digest.clone() };
         inner.good = (policy_texts, catalogue_texts);
         inner.newest = inner.good.clone();
+        inner.unreadable = (None, None);
         inner.config = config;
         self.publish(snapshot, "config");
         self.watch_files(inner, &held)

@@ -8,7 +8,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::config::UpstreamTls;
+/// TLS towards the upstream.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamTls {
+    /// Trust roots; `None`: the machine's.
+    pub ca: Option<PathBuf>,
+    /// Client certificate chain and key.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// The name its certificate must carry; `None`: the host.
+    pub server_name: Option<String>,
+}
 
 /// What is wrong with the files. Never shows their content.
 #[derive(Debug, thiserror::Error)]

@@ -374,7 +374,10 @@ impl Source {
         let counter = match &read {
             Ok(_) => &self.read_ok,
             Err(error) => {
-                tracing::warn!(issuer = self.issuer, %error, "keys not read, the last good ones stay");
+                // A file that was never good stops the start, which says so.
+                if self.file().is_none() || self.read_ok.load(Ordering::Relaxed) > 0 {
+                    tracing::warn!(issuer = self.issuer, %error, "keys not read, the last good ones stay");
+                }
                 &self.read_failed
             }
         };
