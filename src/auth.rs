@@ -298,11 +298,14 @@ impl Issuer {
             }
         };
         let origin = match settings.keys {
-            KeySource::JwksUrl(url) => Origin::Provider(Provider {
-                url: Url::parse(&url).map_err(|reason| AuthError::Url { issuer: issuer.clone(), reason })?,
-                client: Arc::clone(client),
-                stale_if_error: settings.stale_if_error,
-            }),
+            KeySource::JwksUrl(url) => {
+                let url = Url::parse(&url).map_err(|reason| AuthError::Url { issuer: issuer.clone(), reason })?;
+                if !url.is_https() && !["localhost", "127.0.0.1", "[::1]"].contains(&url.host()) {
+                    tracing::warn!(issuer, "keys are fetched without tls: whoever is on the way can sign tokens");
+                }
+                let client = Arc::clone(client);
+                Origin::Provider(Provider { url, client, stale_if_error: settings.stale_if_error })
+            }
             KeySource::JwksFile(path) => Origin::Local(Local::JwksFile(path)),
             KeySource::PemFile(path) => Origin::Local(Local::PemFile(path)),
             KeySource::SecretFile(path) => Origin::Local(Local::SecretFile(path)),

@@ -114,21 +114,22 @@ pub fn load(policy: &[Arc<SourceFile>], catalogue: &[Arc<SourceFile>]) -> (Optio
     let mut report = Report::default();
     let rules = file::read(LayerKind::Policy, policy, &mut report);
     let imported = file::read(LayerKind::Catalogue, catalogue, &mut report);
-    let policy = assemble(&rules, &imported, !catalogue.is_empty(), &mut report);
+    empty_catalogue(catalogue, &imported, &mut report);
+    let policy = assemble(&rules, &imported, &mut report);
     report.sort();
     (policy, report)
 }
 
-/// Lays rules over a catalogue that were read before; `None` where the report has an error.
-pub fn assemble(rules: &Layer, imported: &Layer, with_catalogue: bool, report: &mut Report) -> Option<Policy> {
-    let mut catalogue = catalogue::build(rules, imported, report);
-    if with_catalogue && imported.features.is_empty() && !report.has_errors() {
-        let place =
-            rules.roles.values().map(|role| &role.place).chain(rules.features.values().map(|f| &f.place)).next();
-        if let Some(place) = place {
-            report.push(Diagnostic::error("empty-catalogue", place, "the catalogue below this policy has no feature"));
-        }
+/// Catalogue files without a feature are an error: most likely an import that went wrong.
+pub fn empty_catalogue(files: &[Arc<SourceFile>], imported: &Layer, report: &mut Report) {
+    if let (Some(first), true, false) = (files.first(), imported.features.is_empty(), report.has_errors()) {
+        report.push(Diagnostic::error("empty-catalogue", &Place::file(first), "the catalogue has no feature"));
     }
+}
+
+/// Lays rules over a catalogue that were read before; `None` where the report has an error.
+pub fn assemble(rules: &Layer, imported: &Layer, report: &mut Report) -> Option<Policy> {
+    let mut catalogue = catalogue::build(rules, imported, report);
     let settings = Settings {
         unknown_features: given(rules.unknown_features.as_ref()),
         combine: given(rules.combine.as_ref()),

@@ -106,8 +106,8 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        // Beyond i64 nothing here has a meaning; the text form keeps a comparison with it honest.
-        Ok(Raw(i64::try_from(value).map_or_else(|_| Value::Str(value.to_string()), Value::Int)))
+        // Beyond i64 no number has a meaning here; it stays a number, so that no text is equal to it.
+        Ok(Raw(i64::try_from(value).map_or(Value::Float(value as f64), Value::Int)))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
@@ -180,12 +180,21 @@ pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Box<Diagnostic>> {
             let place = Place { file: Arc::clone(file), line, column };
             let text = error.without_snippet().to_string();
             let text = text.split(" at line ").next().unwrap_or_default().replace('\n', " ");
-            let mut diagnostic = Diagnostic::error("syntax", &place, text);
+            let mut diagnostic = Diagnostic::error("syntax", &place, plain(&text));
             if shown_at(file, line, column).is_some_and(|rest| rest.starts_with('*')) {
                 diagnostic = diagnostic.help("a pattern that begins with `*` is quoted: '*.name'");
             }
             Err(Box::new(diagnostic))
         }
+    }
+}
+
+/// The parser's words without those of its programming interface.
+fn plain(text: &str) -> &str {
+    match text {
+        text if text.starts_with("multiple YAML documents") => "a second document begins; a file has one",
+        text if text.contains("null into string") || text.contains("expected string scalar") => "a key is not a text",
+        text => text.split("; use ").next().unwrap_or(text),
     }
 }
 

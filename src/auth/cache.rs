@@ -11,6 +11,9 @@ use moka::sync::Cache;
 use super::keys::sha256;
 use super::verify::Claims;
 
+#[cfg(test)]
+mod tests;
+
 /// An entry is verified again after this, however far away `exp` is.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -114,6 +114,10 @@ impl Rules {
         if let Some(wanted) = &self.audiences {
             audience(claims.get("aud"), wanted)?;
         }
+        // RFC 8705, 3.1 and RFC 9449, 6.1: worth nothing without the proof that it is bound to, and none can be shown here.
+        if claims.contains_key("cnf") {
+            return Err("bound to a proof that was not shown");
+        }
         let missing = |name: &String| claims.get(name).is_none_or(Value::is_null);
         if self.require.iter().any(missing) {
             return Err("a required claim is missing");

@@ -67,8 +67,10 @@ pub fn run(arguments: &Arguments) -> u8 {
                 complain(&format!("`{}` cannot be written: {error}", path.display()));
                 return exit::FAILED;
             }
-            let counts = (import.catalogue.features.len(), import.catalogue.bundles.len());
-            complain(&format!("{} features and {} bundles in `{}`", counts.0, counts.1, path.display()));
+            let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+            let features = counted(import.catalogue.features.len(), "feature");
+            let bundles = counted(import.catalogue.bundles.len(), "bundle");
+            complain(&format!("{features} and {bundles} in `{}`", path.display()));
         }
     }
     exit::FINE

@@ -31,7 +31,8 @@ pub fn load(policies: &Path, catalogues: &[PathBuf], lints: bool) -> Result<Load
     let mut report = Report::default();
     let rules = file::read(LayerKind::Policy, &rules_texts, &mut report);
     let imported = file::read(LayerKind::Catalogue, &catalogue_texts, &mut report);
-    let policy = policy::assemble(&rules, &imported, !catalogue_texts.is_empty(), &mut report);
+    policy::empty_catalogue(&catalogue_texts, &imported, &mut report);
+    let policy = policy::assemble(&rules, &imported, &mut report);
     if let (Some(policy), true) = (&policy, lints) {
         lint::lint(policy, &rules, &imported, &mut report);
     }

@@ -1,6 +1,6 @@
 //! `test`: policy unit tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use regex::Regex;
@@ -55,8 +55,7 @@ pub fn run(arguments: &Arguments) -> u8 {
 fn test(arguments: &Arguments) -> Result<u8, String> {
     let loaded = policies::load(&arguments.policies, &arguments.catalogue, false)?;
     let Some(policy) = loaded.policy else { return Err(loaded.report.to_string()) };
-    let paths =
-        if arguments.tests.is_empty() { vec![arguments.policies.join("tests")] } else { arguments.tests.clone() };
+    let paths = if arguments.tests.is_empty() { vec![own_tests(&arguments.policies)] } else { arguments.tests.clone() };
     let mut report = Report::default();
     let mut tests = unit::read(&policies::texts(&paths)?, &policy, &mut report);
     report.sort();
@@ -79,6 +78,12 @@ fn test(arguments: &Arguments) -> Result<u8, String> {
         return Err("there is no test to run".to_owned());
     }
     Ok(if failed > 0 { exit::TESTS_FAILED } else { exit::FINE })
+}
+
+/// `tests/` in the policy's folder, or beside a policy that is one file.
+fn own_tests(policies: &Path) -> PathBuf {
+    let folder = if policies.is_dir() { policies } else { policies.parent().unwrap_or(Path::new("")) };
+    folder.join("tests")
 }
 
 fn untouched(policy: &Policy, results: &[(&Test, &Outcome)]) -> unit::Untouched {

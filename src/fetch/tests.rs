@@ -33,6 +33,12 @@ fn serve(answers: Vec<&'static [u8]>) -> (String, thread::JoinHandle<Vec<String>
     (address, thread::spawn(requests))
 }
 
+/// What a thread gives back; our side of its connections goes on meanwhile.
+async fn joined<T: Send + 'static>(thread: thread::JoinHandle<T>) -> T {
+    let join = tokio::task::spawn_blocking(|| thread.join().unwrap());
+    join.await.unwrap()
+}
+
 fn head(stream: &mut impl Read) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -59,8 +65,8 @@ async fn an_answer_comes_back_whole() {
     assert_eq!(answer.status, 203);
     assert_eq!(answer.headers["x-a"], "1");
     assert_eq!(&answer.body[..], b"hello");
-    assert_eq!(format!("{answer:?}"), "Answer(203 Non-Authoritative Information, 5 bytes)");
-    let request = requests.join().unwrap().remove(0);
+    assert_eq!(format!("{answer:?}"), "Answer(203 Non Authoritative Information, 5 bytes)");
+    let request = joined(requests).await.remove(0);
     let lines: Vec<&str> = request.lines().collect();
     assert_eq!(lines[0], "GET /a/b?c=d HTTP/1.1");
     assert!(lines.contains(&"accept: text/plain"), "{request}");
@@ -74,7 +80,7 @@ async fn a_redirect_is_an_answer() {
     let (address, requests) = serve(vec![Box::leak(answer.into_boxed_str()).as_bytes()]);
     let answer = get(&address, 10).await.unwrap();
     assert_eq!(answer.status, 302);
-    assert_eq!(requests.join().unwrap().len(), 1);
+    assert_eq!(joined(requests).await.len(), 1);
 }
 
 #[tokio::test]
@@ -92,7 +98,15 @@ async fn a_body_has_a_cap_declared_or_not() {
         let text = format!("the answer of `http://{address}/keys` is larger than 5 bytes");
         assert_eq!(error.to_string(), text);
     }
-    served.join().unwrap();
+    joined(served).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_declared_too_large_is_not_waited_for() {
+    let (address, served) = serve(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\nhell"]);
+    let error = get(&address, 5).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("the answer of `http://{address}/keys` is larger than 5 bytes"));
+    joined(served).await;
 }
 
 #[tokio::test]
@@ -107,7 +121,7 @@ async fn an_answer_that_breaks_off_is_none() {
     let text = format!("`http://{address}/keys` did not answer: ");
     assert!(error.starts_with(&text), "{error}");
     assert!(!error.contains("canary"), "{error}");
-    served.join().unwrap();
+    joined(served).await;
     let error = get(&address, 100).await.unwrap_err().to_string();
     assert!(error.contains("Connection refused"), "{error}");
 }
@@ -125,15 +139,15 @@ async fn the_deadline_covers_the_whole() {
     let half = thread::spawn(move || {
         let _silent = listener.accept().unwrap();
         let (mut stream, _) = listener.accept().unwrap();
-        head(&mut stream);
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhel";
-        stream.write_all(head).unwrap();
-        // Until the client goes.
-        let _ = stream.read(&mut [0]);
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(head);
+        // Until the client goes, which on a slow machine it has already.
+        let _ = stream.read_to_end(&mut Vec::new());
     });
     let error = Client::new().get(&url, HeaderMap::new(), 10, deadline).await.unwrap_err();
     assert_eq!(error.to_string(), text);
-    half.join().unwrap();
+    joined(half).await;
 }
 
 #[test]
@@ -256,7 +270,7 @@ async fn a_server_must_show_a_certificate_of_a_known_root_for_its_name() {
     let error = get(&stranger, "localhost").await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("`https://localhost:{port}/keys` did not answer: ")));
     assert!(error.contains("invalid peer certificate"), "{error}");
-    assert_eq!(served.join().unwrap(), [true, false, false]);
+    assert_eq!(joined(served).await, [true, false, false]);
 }
 
 #[tokio::test]
@@ -269,7 +283,7 @@ async fn the_roots_wait_for_the_first_https_address() {
     let encrypted = url(&format!("https://{address}/"));
     client.get(&encrypted, HeaderMap::new(), 10, LONG).await.unwrap_err();
     assert!(client.tls.initialized());
-    served.join().unwrap();
+    joined(served).await;
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -487,16 +487,17 @@ impl FileReader<'_, '_> {
             self.r.report.push(Diagnostic::error("pattern", &place, message));
             return;
         }
-        let Value::Map(entries) = &node.value else {
+        if !matches!(node.value, Value::Map(_)) {
             self.r.error(node, "pattern", format!("pattern `{name}` says nothing; it adds `tags`"));
             return;
-        };
-        if let Some((key, _)) = entries.iter().find(|(key, _)| key.name != "tags") {
+        }
+        let entries = self.r.entries(node, &format!("pattern `{name}`")).unwrap_or_default();
+        for (key, _) in entries.iter().filter(|(key, _)| key.name != "tags") {
             let place = self.r.key_place(key);
             let message = format!("pattern `{name}` has `{}`; a pattern only adds `tags`", key.name);
             self.r.report.push(Diagnostic::error("pattern", &place, message));
         }
-        let tags = entries.iter().find(|(key, _)| key.name == "tags").map(|(_, tags)| tags);
+        let tags = entries.iter().find(|(key, _)| key.name == "tags").map(|(_, tags)| *tags);
         let tags = self.names(tags, "`tags`");
         self.layer.patterns.push(PatternText { pattern: Pattern::new(name), place, tags });
     }

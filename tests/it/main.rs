@@ -1,13 +1,26 @@
 //! The one integration binary: the sidecar as it runs, between a client and an upstream that both play foul.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
 mod support;
 
 mod bugs;
 mod cli;
 mod demo;
+mod docs;
 mod floors;
 mod observe;
 mod observe_secrets;
+mod oracle;
+mod policy_files;
+mod policy_properties;
 mod proxy_bodies;
 mod proxy_hygiene;
 mod proxy_limits;
@@ -16,6 +29,7 @@ mod proxy_smuggling;
 mod proxy_upstream;
 mod proxy_way;
 mod proxy_way_tokens;
+mod random_policy;
 mod reload;
 mod reload_files;
 mod shutdown;

@@ -179,8 +179,8 @@ fn the_digest_tells_material_names_and_uses_apart_and_not_the_order() {
     assert_eq!(both, digest(&[b.clone(), a.clone()]));
     assert_eq!(both, digest(&[json!({"kty": "oct"}), b.clone(), a.clone()]));
     let others = [
-        digest(&[a.clone()]),
-        digest(&[b.clone()]),
+        digest(std::slice::from_ref(&a)),
+        digest(std::slice::from_ref(&b)),
         digest(&[a.clone(), a.clone()]),
         digest(&[P256.jwk(json!({"kid": "c"})), b.clone()]),
         digest(&[P256.jwk(json!({})), b.clone()]),

@@ -57,7 +57,7 @@ async fn alg_none_is_refused_in_every_spelling() {
 #[tokio::test]
 async fn an_rsa_public_key_is_no_hmac_secret() {
     let jwk = RSA.jwk(json!({"kid": "k1"}));
-    let auth = auth(settings(KeySource::Static(jwks(&[jwk.clone()]).into())));
+    let auth = auth(settings(KeySource::Static(jwks(std::slice::from_ref(&jwk)).into())));
     let modulus = jwk["n"].as_str().unwrap().as_bytes().to_vec();
     for secret in [RSA.pem().into_bytes(), modulus, jwk.to_string().into_bytes()] {
         let forged = token_with(json!({"kid": "k1"}), claims(json!({})), "HS256", &TestKey::Secret(secret));
@@ -450,7 +450,7 @@ async fn no_text_of_ours_holds_a_token_or_a_key() {
     let secret_file = folder.write("secret", secret);
     let short = folder.write("short", "canary-short");
     let jwk = P256.jwk(json!({"kid": "k1"}));
-    let set = jwks(&[jwk.clone()]);
+    let set = jwks(std::slice::from_ref(&jwk));
     let honest = token(claims(json!({"jti": "canary-jti"})));
     let mut canaries: Vec<String> = honest.split('.').map(Into::into).collect();
     for name in ["x", "y"] {

@@ -219,6 +219,14 @@ async fn required_claims_must_be_there() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_bound_to_a_proof_is_no_bearer_token() {
+    for cnf in [json!({"jkt": "x"}), json!({"x5t#S256": "x"}), json!({}), json!(1)] {
+        let told = with(json!({ "cnf": cnf })).await;
+        assert_eq!(told, "bound to a proof that was not shown", "{cnf}");
+    }
+}
+
+#[tokio::test]
 async fn a_known_token_is_not_verified_again_and_keeps_its_memo() {
     let auth = auth(usual());
     let token = token(claims(json!({"jti": "t1"})));

@@ -51,7 +51,10 @@ async fn the_first_set_is_fetched_at_once() {
         IssuerStatus { issuer: ISSUER.into(), fetches_ok: 0, fetches_failed: 0, age: None, stale: false, keys: 0 }
     );
     auth.spawn_refresh();
+    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let one = alive();
     auth.spawn_refresh();
+    assert_eq!(alive(), one);
     until(|| status(&auth).fetches_ok > 0).await;
     clock.advance(7 * SECOND);
     assert_eq!(

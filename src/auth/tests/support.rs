@@ -362,9 +362,13 @@ impl Provider {
     }
 }
 
-/// Lets everything else run until it is so. Never returns if it is never so.
+/// Lets everything else run until it is so. The time is only there so that what never comes about fails and does not hang.
 pub async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        tokio::task::yield_now().await;
-    }
+    let wait = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(120), wait).await;
+    waited.expect("what was waited for came about");
 }

@@ -20,7 +20,7 @@ fn base64url_has_one_spelling_for_each_text() {
     }
 }
 
-/// Every text of up to three characters over a small alphabet: what decodes is what encodes to it.
+/// Every text of up to four characters over a small alphabet: what decodes is what encodes to it.
 #[test]
 fn what_decodes_encodes_to_the_same() {
     let letters = ['A', 'B', 'E', 'Q', 'g', 'w', '_', '='];

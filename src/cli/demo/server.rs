@@ -1,6 +1,10 @@
 //! The demo's feature server: `POST /get-online-features` and `GET /health`, answering as Feast 0.67 does
 //! (wire-feast.md, section 2). No tokens: whoever reaches it gets everything, as with Feast by default.
 
+mod failure;
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +25,7 @@ use tokio::time::Instant;
 
 use super::data::{JOIN_KEY, ON_DEMAND, OnDemand, Output, SERVICES, STORED_AT, VIEWS, View};
 use crate::proxy::body;
+use failure::{Failure, NOT_A_DICTIONARY, feast, invalid, plain, python_list};
 
 /// The time of what is not stored: join keys, on-demand values, unknown customers.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
@@ -102,33 +107,6 @@ struct Metadata {
 struct Answer {
     results: Vec<Column>,
     metadata: Metadata,
-}
-
-/// Status and body of an error.
-struct Failure((StatusCode, String));
-
-const NOT_A_DICTIONARY: &str = "Input should be a valid dictionary or object to extract fields from";
-
-/// What FastAPI says of a body that has not the right form; it gives back what it was sent.
-fn invalid(kind: &str, place: &[&str], message: &str, input: &Value) -> Failure {
-    let detail = json!({"detail": [{"type": kind, "loc": place, "msg": message, "input": input}]});
-    Failure((StatusCode::UNPROCESSABLE_ENTITY, detail.to_string()))
-}
-
-/// Any exception of Python's: its text.
-fn plain(text: &str) -> Failure {
-    Failure((StatusCode::INTERNAL_SERVER_ERROR, json!(text).to_string()))
-}
-
-/// An error of Feast's own: a JSON text in a JSON text.
-fn feast(status: StatusCode, class: &str, message: &str) -> Failure {
-    let inside = format!(r#"{{"module": "feast.errors", "class": "{class}", "message": {}}}"#, json!(message));
-    Failure((status, json!(inside).to_string()))
-}
-
-fn python_list(names: &[impl AsRef<str>]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("'{}'", name.as_ref())).collect();
-    format!("[{}]", quoted.join(", "))
 }
 
 /// What a reference means.
@@ -303,6 +281,3 @@ fn column(feature: &Feature, customers: &[i64], entities: &Map<String, Value>) -
     }
     Ok(column)
 }
-
-#[cfg(test)]
-mod tests;

@@ -26,6 +26,10 @@ fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
 }
 
 fn json_error(error: &json::JsonError) -> Unreadable {
+    // The key may be one of a map that is a value.
+    if let json::JsonError::DuplicateKey { at, .. } = error {
+        return Unreadable(format!("the answer cannot be read: a key at byte {at} of the json text stands twice"));
+    }
     Unreadable(format!("the answer cannot be read: {error}"))
 }
 

@@ -138,7 +138,7 @@ impl Plan {
                 plan.service = Some(name.clone().into_owned());
                 let Some(bundle) = policy.catalogue.bundles.get(&**name) else {
                     // A service that is not known reads like one that is denied.
-                    plan.outputs.push(name.clone().into_owned());
+                    plan.outputs.push(shown(name));
                     plan.outcome = Outcome::Refuse(vec![name.clone().into_owned()]);
                     return plan;
                 };
@@ -240,13 +240,16 @@ impl Plan {
         request: &Request<'_>,
         supplied: &[(&str, FeatureId)],
     ) -> Result<Outcome, Invalid> {
-        let mut refused = self.denied_supplies(policy, resolved, supplied);
+        let denied_supplies = self.denied_supplies(policy, resolved, supplied);
         // `features` can say neither an alias nor a renamed key.
         let by_name = bundle.members.iter().any(|member| member.alias.is_some() || !member.keys.is_empty());
         let (mut kept, mut cut, mut any_denied) = (Vec::new(), Vec::new(), false);
         for member in &bundle.members {
             let feature = policy.catalogue.name(member.feature);
-            let mut output = output(policy, feature)?;
+            // A member that Feast cannot be asked for, such as a key: not the caller's mistake, and not for the caller.
+            let Ok(mut output) = output(policy, feature) else {
+                return Ok(Outcome::Refuse(vec![service.to_owned()]));
+            };
             output.verdict = resolved.verdict(&output.name, false);
             if let Some(alias) = &member.alias {
                 output.full = alias.to_string();
@@ -271,10 +274,11 @@ impl Plan {
         }
         let whole = self.mode == Mode::Reject && !cut.is_empty();
         if whole || kept.is_empty() || (by_name && any_denied) {
-            refused.push(service.to_owned());
+            // Its name alone: a denied key named beside it would tell it from a service that does not exist.
+            return Ok(Outcome::Refuse(vec![service.to_owned()]));
         }
-        if !refused.is_empty() {
-            return Ok(Outcome::Refuse(refused));
+        if !denied_supplies.is_empty() {
+            return Ok(Outcome::Refuse(denied_supplies));
         }
         self.note_declassified(policy, resolved, &kept);
         let filtered = cut.len();
@@ -328,10 +332,11 @@ fn known(output: &Output<'_>) -> Option<FeatureId> {
 /// `view:feature`, `view@latest:feature`, `view@v2:feature`, split at the first colon as Feast does.
 fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>, Invalid> {
     let plain = |part: &str| !part.is_empty() && part.trim() == part && !part.chars().any(char::is_control);
-    let Some((view, feature)) = written.split_once(':').filter(|(view, feature)| plain(view) && plain(feature)) else {
-        return Err(Invalid(format!("`{}` is not of the form `view:feature`", shown(written))));
-    };
+    let (view, feature) = written.split_once(':').unwrap_or_default();
     let view = view.strip_suffix("@latest").unwrap_or(view);
+    if !plain(view) || !plain(feature) {
+        return Err(Invalid(format!("`{}` is not of the form `view:feature`", shown(written))));
+    }
     let reference = format!("{view}:{feature}");
     let name = match policy.catalogue.id(&reference) {
         Some(id) => Name::Known(id),
@@ -345,24 +350,24 @@ fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>, Invalid> 
 /// The entities that stand for keys of the catalogue, without nulls: the name as written, the key it stands for.
 fn supplied<'q>(policy: &Policy, bundle: Option<&Bundle>, request: &'q Request<'_>) -> Vec<(&'q str, FeatureId)> {
     let is_key = |id: &FeatureId| policy.catalogue.feature(*id).is_some_and(|feature| feature.key);
+    let mut renamed: HashMap<&str, BTreeSet<FeatureId>> = HashMap::new();
+    for (id, name) in bundle.into_iter().flat_map(|bundle| &bundle.members).flat_map(|member| &member.keys) {
+        renamed.entry(name).or_default().insert(*id);
+    }
     let mut supplied = Vec::new();
     for entity in request.entities.iter().filter(|entity| !entity.has_null) {
         let name = entity.name.as_ref();
-        let renamed = bundle.into_iter().flat_map(|bundle| &bundle.members).flat_map(|member| &member.keys);
-        let stands_for: BTreeSet<FeatureId> =
-            renamed.filter(|(_, renamed)| **renamed == *name).map(|(id, _)| *id).collect();
-        if stands_for.is_empty() {
-            supplied.extend(policy.catalogue.id(name).filter(is_key).map(|id| (name, id)));
-        } else {
-            supplied.extend(stands_for.into_iter().map(|id| (name, id)));
-        }
+        // Feast gives the value to every key that goes by this name: the renamed ones, and the one of this name.
+        let mut stands_for = renamed.get(name).cloned().unwrap_or_default();
+        stands_for.extend(policy.catalogue.id(name).filter(is_key));
+        supplied.extend(stands_for.into_iter().map(|id| (name, id)));
     }
     supplied
 }
 
-/// Keys in the lineage of a feature: what Feast needs to be given to compute it.
-fn keys_below(policy: &Policy, feature: FeatureId) -> BTreeSet<FeatureId> {
-    let (mut keys, mut seen, mut open) = (BTreeSet::new(), BTreeSet::new(), vec![feature]);
+/// Keys in the lineage of features: what Feast needs to be given to compute them.
+fn keys_below(policy: &Policy, mut open: Vec<FeatureId>) -> BTreeSet<FeatureId> {
+    let (mut keys, mut seen) = (BTreeSet::new(), BTreeSet::new());
     while let Some(id) = open.pop() {
         let Some(feature) = policy.catalogue.feature(id).filter(|_| seen.insert(id)) else { continue };
         if feature.key {
@@ -386,8 +391,13 @@ fn permit<'m>(
     supplied: &[(&str, FeatureId)],
 ) -> Result<Permit, Invalid> {
     let entities: BTreeSet<String> = supplied.iter().map(|(name, _)| (*name).to_owned()).collect();
+    // One walk for all whose keys go by the same names: a caller may name one feature a million times.
+    let mut lineages: BTreeMap<&[(FeatureId, Arc<str>)], Vec<FeatureId>> = BTreeMap::new();
     for (feature, renamed) in needed {
-        for key in keys_below(policy, feature) {
+        lineages.entry(renamed).or_default().push(feature);
+    }
+    for (renamed, features) in lineages {
+        for key in keys_below(policy, features) {
             let name = renamed.iter().find(|(id, _)| *id == key).map(|(_, name)| &**name);
             let name = name.unwrap_or_else(|| policy.catalogue.name(key));
             if !entities.contains(name) {

@@ -6,6 +6,9 @@ use crate::dialect::feast::plan::Permit;
 use crate::dialect::{Invalid, shown};
 use crate::json::{self, Kind, Span, Value};
 
+/// Features that one query may name. What is decided and audited of each is many times longer than its name.
+const MOST_FEATURES: usize = 10_000;
+
 /// What a caller asked for.
 #[derive(Debug)]
 pub struct Request<'b> {
@@ -13,6 +16,8 @@ pub struct Request<'b> {
     pub wanted: Wanted<'b>,
     /// Entity keys and request fields, as sent.
     pub entities: Vec<Entity<'b>>,
+    /// How many rows they have.
+    pub rows: usize,
     /// `full_feature_names`.
     pub full_names: bool,
     /// `include_feature_view_version_metadata`.
@@ -81,11 +86,11 @@ pub fn read(body: &[u8]) -> Result<Request<'_>, Invalid> {
         (None, features) if features.is_empty() => return invalid("neither `features` nor `feature_service` is given"),
         (None, features) => Wanted::Features(features),
     };
-    let Some(entities) = entities else { return invalid("`entities` is missing") };
+    let Some((entities, rows)) = entities else { return invalid("`entities` is missing") };
     if entities.is_empty() {
         return invalid("`entities` is empty");
     }
-    Ok(Request { wanted, entities, full_names, view_metadata })
+    Ok(Request { wanted, entities, rows, full_names, view_metadata })
 }
 
 fn unreadable(error: &json::JsonError) -> Invalid {
@@ -106,6 +111,9 @@ fn texts(body: &[u8], value: Value) -> Result<Vec<Cow<'_, str>>, Invalid> {
         if item.kind != Kind::String {
             return invalid("`features` holds something that is no text");
         }
+        if list.len() == MOST_FEATURES {
+            return invalid(format!("`features` holds more than {MOST_FEATURES} features"));
+        }
         list.push(text(body, item)?);
     }
     Ok(list)
@@ -120,7 +128,7 @@ fn boolean(value: Value, name: &str) -> Result<bool, Invalid> {
     }
 }
 
-fn columns(body: &[u8], value: Value) -> Result<Vec<Entity<'_>>, Invalid> {
+fn columns(body: &[u8], value: Value) -> Result<(Vec<Entity<'_>>, usize), Invalid> {
     if value.kind != Kind::Object {
         return invalid("`entities` is not an object");
     }
@@ -148,7 +156,7 @@ fn columns(body: &[u8], value: Value) -> Result<Vec<Entity<'_>>, Invalid> {
     if rows == Some(0) {
         return invalid("`entities` has no rows");
     }
-    Ok(columns)
+    Ok((columns, rows.unwrap_or_default()))
 }
 
 /// The body that goes upstream: what was decided, and the values of the entities that it needs as they were written.
@@ -167,6 +175,13 @@ pub fn rewrite(body: &[u8], request: &Request<'_>, permit: &Permit) -> Vec<u8> {
         json::write_string(&mut out, &entity.name);
         out.push(b':');
         out.extend_from_slice(entity.values.of(body));
+    }
+    if first {
+        // A view without entities has no key to be asked by, but Feast counts the rows by what it is sent. This is the
+        // key that it gives such a view itself, with its only value; it does not come back (feast/feature_view.py, 0.67).
+        out.extend_from_slice(br#""__dummy_id":["""#);
+        out.extend_from_slice(br#","""#.repeat(request.rows.saturating_sub(1)).as_slice());
+        out.push(b']');
     }
     out.extend_from_slice(br#"},"full_feature_names":true"#);
     if request.view_metadata {

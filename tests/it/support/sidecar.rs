@@ -225,7 +225,10 @@ impl Sidecar {
     pub async fn until_state(&self, kind: &str, what: &str) -> String {
         until(&format!("{kind}: {what}"), async || {
             let (_, body) = self.ready().await;
-            body["checks"][kind].as_str().filter(|said| said.contains(what)).map(str::to_owned)
+            body["checks"][kind]
+                .as_str()
+                .filter(|said| *said == what || (what != "ok" && said.contains(what)))
+                .map(str::to_owned)
         })
         .await
     }

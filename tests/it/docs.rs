@@ -1,0 +1,292 @@
+//! The documentation is true: every YAML block loads, every command runs or is covered by a test that is named here.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests, wherever they stand"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use tagwarden::diagnostic::SourceFile;
+use tagwarden::{config, policy, yaml};
+
+const DOCUMENTS: &[&str] = &["README.md", "CHANGELOG.md", "docs/feast.md", "policies/demo/README.md"];
+
+/// What is not run here (whole, or where it ends with a space, its beginning), and the place and text of the test that
+/// covers it.
+const COVERED: &[(&str, &str, &str)] = &[
+    ("cargo run --release -- demo", "tests/it/demo.rs", "fn it_stays_up_for_curl_and_for_edits("),
+    ("tests/run", ".ci/run", "tests/run"),
+    ("feast serve -h 127.0.0.1 -p ", "tests/e2e/conftest.py", r#"[FEAST, "serve", "-h", "127.0.0.1", "-p", port"#),
+    ("feast registry-dump > registry-dump.json", "tests/e2e/conftest.py", r#"feast_repo.feast("registry-dump")"#),
+    (
+        "tagwarden catalogue import feast \"http://127.0.0.1:6572/api/v1?project=shop\" -o catalogue.yaml",
+        "tests/e2e/test_feast_refused.py",
+        "def test_the_rest_registry_gives_the_same_catalogue(",
+    ),
+    ("tagwarden serve --config tagwarden.yaml", "tests/e2e/conftest.py", r#"[TAGWARDEN, "serve", "--config", config]"#),
+    ("curl -s http://127.0.0.1:8080/get-online-features ", "tests/e2e/test_feast_replay.py", "def test_accepted("),
+    ("from feast import FeatureStore", "tests/e2e/test_feast_client.py", "def test_the_client_reads_unchanged("),
+];
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text_of(path: &str) -> String {
+    std::fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A fenced block: where it begins, its language, its text without the indentation of the fence.
+struct Block {
+    place: String,
+    language: String,
+    text: String,
+}
+
+fn blocks(document: &str, markdown: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(usize, Block)> = None;
+    for (line, number) in markdown.lines().zip(1..) {
+        let (indent, rest) = (line.len() - line.trim_start().len(), line.trim_start());
+        match (&mut open, rest.strip_prefix("```")) {
+            (None, Some(language)) => {
+                let place = format!("{document}:{number}");
+                open = Some((indent, Block { place, language: language.to_owned(), text: String::new() }));
+            }
+            (None, None) => {}
+            (Some(_), Some(_)) => blocks.extend(open.take().map(|(_, block)| block)),
+            (Some((indent, block)), None) => {
+                block.text.push_str(line.get(*indent..).unwrap_or_default());
+                block.text.push('\n');
+            }
+        }
+    }
+    assert!(open.is_none(), "{document}: a block does not end");
+    blocks
+}
+
+/// A folder like the reader's own: what the blocks so far have put into it, and a registry.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(document: &str) -> Self {
+        let name = format!("tagwarden-docs-{}-{}", document.replace('/', "-"), std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        let dump = repository().join("tests/fixtures/feast/registry/registry-dump.json");
+        std::fs::copy(dump, path.join("registry-dump.json")).unwrap();
+        if document.starts_with("policies/") {
+            copy(repository().join(document).parent().unwrap(), &path);
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir_all(&place).unwrap();
+            copy(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
+
+fn source(name: &str, text: &str) -> Arc<SourceFile> {
+    Arc::new(SourceFile { name: name.to_owned(), text: text.to_owned() })
+}
+
+/// Loads a YAML block as what its first line says it is, and puts it where a command would look for it.
+fn load(block: &Block, folder: &Folder) {
+    let name = block.text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default();
+    let file = source(&block.place, &block.text);
+    let report = match name {
+        "policy.yaml" => {
+            let catalogue = source("catalogue", &text_of("tests/fixtures/feast/catalogue.yaml"));
+            policy::load(&[file], &[catalogue]).1
+        }
+        "catalogue.yaml" => policy::load(&[source("policy", "version: 1")], &[file]).1,
+        "tagwarden.yaml" => config::read(&file, &folder.0, &|_| None).1,
+        // Feast's own: the end-to-end tests make the same one in Python.
+        "feature_store.yaml" => {
+            yaml::parse(&file).unwrap_or_else(|why| panic!("{why}"));
+            return;
+        }
+        other => panic!("{}: the first line of a yaml block names what it is, not `{other}`", block.place),
+    };
+    assert_eq!(report.errors(), 0, "{report}");
+    if name != "catalogue.yaml" {
+        std::fs::write(folder.0.join(name), &block.text).unwrap();
+    }
+}
+
+/// The commands of a block: a line each, those that end with a back slash joined.
+fn commands(block: &Block) -> Vec<String> {
+    let text = block.text.replace("\\\n", " ");
+    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+fn covers(begins: &str, command: &str) -> bool {
+    command == begins || (begins.ends_with(' ') && command.starts_with(begins))
+}
+
+fn run(folder: &Folder, command: &str) -> Output {
+    // The shell takes the quotes off; the binary is this build's.
+    let line = command.replacen("tagwarden ", "\"$TAGWARDEN\" ", 1);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &line]).current_dir(&folder.0).env("TAGWARDEN", env!("CARGO_BIN_EXE_tagwarden"));
+    shell.output().unwrap()
+}
+
+#[test]
+fn every_block_loads_and_every_command_runs() {
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    let (mut loaded, mut ran) = (0, 0);
+    for document in DOCUMENTS {
+        let folder = Folder::new(document);
+        for block in blocks(document, &text_of(document)) {
+            let lines = match block.language.as_str() {
+                "yaml" => {
+                    load(&block, &folder);
+                    loaded += 1;
+                    Vec::new()
+                }
+                "console" | "sh" => commands(&block),
+                "python" => commands(&block).into_iter().take(1).collect(),
+                "text" => Vec::new(),
+                other => panic!("{}: a block of the language `{other}`", block.place),
+            };
+            for command in lines {
+                if let Some((begins, ..)) = COVERED.iter().find(|(begins, ..)| covers(begins, &command)) {
+                    used.insert(begins);
+                    continue;
+                }
+                assert!(command.starts_with("tagwarden "), "{}: nothing covers `{command}`", block.place);
+                let output = run(&folder, &command);
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(output.status.success(), "{}: `{command}`\n{text}{errors}", block.place);
+                assert!(!command.starts_with("tagwarden check ") || text.contains("0 errors, "), "{command}\n{text}");
+                ran += 1;
+            }
+        }
+    }
+    assert_eq!(used, COVERED.iter().map(|(begins, ..)| *begins).collect(), "one of the list stands nowhere");
+    assert!(loaded >= 8 && ran >= 8, "{loaded} blocks and {ran} commands");
+}
+
+#[test]
+fn what_covers_the_rest_is_there() {
+    for (begins, place, text) in COVERED {
+        assert!(text_of(place).contains(text), "`{begins}`: no `{text}` in {place}");
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for document in DOCUMENTS {
+        let text = text_of(document);
+        let place = repository().join(document);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if let Some(heading) = link.strip_prefix('#') {
+                let heading = heading.replace('-', " ");
+                assert!(text.to_lowercase().contains(&format!("## {heading}\n")), "{document}: {link}");
+            } else if !link.starts_with("https://") {
+                assert!(place.parent().unwrap().join(link).exists(), "{document}: {link}");
+            }
+        }
+    }
+}
+
+fn section<'t>(text: &'t str, heading: &str) -> &'t str {
+    let text = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no `{heading}`")).1;
+    text.split_once("\n## ").map_or(text, |(section, _)| section)
+}
+
+/// The words between back ticks.
+fn ticked(text: &str) -> BTreeSet<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_readme_lists_every_code() {
+    let source = text_of("src/proxy/respond.rs");
+    let codes: BTreeSet<&str> =
+        source.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\",")).collect();
+    assert!(codes.len() >= 15, "{codes:?}");
+    let readme = text_of("README.md");
+    let table: String =
+        section(&readme, "When something fails").lines().filter(|line| line.starts_with("| `")).collect();
+    let shown: BTreeSet<&str> =
+        ticked(&table).into_iter().filter(|word| !word.chars().any(char::is_lowercase)).collect();
+    assert_eq!(shown, codes);
+}
+
+#[test]
+fn the_readme_lists_every_command_and_none_that_is_not_there() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tagwarden")).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let commands = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let names = commands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    let names: BTreeSet<&str> =
+        names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help").collect();
+    let readme = text_of("README.md");
+    let rows = section(&readme, "Commands").lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let listed: BTreeSet<&str> = rows.flat_map(|row| row.split(", ")).map(|name| name.trim_matches('`')).collect();
+    assert_eq!(listed, names);
+    let missing = ticked(section(&readme, "Not there yet"));
+    assert!(missing.contains("explain"), "{missing:?}");
+    assert_eq!(missing.intersection(&names).collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+/// What the section says is not there is refused, by name.
+#[test]
+fn what_is_not_there_yet_is_an_error() {
+    let readme = text_of("README.md");
+    let missing = section(&readme, "Not there yet");
+    let rest = "version: 1\npolicies: p\n";
+    let upstream = "upstream: {url: \"http://127.0.0.1:1\", dialect: feast}\n";
+    let auth =
+        |keys: &str, more: &str| format!("auth: {{issuers: [{{issuer: i, audiences: [a], keys: {keys}}}]{more}}}\n");
+    let file = "{jwks_file: j}";
+    let whole = |more: &str| format!("{rest}{upstream}{}{more}", auth(file, ""));
+    let cases = [
+        ("Chalk", format!("{rest}upstream: {{url: \"http://127.0.0.1:1\", dialect: chalk}}\n{}", auth(file, ""))),
+        ("`json`", format!("{rest}upstream: {{url: \"http://127.0.0.1:1\", dialect: json}}\n{}", auth(file, ""))),
+        ("discovery", format!("{rest}{upstream}{}", auth("discovery", ""))),
+        ("opaque tokens", format!("{rest}{upstream}{}", auth(file, ", opaque: {ttl: 30s}"))),
+        ("client certificates", whole("listen: {tls: {cert: c, key: k, client_ca: a}}\n")),
+        ("the built-in issuer", whole("issuer: {url: u}\n")),
+        ("live\ncatalogues", whole("catalogue: [{chalk_graph: true}]\n")),
+        ("`enforcement: audit`", whole("enforcement: audit\n")),
+        ("`shadow` policies", whole("shadow: {policies: q}\n")),
+        ("OTLP", whole("tracing: {otlp: true}\n")),
+        ("vector search", whole("routes: [{path: /search, methods: [POST]}]\n")),
+    ];
+    let good = config::read(&source("good", &whole("")), Path::new("."), &|_| None);
+    assert!(good.0.is_some(), "{}", good.1);
+    for (words, text) in cases {
+        assert!(missing.contains(words), "{words}");
+        let (_, report) = config::read(&source(words, &text), Path::new("."), &|_| None);
+        let told = report
+            .diagnostics
+            .iter()
+            .any(|d| d.code == "unsupported" && d.message.contains("not part of this version"));
+        assert!(told, "{words}: {report}");
+    }
+}

@@ -1,0 +1,437 @@
+//! Files: mistakes and the report that they give, word for word; how files and layers merge; which callers a binding
+//! gives its roles.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tagwarden::diagnostic::{Report, Severity, SourceFile};
+use tagwarden::policy::settings::Mode;
+use tagwarden::policy::{Policy, load};
+
+type Files = Vec<Arc<SourceFile>>;
+
+fn file(name: &str, text: &str) -> Arc<SourceFile> {
+    Arc::new(SourceFile { name: name.to_owned(), text: text.to_owned() })
+}
+
+fn files(texts: &[&str]) -> Files {
+    texts.iter().zip('a'..).map(|(text, name)| file(&format!("{name}.yaml"), &format!("version: 1\n{text}"))).collect()
+}
+
+fn loaded(policy: &[&str], catalogue: &[&str]) -> Policy {
+    let (policy, report) = load(&files(policy), &files(catalogue));
+    policy.unwrap_or_else(|| panic!("{report}"))
+}
+
+/// What one section of `policy_files.txt` holds.
+#[derive(Default)]
+struct Case {
+    policy: Files,
+    catalogue: Files,
+    report: String,
+}
+
+fn cases() -> BTreeMap<&'static str, Case> {
+    let mut cases = BTreeMap::new();
+    for section in include_str!("policy_files.txt").split("\n## ").skip(1) {
+        let (name, parts) = section.split_once('\n').unwrap();
+        let mut case = Case::default();
+        for part in format!("\n{parts}").split("\n>> ").skip(1) {
+            let (head, text) =
+                part.split_once('\n').map_or((part, String::new()), |(head, t)| (head, format!("{t}\n")));
+            match head.split_once(' ') {
+                Some(("policy", name)) => case.policy.push(file(name, &text)),
+                Some(("catalogue", name)) => case.catalogue.push(file(name, &text)),
+                _ => text.trim_end().clone_into(&mut case.report),
+            }
+        }
+        assert!(cases.insert(name, case).is_none(), "{name} stands twice");
+    }
+    cases
+}
+
+#[test]
+fn every_mistake_is_reported_word_for_word() {
+    let mut wrong = String::new();
+    for (name, case) in cases() {
+        let (policy, report) = load(&case.policy, &case.catalogue);
+        assert!(policy.is_none(), "{name} loads");
+        if report.to_string() != case.report {
+            wrong += &format!("\n## {name}\n{report}\n");
+        }
+    }
+    assert!(wrong.is_empty(), "found:\n{wrong}");
+}
+
+#[test]
+fn every_message_is_of_one_style() {
+    let mut told = BTreeMap::new();
+    for (name, case) in cases() {
+        let (_, Report { diagnostics }) = load(&case.policy, &case.catalogue);
+        for found in diagnostics {
+            let message = found.message.as_str();
+            assert!(message.starts_with(|c: char| c.is_lowercase() || c == '`'), "{name}: {message}");
+            assert!(!message.ends_with('.') && !message.contains('\n'), "{name}: {message}");
+            assert_eq!(found.severity, Severity::Error, "{name}: {message}");
+            // No two mistakes are told alike: what is the same is of one kind.
+            assert_eq!(*told.entry(message.to_owned()).or_insert(found.code), found.code, "{name}: {message}");
+        }
+    }
+}
+
+fn report(policy: &[(&str, &str)], catalogue: &[(&str, &str)]) -> String {
+    let list = |files: &[(&str, &str)]| -> Files { files.iter().map(|(name, text)| file(name, text)).collect() };
+    let (policy, report) = load(&list(policy), &list(catalogue));
+    assert!(policy.is_none(), "loads");
+    report.to_string()
+}
+
+/// policy.md, The files: "Errors: … a duplicate key".
+#[test]
+fn a_duplicate_key_in_a_pattern_is_an_error() {
+    let text = "version: 1\nfeatures:\n  user.*: {tags: [pii], tags: [bank]}\n  user.a:\n";
+    assert!(report(&[("p.yaml", text)], &[]).starts_with("p.yaml:3:25: error[duplicate-key]: `tags` stands twice in "));
+}
+
+/// policy.md, The files: "All errors of all files are reported together".
+#[test]
+fn everything_that_a_pattern_has_beside_tags_is_reported() {
+    let text = "version: 1\nfeatures:\n  user.*: {inputs: [user.a], tags: [pii], joins: [user.a]}\n  user.a:\n";
+    let report = report(&[("p.yaml", text)], &[]);
+    assert!(report.contains("p.yaml:3:12: error[pattern]: ") && report.contains("p.yaml:3:43: error[pattern]: "));
+}
+
+/// policy.md, Policy over catalogue: "an empty one is an error".
+#[test]
+fn an_empty_catalogue_is_an_error_whatever_the_policy_says() {
+    let report = report(&[("p.yaml", "version: 1\nmode: filter\n")], &[("c.yaml", "version: 1\n")]);
+    assert!(report.contains("error[empty-catalogue]: "), "{report}");
+}
+
+/// No library's or type's name in an error.
+#[test]
+fn what_is_no_yaml_is_told_in_plain_words() {
+    for text in ["version: 1\n---\nversion: 1\n", "version: 1\nroles: {null: {}}\n"] {
+        let report = report(&[("p.yaml", text)], &[]);
+        assert!(!["from_str", "Option", "deserialize", "String"].iter().any(|word| report.contains(word)), "{report}");
+    }
+}
+
+/// A feature in one line: what the merged layers say of it.
+fn shown(policy: &Policy) -> Vec<String> {
+    let catalogue = &policy.catalogue;
+    let mut lines = Vec::new();
+    for feature in catalogue.features() {
+        let class = &catalogue.classes[feature.class as usize];
+        let tags = |ids: &[u32]| ids.iter().map(|id| catalogue.tags.name(*id)).collect::<Vec<_>>();
+        let edges = |input: bool| {
+            let edges = catalogue.edges(feature).iter().filter(|edge| edge.input == input);
+            edges.map(|edge| catalogue.name(edge.to)).collect::<Vec<_>>()
+        };
+        let sources = catalogue.source_sets[feature.source_set as usize].iter();
+        let mut line = feature.name.to_string();
+        for (what, mut list) in [
+            ("tags", tags(&class.policy_tags)),
+            ("with the catalogue's", tags(&class.all_tags)),
+            ("inputs", edges(true)),
+            ("joins", edges(false)),
+            ("sources", sources.map(|id| catalogue.sources[*id as usize].name.as_str()).collect()),
+            ("", [("key", feature.key), ("pure", feature.pure)].iter().filter(|f| f.1).map(|f| f.0).collect()),
+        ] {
+            list.sort_unstable();
+            if !list.is_empty() {
+                line += &format!(" | {what} {}", list.join(" "));
+            }
+        }
+        lines.push(line.replace("|  ", "| "));
+    }
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_feature_in_several_files_has_the_union() {
+    let a = "
+features:
+  user.a: {tags: [x, y], inputs: [user.b], sources: [s1], key: true}
+  user.b:
+  user.c: {joins: [user.b]}
+datasources: {s1: }
+mode: filter
+tags: {x: }";
+    let b = "
+features:
+  user.b:
+  user.a: {tags: [y, z], inputs: [user.c, user.b], joins: [user.b], sources: [s2, s1], key: true}
+  user.*: {tags: [p]}
+  user.c:
+datasources: {s2: {tags: [prod]}}
+mode: filter
+tags: {y: , z: , p: }";
+    let wanted = [
+        "user.a | tags p x y z | with the catalogue's p x y z | inputs user.b user.c | joins user.b | sources s1 s2 | key",
+        "user.b | tags p | with the catalogue's p",
+        "user.c | tags p | with the catalogue's p | joins user.b",
+    ];
+    assert_eq!(shown(&loaded(&[a, b], &[])), wanted);
+    assert_eq!(shown(&loaded(&[b, a], &[])), wanted);
+    assert_eq!(loaded(&[a, b], &[]).settings.mode, Mode::Filter);
+}
+
+#[test]
+fn the_policy_is_laid_over_the_catalogue() {
+    let policy = "
+features:
+  user.*: {tags: [p]}
+  user.a: {tags: [x], inputs: [user.new], joins: [user.id], sources: [s2]}
+  user.out: {inputs: [user.kept], not_inputs: [user.a, user.kept, user.gone, user.later]}
+  user.id: {key: true}
+  user.not_key: {key: false, opaque: false}
+  user.black: {opaque: true}
+  user.new:
+datasources: {s2: }";
+    let catalogue = "
+features:
+  user.a: {tags: [x, y], inputs: [user.b], joins: [user.b], sources: [s1]}
+  user.b: {key: true}
+  user.out: {inputs: [user.a, user.b, user.c, user.kept, user.gone]}
+  user.not_key: {key: true, inputs: [user.c], opaque: true}
+  user.black: {inputs: [user.c], opaque: false}
+  user.c:
+  user.id:
+  user.kept: {inputs: [user.c]}
+datasources: {s1: }";
+    assert_eq!(
+        shown(&loaded(&[policy], &[catalogue])),
+        [
+            "user.a | tags p x | with the catalogue's p x y | inputs user.b user.new | joins user.b user.id | sources s1 s2",
+            "user.b | tags p | with the catalogue's p | key",
+            "user.black | tags p | with the catalogue's p | inputs user.c",
+            "user.c | tags p | with the catalogue's p",
+            "user.id | tags p | with the catalogue's p | key",
+            "user.kept | tags p | with the catalogue's p | inputs user.c | pure",
+            "user.new | tags p | with the catalogue's p",
+            "user.not_key | tags p | with the catalogue's p | inputs user.c | pure",
+            "user.out | tags p | with the catalogue's p | inputs user.b user.c user.kept | pure",
+        ]
+    );
+}
+
+#[test]
+fn the_policys_bundles_and_sources_replace_the_catalogues() {
+    let policy = "
+features: {user.a: }
+bundles: {one: [{feature: user.b, as: bee, keys: {user.id: buyer_id}}, user.a]}
+datasources: {pg: {tags: [prod]}, own: {kind: MYSQL}}";
+    let catalogue = "
+features: {user.b: , user.id: {key: true}}
+bundles: {one: [user.b], two: [user.id, user.a]}
+datasources: {pg: {kind: POSTGRESQL, tags: [hr]}, sf: {kind: SNOWFLAKE}}";
+    let policy = loaded(&[policy], &[catalogue]);
+    let catalogue = &policy.catalogue;
+    let mut bundles = Vec::new();
+    for (name, bundle) in &catalogue.bundles {
+        for member in &bundle.members {
+            let keys: Vec<_> = member.keys.iter().map(|(key, as_)| (catalogue.name(*key), &**as_)).collect();
+            bundles.push((name.as_str(), catalogue.name(member.feature), member.alias.as_deref(), keys));
+        }
+    }
+    assert_eq!(
+        bundles,
+        [
+            ("one", "user.b", Some("bee"), vec![("user.id", "buyer_id")]),
+            ("one", "user.a", None, vec![]),
+            ("two", "user.id", None, vec![]),
+            ("two", "user.a", None, vec![]),
+        ]
+    );
+    let tags = |tags: &Option<Box<[u32]>>| -> Option<Vec<&str>> {
+        tags.as_ref().map(|tags| tags.iter().map(|tag| catalogue.tags.name(*tag)).collect())
+    };
+    let sources: Vec<_> = catalogue
+        .sources
+        .iter()
+        .map(|source| {
+            (source.name.as_str(), source.kind.as_deref(), tags(&source.policy_tags), tags(&source.catalogue_tags))
+        })
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            ("own", Some("MYSQL"), Some(vec![]), None),
+            ("pg", None, Some(vec!["prod"]), Some(vec!["hr"])),
+            ("sf", Some("SNOWFLAKE"), None, Some(vec![])),
+        ]
+    );
+}
+
+/// Whether a caller with these claims gets the one role of the one binding.
+fn matches(when: &Value, claims: &Value) -> bool {
+    let binding = json!([{"roles": ["app"], "when": when}]);
+    let policy = loaded(&[&format!("roles: {{app: }}\nbindings: {binding}\n")], &[]);
+    let claims: &Map<String, Value> = claims.as_object().unwrap();
+    !policy.roles_of(claims).is_empty()
+}
+
+#[test]
+fn claims_match_exactly_and_by_type() {
+    let max = i64::MAX;
+    for (when, claims, expected) in [
+        (json!({"sub": "a"}), json!({"sub": "a"}), true),
+        (json!({"sub": "a"}), json!({"sub": "A"}), false),
+        (json!({"sub": "a"}), json!({"sub": "a "}), false),
+        (json!({"sub": "a"}), json!({"Sub": "a"}), false),
+        (json!({"sub": "a"}), json!({"sub": null}), false),
+        (json!({"sub": "a"}), json!({"sub": {"a": "a"}}), false),
+        (json!({"sub": "a"}), json!({}), false),
+        // Types.
+        (json!({"n": 1}), json!({"n": 1}), true),
+        (json!({"n": 1}), json!({"n": "1"}), false),
+        (json!({"n": 1}), json!({"n": 1.0}), false),
+        (json!({"n": 1}), json!({"n": true}), false),
+        (json!({"n": "1"}), json!({"n": "1"}), true),
+        (json!({"n": "1"}), json!({"n": 1}), false),
+        (json!({"n": -7}), json!({"n": -7}), true),
+        (json!({"n": max}), json!({"n": max}), true),
+        (json!({"n": max}), json!({"n": max - 1}), false),
+        (json!({"n": true}), json!({"n": true}), true),
+        (json!({"n": true}), json!({"n": false}), false),
+        (json!({"n": true}), json!({"n": "true"}), false),
+        (json!({"n": true}), json!({"n": 1}), false),
+        (json!({"n": false}), json!({"n": false}), true),
+        (json!({"n": false}), json!({}), false),
+        (json!({"n": "true"}), json!({"n": true}), false),
+        // A list has it as a member; a list within it does not count.
+        (json!({"groups": "a"}), json!({"groups": ["b", "a"]}), true),
+        (json!({"groups": "a"}), json!({"groups": ["ab"]}), false),
+        (json!({"groups": "a"}), json!({"groups": [["a"]]}), false),
+        (json!({"groups": "a"}), json!({"groups": []}), false),
+        (json!({"groups": 1}), json!({"groups": ["1", 1]}), true),
+        (json!({"groups": 1}), json!({"groups": ["1"]}), false),
+        // Any of a wanted list.
+        (json!({"sub": ["a", "b"]}), json!({"sub": "b"}), true),
+        (json!({"sub": ["a", "b"]}), json!({"sub": ["c", "b"]}), true),
+        (json!({"sub": ["a", "b"]}), json!({"sub": "c"}), false),
+        (json!({"sub": ["a", 1, true]}), json!({"sub": 1}), true),
+        (json!({"sub": ["a", 1, true]}), json!({"sub": "1"}), false),
+        // Scopes, as texts, by word; nothing else.
+        (json!({"scope": "read"}), json!({"scope": "write read"}), true),
+        (json!({"scp": "read"}), json!({"scp": "read write"}), true),
+        (json!({"scope": "read"}), json!({"scope": "read:all reader"}), false),
+        (json!({"scope": "read"}), json!({"scope": "READ"}), false),
+        (json!({"scope": "read"}), json!({"scope": ["read", "write"]}), true),
+        (json!({"scope": "read"}), json!({"scope": ["read write"]}), false),
+        (json!({"scope": ["admin", "read"]}), json!({"scope": "read write"}), true),
+        (json!({"scope": "read write"}), json!({"scope": "write read"}), false),
+        (json!({"roles": "read"}), json!({"roles": "read write"}), false),
+        // All must match.
+        (json!({"a": 1, "b": 2}), json!({"a": 1, "b": 2, "c": 3}), true),
+        (json!({"a": 1, "b": 2}), json!({"a": 1, "b": 3}), false),
+        (json!({"a": 1, "b": 2}), json!({"a": 1}), false),
+    ] {
+        assert_eq!(matches(&when, &claims), expected, "{when} over {claims}");
+    }
+}
+
+/// RFC 6901, where the name begins with `/`; else the claim of exactly that name.
+#[test]
+fn claims_are_named_or_pointed_at() {
+    for (name, claims, expected) in [
+        ("/sub", json!({"sub": "x"}), true),
+        ("/realm_access/roles", json!({"realm_access": {"roles": ["y", "x"]}}), true),
+        ("/realm_access/roles", json!({"realm_access": {"roles": []}}), false),
+        ("/realm_access/roles", json!({"realm_access": {}}), false),
+        ("/realm_access/roles", json!({"realm_access": "x"}), false),
+        ("/realm_access/roles", json!({"realm_access/roles": "x"}), false),
+        ("realm_access/roles", json!({"realm_access": {"roles": "x"}}), false),
+        ("https://idp.example/roles", json!({"https://idp.example/roles": ["x"]}), true),
+        ("realm.roles", json!({"realm.roles": "x"}), true),
+        ("realm.roles", json!({"realm": {"roles": "x"}}), false),
+        ("/https:~1~1idp.example~1roles", json!({"https://idp.example/roles": ["x"]}), true),
+        ("/a~1b", json!({"a/b": "x"}), true),
+        ("/a~1b", json!({"a": {"b": "x"}}), false),
+        ("/a~0b", json!({"a~b": "x"}), true),
+        ("/a~01b", json!({"a~1b": "x"}), true),
+        ("/a~01b", json!({"a/b": "x"}), false),
+        ("/r/a~1b/c~0d/e~01", json!({"r": {"a/b": {"c~d": {"e~1": "x"}}}}), true),
+        ("/groups/1", json!({"groups": ["y", "x"]}), true),
+        ("/groups/0", json!({"groups": ["y", "x"]}), false),
+        ("/groups/01", json!({"groups": ["y", "x"]}), false),
+        ("/groups/-", json!({"groups": ["y", "x"]}), false),
+        ("/", json!({"": "x"}), true),
+        ("//a", json!({"": {"a": "x"}}), true),
+        ("/a/", json!({"a": {"": "x"}}), true),
+        ("/a/", json!({"a": "x"}), false),
+    ] {
+        assert_eq!(matches(&json!({name: "x"}), &claims), expected, "{name} in {claims}");
+    }
+}
+
+#[test]
+fn a_number_that_no_claim_is_compared_with_is_an_error() {
+    let binding = json!([{"roles": ["app"], "when": {"n": u64::MAX}}]);
+    let report = report(&[("p.yaml", &format!("version: 1\nroles: {{app: }}\nbindings: {binding}\n"))], &[]);
+    let message = "error[binding-when]: claim `n` wants a number, not a text, a whole number, a boolean or a list";
+    assert!(report.contains(message), "{report}");
+}
+
+#[test]
+fn all_bindings_that_match_add_up() {
+    let policy = loaded(
+        &[
+            "
+roles: {zoo: , analyst: , auditor: {mode: filter}}
+bindings:
+  - {roles: [zoo, auditor], when: {iss: x}}
+  - {roles: [analyst], when: {iss: x, team: [risk, fraud]}}
+  - {roles: [analyst, auditor], when: {sub: root}}",
+            "
+bindings:
+  - {roles: [zoo], when: {sub: [root, toor]}}",
+        ],
+        &[],
+    );
+    for (claims, expected, mode) in [
+        (json!({}), vec![], Mode::Reject),
+        (json!({"iss": "y", "team": "risk"}), vec![], Mode::Reject),
+        (json!({"iss": "x"}), vec!["auditor", "zoo"], Mode::Reject),
+        (json!({"iss": "x", "team": "fraud"}), vec!["analyst", "auditor", "zoo"], Mode::Reject),
+        (json!({"iss": "x", "sub": "root"}), vec!["analyst", "auditor", "zoo"], Mode::Reject),
+        (json!({"sub": "toor"}), vec!["zoo"], Mode::Reject),
+    ] {
+        let roles = policy.roles_of(claims.as_object().unwrap());
+        assert_eq!(roles.iter().map(|role| policy.role_name(*role)).collect::<Vec<_>>(), expected, "{claims}");
+        assert_eq!(policy.mode_of(&roles), mode, "{claims}");
+    }
+    assert_eq!(policy.mode_of(&[policy.role_id("auditor").unwrap()]), Mode::Filter);
+}
+
+#[test]
+fn with_two_sources_of_credentials_every_binding_names_one() {
+    let policy = loaded(
+        &["
+roles: {app: }
+bindings:
+  - {roles: [app], when: {iss: x, sub: y}}
+  - {roles: [app], when: {cert.cn: y}}
+  - {roles: [app], when: {sub: y}}
+  - {roles: [app], when: {certificate: y}}"],
+        &[],
+    );
+    let told = |sources: usize| {
+        let mut report = Report::default();
+        policy.check_sources(sources, &mut report);
+        report.to_string()
+    };
+    assert_eq!(told(1), "");
+    assert_eq!(
+        told(2),
+        "a.yaml:7:5: error[binding-when]: `when` names neither `iss` nor `cert.*`, and there is more than one source of credentials
+ 7 |   - {roles: [app], when: {sub: y}}
+   |     ^
+a.yaml:8:5: error[binding-when]: `when` names neither `iss` nor `cert.*`, and there is more than one source of credentials
+ 8 |   - {roles: [app], when: {certificate: y}}
+   |     ^"
+    );
+}
