@@ -151,7 +151,7 @@ impl Report {
         self.diagnostics.len() - self.errors()
     }
 
-    /// Puts them in the order of files (as given), lines and columns.
+    /// Puts them in the order of file names, lines and columns.
     pub fn sort(&mut self) {
         self.diagnostics.sort_by(|a, b| {
             (&a.place.file.name, a.place.line, a.place.column, a.severity, a.code).cmp(&(

@@ -140,6 +140,10 @@ pub fn assemble(rules: &Layer, imported: &Layer, report: &mut Report) -> Option<
         mode: given(rules.mode.as_ref()),
     };
     registered(rules, report);
+    if let (Some(role), true) = (rules.roles.values().next(), rules.roles.len() > usize::from(RoleId::MAX)) {
+        report.push(Diagnostic::error("too-many-roles", &role.place, "there are more than 65535 roles"));
+        return None;
+    }
     let mut role_ids = BTreeMap::new();
     let mut roles = Vec::new();
     for ((name, text), id) in rules.roles.iter().zip(0..) {
@@ -224,11 +228,13 @@ impl Policy {
             let Some(allow) = &text.datasources else { continue };
             let allow: Vec<TagId> = allow.iter().filter_map(|tag| self.catalogue.tags.get(&tag.value)).collect();
             let opens = |tags: &Option<Box<[TagId]>>| tags.iter().flatten().any(|tag| allow.contains(tag));
+            // Who gives no tag says nothing of who may read.
+            let silent = |tags: &Option<Box<[TagId]>>| tags.as_ref().is_none_or(|tags| tags.is_empty());
             let reach = self.catalogue.sources.iter().map(|source| match self.settings.catalogue_tags {
                 CatalogueTags::Trust => opens(&source.policy_tags) || opens(&source.catalogue_tags),
                 CatalogueTags::Ignore => opens(&source.policy_tags),
                 CatalogueTags::Restrict => {
-                    opens(&source.policy_tags) && (source.catalogue_tags.is_none() || opens(&source.catalogue_tags))
+                    opens(&source.policy_tags) && (silent(&source.catalogue_tags) || opens(&source.catalogue_tags))
                 }
             });
             role.reach = Some(reach.collect());
@@ -256,7 +262,7 @@ impl Policy {
             return;
         }
         for binding in &self.bindings {
-            if !binding.when.iter().any(|(claim, _)| claim == "iss" || claim.starts_with("cert.")) {
+            if !binding.when.iter().any(|(claim, _)| file::is_issuer(claim) || claim.starts_with("cert.")) {
                 let message =
                     "`when` names neither `iss` nor `cert.*`, and there is more than one source of credentials";
                 report.push(Diagnostic::error("binding-when", &binding.place, message));

@@ -380,7 +380,7 @@ impl FileReader<'_, '_> {
             self.r.text(node, "`description`");
         }
         if let Some(node) = fields.get("default")
-            && let Some(default) = self.r.word(node, "`default`", PERMISSIONS)
+            && let Some(default) = self.default_permission(node)
         {
             if default == Permission::AllowDownstream {
                 let message = "`default` is `AllowDownstream`, which would clear everything that is not tagged";
@@ -408,7 +408,8 @@ impl FileReader<'_, '_> {
         if let Some(node) = fields.get("datasources")
             && let Some(sources) = self.r.fields(node, "`datasources` of a role", &["allow", "manage"])
         {
-            if let Some(allow) = sources.get("allow") {
+            // `allow:` with nothing behind it is a slip, and must not read as every source.
+            if let Some((_, allow)) = sources.raw("allow") {
                 role.datasources = Some(self.names(Some(allow), "`datasources.allow`"));
             }
             if let Some(manage) = sources.get("manage") {
@@ -423,6 +424,14 @@ impl FileReader<'_, '_> {
         role.writes = self.names(fields.get("writes"), "`writes`");
         role.mode = fields.get("mode").and_then(|node| self.r.word(node, "`mode`", MODES));
         role
+    }
+
+    /// `default`; a misspelt one is offered what it may be.
+    fn default_permission(&mut self, node: &Node) -> Option<Permission> {
+        let allowed: Vec<(&str, Permission)> =
+            PERMISSIONS.iter().filter(|(_, p)| *p != Permission::AllowDownstream).copied().collect();
+        let downstream = matches!(&node.value, Value::Str(text) if text == Permission::AllowDownstream.name());
+        if downstream { Some(Permission::AllowDownstream) } else { self.r.word(node, "`default`", &allowed) }
     }
 
     fn binding(&mut self, node: &Node) {
@@ -447,7 +456,7 @@ impl FileReader<'_, '_> {
             None => {}
         }
         let named = |prefix: &str| when.iter().any(|(claim, _)| claim.value.starts_with(prefix));
-        if named("cert.") && when.iter().any(|(claim, _)| claim.value == "iss") {
+        if named("cert.") && when.iter().any(|(claim, _)| is_issuer(&claim.value)) {
             self.r.error(
                 node,
                 "binding-when",
@@ -473,7 +482,7 @@ impl FileReader<'_, '_> {
                 })
                 .collect(),
             other => {
-                let kind = other.kind();
+                let kind = if matches!(other, Value::Seq(_)) { "an empty list" } else { other.kind() };
                 let message = format!("claim `{claim}` wants {kind}, not a text, a whole number, a boolean or a list");
                 self.r.error(node, "binding-when", message);
                 Vec::new()
@@ -603,6 +612,11 @@ impl FileReader<'_, '_> {
         }
         source
     }
+}
+
+/// Whether a name in `when` stands for the issuer, also as a pointer.
+pub(super) fn is_issuer(claim: &str) -> bool {
+    matches!(claim, "iss" | "/iss")
 }
 
 fn merge<T: Copy + PartialEq>(slot: &mut Setting<T>, value: T, place: &Place, name: &str, report: &mut Report) {

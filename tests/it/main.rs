@@ -11,11 +11,11 @@
 
 mod support;
 
-mod bugs;
 mod cli;
 mod demo;
 mod docs;
 mod floors;
+mod mended;
 mod observe;
 mod observe_secrets;
 mod oracle;

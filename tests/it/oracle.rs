@@ -171,7 +171,7 @@ impl<'d> Oracle<'d> {
         match self.policy["catalogue_tags"].as_str() {
             Some("trust") => opens(&ours) || opens(&theirs),
             Some("ignore") => opens(&ours),
-            _ => opens(&ours) && (theirs.is_none() || opens(&theirs)),
+            _ => opens(&ours) && (theirs.as_ref().is_none_or(|tags| tags.is_empty()) || opens(&theirs)),
         }
     }
 

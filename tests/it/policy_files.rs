@@ -118,6 +118,14 @@ fn what_is_no_yaml_is_told_in_plain_words() {
     }
 }
 
+/// policy.md: "left out: every source; []: none". Nothing behind `allow:` is neither.
+#[test]
+fn an_allow_list_with_nothing_behind_it_is_an_error() {
+    let text = "version: 1\nroles:\n  app: {datasources: {allow: }}\n";
+    let report = report(&[("p.yaml", text)], &[]);
+    assert!(report.contains("error[wrong-kind]: `datasources.allow` is nothing, not a list"), "{report}");
+}
+
 /// A feature in one line: what the merged layers say of it.
 fn shown(policy: &Policy) -> Vec<String> {
     let catalogue = &policy.catalogue;

@@ -1,4 +1,4 @@
-//! Tests that fail today, each for a fault in `src/`; each belongs into the module that its comment names.
+//! Faults that were found once and mended: each test failed before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::support::tokens::Key;
 use crate::support::upstream::{Act, Upstream};
 use crate::support::{until, within};
 
-/// `proxy_slow`. hyper does not ask again after it was told `Pending` while a request was served, so no timer runs.
+/// hyper does not ask again after it was told `Pending` while a request was served, so no timer runs.
 #[tokio::test]
 async fn an_http1_connection_that_is_idle_after_an_answer_ends() {
     let upstream = Upstream::start().await;
@@ -22,7 +22,7 @@ async fn an_http1_connection_that_is_idle_after_an_answer_ends() {
     assert_eq!(raw.end().await, b"");
 }
 
-/// `proxy_slow`. PING frames are no requests, and our own keep-alive makes the other side send some.
+/// PING frames are no requests, and our own keep-alive makes the other side send some.
 #[tokio::test]
 async fn an_http2_connection_is_idle_whatever_frames_it_sends() {
     let upstream = Upstream::start().await;
@@ -32,7 +32,7 @@ async fn an_http2_connection_is_idle_whatever_frames_it_sends() {
     until("the end of the connection", async || h2.is_closed().then_some(())).await;
 }
 
-/// `proxy_slow`. The idle deadline runs while an answer is being written.
+/// The idle deadline runs while an answer is being written.
 #[tokio::test]
 async fn an_answer_that_is_read_slowly_is_not_cut() {
     let upstream = Upstream::always(Act::answer("200 OK", "content-type: text/plain\r\n", vec![b'x'; 16 << 20])).await;
@@ -46,7 +46,7 @@ async fn an_answer_that_is_read_slowly_is_not_cut() {
     assert_eq!(raw.answer().await.body.len(), 16 << 20);
 }
 
-/// `proxy_limits`. The gauge is counted down only where the answer is waited for.
+/// The gauge is counted down only where the answer is waited for.
 #[tokio::test]
 async fn a_caller_that_hangs_up_is_no_longer_in_flight() {
     let upstream = Upstream::always(Act::Hang).await;
@@ -59,7 +59,7 @@ async fn a_caller_that_hangs_up_is_no_longer_in_flight() {
     sidecar.until_metric("tagwarden_inflight_requests", 0.0).await;
 }
 
-/// `shutdown`. The loop waits for a free place before it looks whether it should end.
+/// The loop waits for a free place before it looks whether it should end.
 #[tokio::test]
 async fn a_server_with_as_many_connections_as_it_takes_drains_like_any() {
     let upstream = Upstream::start().await;
@@ -71,7 +71,7 @@ async fn a_server_with_as_many_connections_as_it_takes_drains_like_any() {
     assert!(within("the end", stopping).await.unwrap());
 }
 
-/// `reload`. A broken policy over a good catalogue publishes the last good pair once more and counts that as a reload.
+/// A broken policy over a good catalogue publishes the last good pair once more and counts that as a reload.
 #[tokio::test]
 async fn a_broken_policy_counts_as_a_failed_reload_and_makes_no_generation() {
     let upstream = Upstream::start().await;
@@ -83,7 +83,7 @@ async fn a_broken_policy_counts_as_a_failed_reload_and_makes_no_generation() {
     assert_eq!(sidecar.metric("tagwarden_snapshot_generation{kind=\"policy\"}").await, 1.0);
 }
 
-/// `reload_files`. A token that is mounted from a file is replaced every hour (config.md: everything that is a file reloads).
+/// A token that is mounted from a file is replaced every hour (config.md: everything that is a file reloads).
 #[tokio::test]
 async fn a_bearer_file_that_is_replaced_is_used() {
     let upstream = Upstream::start().await;
@@ -100,7 +100,7 @@ async fn a_bearer_file_that_is_replaced_is_used() {
     .await;
 }
 
-/// `reload_files`. config.md: all but `listen`, `metrics`, `admin` and `issuer.store` reloads.
+/// config.md: all but `listen`, `metrics`, `admin` and `issuer.store` reloads.
 #[tokio::test]
 async fn the_limits_of_connections_reload_too() {
     let upstream = Upstream::start().await;
@@ -125,7 +125,7 @@ async fn the_limits_of_connections_reload_too() {
     assert_eq!(slow.end().await, b"");
 }
 
-/// `reload_files`. The configuration was good all the time and is not looked at again once the policy is.
+/// The configuration was good all the time and is not looked at again once the policy is.
 #[tokio::test]
 async fn a_configuration_that_waited_for_a_policy_is_taken_with_it() {
     let upstream = Upstream::start().await;
@@ -142,7 +142,7 @@ async fn a_configuration_that_waited_for_a_policy_is_taken_with_it() {
     assert_eq!(sidecar.ask(request("GET", "/v1/open", "", "")).await.status, 200);
 }
 
-/// `shutdown`. Nothing in it: `Bearer ` goes upstream; likewise an empty `audit.key_file` hashes with an empty key.
+/// Nothing in it: `Bearer ` goes upstream; likewise an empty `audit.key_file` hashes with an empty key.
 #[test]
 fn an_empty_secret_is_no_secret() {
     for (upstream, section) in
@@ -170,7 +170,7 @@ fn an_empty_secret_is_no_secret() {
     }
 }
 
-/// `shutdown`. Connections to `/metrics` are not told to end, and hold the audit log's writer open.
+/// Connections to `/metrics` are not told to end, and hold the audit log's writer open.
 #[tokio::test]
 async fn a_scraper_that_keeps_its_connection_does_not_hold_up_the_end() {
     let upstream = Upstream::start().await;
@@ -185,7 +185,7 @@ async fn a_scraper_that_keeps_its_connection_does_not_hold_up_the_end() {
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
 }
 
-/// `proxy_hygiene`. Headers of the same kind as those that are taken out.
+/// Headers of the same kind as those that are taken out.
 #[tokio::test]
 async fn further_identity_headers_do_not_go_upstream() {
     let upstream = Upstream::start().await;
@@ -209,7 +209,7 @@ async fn further_identity_headers_do_not_go_upstream() {
     assert_eq!(passed, Vec::<String>::new());
 }
 
-/// `proxy_way_tokens`. config.md, Credentials: either twice is 401; on an open route the first of the two goes upstream.
+/// config.md, Credentials: either twice is 401; on an open route the first of the two goes upstream.
 #[tokio::test]
 async fn where_tokens_are_forwarded_an_open_route_forwards_none_that_nobody_verified() {
     let upstream = Upstream::start().await;
