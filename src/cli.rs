@@ -1,9 +1,11 @@
 //! The command line: arguments -> a command -> an exit code (config.md, Command line).
 
 mod audit;
+mod caller;
 mod catalogue;
 mod check;
 mod demo;
+mod explain;
 mod health;
 mod policies;
 mod resolve;
@@ -48,6 +50,8 @@ enum Command {
     Resolve(resolve::Arguments),
     /// Run the unit tests of a policy
     Test(test::Arguments),
+    /// Tell why a feature or a query gets its answer, and the smallest changes that would permit it
+    Explain(explain::Arguments),
     /// Make catalogues
     Catalogue(catalogue::Arguments),
     /// Look at audit logs
@@ -71,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Resolve(arguments) => resolve::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Healthcheck(arguments) => health::run(&arguments),

@@ -30,6 +30,11 @@ impl Place {
         Self { file: Arc::clone(file), line: 0, column: 0 }
     }
 
+    /// `file:line`, where the column would only be in the way.
+    pub fn file_line(&self) -> String {
+        format!("{}:{}", self.file.name, self.line.max(1))
+    }
+
     fn shown_line(&self) -> Option<&str> {
         let index = usize::try_from(self.line.checked_sub(1)?).ok()?;
         self.file.text.lines().nth(index)

@@ -14,14 +14,17 @@
 //!
 //! Everything here is pure: bytes and numbers in, decisions out.
 
+pub mod bindings;
 pub mod catalogue;
 pub mod decide;
+pub mod explain;
 pub mod file;
 pub mod lint;
 pub mod pattern;
 pub mod permission;
 pub mod resolve;
 pub mod settings;
+pub mod suggest;
 pub mod unit;
 
 use std::collections::{BTreeMap, HashMap};

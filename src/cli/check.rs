@@ -72,7 +72,7 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
         (None, Some(policies)) => (policies.clone(), arguments.catalogue.clone(), 1),
         (None, None) => return Err((exit::MISUSE, "name what to check: --config or --policies".to_owned())),
     };
-    let Loaded { policy, mut report } = policies::load(&policies, &catalogue, true).map_err(unreadable)?;
+    let Loaded { policy, mut report, .. } = policies::load(&policies, &catalogue, true).map_err(unreadable)?;
     if let Some(policy) = &policy {
         policy.check_sources(sources, &mut report);
         if let Some(old) = &arguments.against {

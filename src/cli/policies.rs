@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Report, SourceFile};
 use crate::live;
-use crate::policy::file::{self, LayerKind};
+use crate::policy::file::{self, Layer, LayerKind};
 use crate::policy::{self, Policy, lint};
 use crate::reload::{self, Source};
 
@@ -13,6 +13,9 @@ use crate::reload::{self, Source};
 pub struct Loaded {
     pub policy: Option<Policy>,
     pub report: Report,
+    /// The policy files, and the catalogue files: what stands where.
+    pub rules: Layer,
+    pub imported: Layer,
 }
 
 /// The texts of files and folders.
@@ -37,5 +40,5 @@ pub fn load(policies: &Path, catalogues: &[PathBuf], lints: bool) -> Result<Load
         lint::lint(policy, &rules, &imported, &mut report);
     }
     report.sort();
-    Ok(Loaded { policy, report })
+    Ok(Loaded { policy, report, rules, imported })
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::cli::{complain, exit, policies, print};
-use crate::policy::Policy;
+use crate::cli::{caller, complain, exit, policies, print};
 use crate::policy::decide::{Name, Resolved};
-use crate::policy::resolve::RoleId;
+use crate::policy::file::Layer;
+use crate::policy::{Policy, bindings};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         complain(&loaded.report.to_string());
         return exit::DOES_NOT_LOAD;
     };
-    match resolve(arguments, &policy) {
+    match resolve(arguments, &policy, &loaded.rules) {
         Ok(text) => {
             print(&text);
             exit::FINE
@@ -68,40 +68,11 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-fn roles(arguments: &Arguments, policy: &Policy) -> Result<Vec<RoleId>, String> {
-    let mut roles = match &arguments.claims {
-        Some(path) => {
-            let text = std::fs::read(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
-            let claims: Map<String, Value> = serde_json::from_slice(&text)
-                .map_err(|error| format!("`{}` holds no claims: {error}", path.display()))?;
-            let roles = policy.roles_of(&claims);
-            if roles.is_empty() {
-                return Err("no binding gives these claims a role".to_owned());
-            }
-            roles
-        }
-        None => {
-            let find = |name: &String| policy.role_id(name).ok_or_else(|| format!("role `{name}` does not exist"));
-            arguments.role.iter().map(find).collect::<Result<_, _>>()?
-        }
-    };
-    roles.sort_unstable();
-    roles.dedup();
-    Ok(roles)
-}
-
-fn resolve(arguments: &Arguments, policy: &Policy) -> Result<String, String> {
-    let tables = policy.tables(&roles(arguments, policy)?);
-    let names = |list: &'static str, given: &[String]| -> Result<(), String> {
-        match given.iter().find(|name| policy.catalogue.id(name).is_none()) {
-            Some(name) if policy.settings.unknown_features == Default::default() => {
-                Err(format!("feature `{name}` of --{list} does not exist"))
-            }
-            Some(_) | None => Ok(()),
-        }
-    };
-    names("supplied", &arguments.supplied)?;
-    names("output", &arguments.output)?;
+fn resolve(arguments: &Arguments, policy: &Policy, rules: &Layer) -> Result<String, String> {
+    let caller = caller::find(&arguments.role, arguments.claims.as_deref(), policy, rules)?;
+    let tables = policy.tables(&caller.roles);
+    caller::features(policy, "--supplied", &arguments.supplied)?;
+    caller::features(policy, "--output", &arguments.output)?;
     let supplied: Vec<Name<'_>> = arguments.supplied.iter().map(|name| Name::of(policy, name)).collect();
     let outputs: Vec<Name<'_>> = arguments.output.iter().map(|name| Name::of(policy, name)).collect();
     let resolved = Resolved::new(policy, &tables, &supplied);
@@ -119,12 +90,16 @@ fn resolve(arguments: &Arguments, policy: &Policy) -> Result<String, String> {
     refused.dedup();
     Ok(match arguments.format {
         Format::Json => {
-            format!("{}\n", json!({"permissions": permissions, "permitted": decision.permitted, "refused": refused}))
+            let mut answer = json!({"permissions": permissions, "permitted": decision.permitted, "refused": refused});
+            if let (Some(seen), Some(fields)) = (&caller.bindings, answer.as_object_mut()) {
+                fields.insert("bindings".to_owned(), json!(seen));
+            }
+            format!("{answer}\n")
         }
         Format::Table => {
             let width = permissions.keys().map(|name| name.chars().count()).max().unwrap_or(0);
-            let mut text: String =
-                permissions.iter().map(|(name, permission)| format!("{name:width$}  {permission}\n")).collect();
+            let mut text = caller.bindings.map(|seen| bindings::text(&seen) + "\n").unwrap_or_default();
+            text.extend(permissions.iter().map(|(name, permission)| format!("{name:width$}  {permission}\n")));
             if !arguments.output.is_empty() {
                 let verdict = if decision.permitted {
                     "permitted".to_owned()

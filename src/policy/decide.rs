@@ -148,6 +148,11 @@ impl<'t> Resolved<'t> {
         }
     }
 
+    /// The sets of roles that answer, those aside that a supplied value rules out; each table with what S changes.
+    pub fn parts(&self) -> &[(&'t Table, Overlay)] {
+        &self.parts
+    }
+
     /// Positions in the supplied list that are denied.
     pub fn refused_supplied(&self) -> &[usize] {
         &self.refused_supplied

@@ -14,6 +14,7 @@ mod support;
 mod cli;
 mod demo;
 mod docs;
+mod explain;
 mod floors;
 mod mended;
 mod observe;
