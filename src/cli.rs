@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod explain;
 mod health;
+mod init;
 mod policies;
 mod resolve;
 mod serve;
@@ -44,6 +45,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Show the whole thing on embedded parts: a small feature server, an issuer's key, a policy
     Demo(demo::Arguments),
+    /// Write a first configuration, policy and policy test
+    Init(init::Arguments),
     /// Load and lint a configuration, or a policy and its catalogue
     Check(check::Arguments),
     /// Print the permission of every feature for some roles, and whether a query may run
@@ -72,6 +75,7 @@ pub fn run() -> ExitCode {
     let code = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Resolve(arguments) => resolve::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),

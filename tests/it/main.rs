@@ -16,6 +16,7 @@ mod demo;
 mod docs;
 mod explain;
 mod floors;
+mod init;
 mod mended;
 mod observe;
 mod observe_secrets;
