@@ -193,7 +193,7 @@ impl Plan {
         let mut refused = self.denied_supplies(policy, resolved, supplied);
         let keys_denied = !refused.is_empty();
         let mut kept: Vec<Output<'_>> = Vec::with_capacity(features.len());
-        let mut filtered = 0;
+        let mut cut: Vec<Output<'_>> = Vec::new();
         for written in features {
             let mut output = output(policy, written)?;
             // A pin that the catalogue does not list could be anything to Feast.
@@ -208,9 +208,9 @@ impl Plan {
             if output.verdict.permission.returnable() {
                 kept.push(output);
             } else {
-                filtered += 1;
                 self.refuse(resolved, &output.name, &output.reference, output.verdict);
                 refused.push(written.clone().into_owned());
+                cut.push(output);
             }
         }
         if keys_denied || kept.is_empty() || (self.mode == Mode::Reject && !refused.is_empty()) {
@@ -226,7 +226,7 @@ impl Plan {
         }
         wanted.push(b']');
         let needed = kept.iter().filter_map(known).map(|id| (id, &[][..]));
-        permit(policy, wanted, &kept, &[], filtered, needed, request, supplied).map(Outcome::Permit)
+        permit(policy, wanted, &kept, (&cut, Cut::Spare), needed, request, supplied).map(Outcome::Permit)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, and every one of them is read")]
@@ -281,13 +281,11 @@ impl Plan {
             return Ok(Outcome::Refuse(denied_supplies));
         }
         self.note_declassified(policy, resolved, &kept);
-        let filtered = cut.len();
         let mut wanted = Vec::new();
         if by_name {
             wanted.extend_from_slice(br#""feature_service":"#);
             json::write_string(&mut wanted, service);
         } else {
-            cut.clear();
             wanted.extend_from_slice(br#""features":["#);
             for (position, output) in kept.iter().enumerate() {
                 if position > 0 {
@@ -303,7 +301,8 @@ impl Plan {
             .iter()
             .filter(|member| by_name || kept.iter().any(|output| output.name == Name::Known(member.feature)))
             .map(|member| (member.feature, &member.keys[..]));
-        permit(policy, wanted, &kept, &cut, filtered, needed, request, supplied).map(Outcome::Permit)
+        let rule = if by_name { Cut::Strictly } else { Cut::Spare };
+        permit(policy, wanted, &kept, (&cut, rule), needed, request, supplied).map(Outcome::Permit)
     }
 
     fn note_declassified(&mut self, policy: &Policy, resolved: &Resolved<'_>, kept: &[Output<'_>]) {
@@ -365,6 +364,16 @@ fn supplied<'q>(policy: &Policy, bundle: Option<&Bundle>, request: &'q Request<'
     supplied
 }
 
+/// What becomes of a column whose name is that of a kept output and of a cut one.
+#[derive(Clone, Copy)]
+enum Cut {
+    /// A service was asked for by its name, and the name could mean either: it is cut.
+    Strictly,
+    /// The kept ones alone were asked for, each by its view: it is kept. A server that answers more than it was asked
+    /// for does not get the rest through.
+    Spare,
+}
+
 /// Keys in the lineage of features: what Feast needs to be given to compute them.
 fn keys_below(policy: &Policy, mut open: Vec<FeatureId>) -> BTreeSet<FeatureId> {
     let (mut keys, mut seen) = (BTreeSet::new(), BTreeSet::new());
@@ -384,8 +393,7 @@ fn permit<'m>(
     policy: &Policy,
     wanted: Vec<u8>,
     kept: &[Output<'_>],
-    cut: &[Output<'_>],
-    filtered: usize,
+    (cut, rule): (&[Output<'_>], Cut),
     needed: impl Iterator<Item = (FeatureId, &'m [(FeatureId, Arc<str>)])>,
     request: &Request<'_>,
     supplied: &[(&str, FeatureId)],
@@ -432,11 +440,18 @@ fn permit<'m>(
         }
     }
     for output in cut {
-        // A name that is kept and cut at once is cut: the most restrictive meaning counts.
-        columns.insert(output.full.clone(), Column::Cut);
+        match rule {
+            Cut::Strictly => {
+                columns.insert(output.full.clone(), Column::Cut);
+            }
+            Cut::Spare if entities.contains(&output.full) => {}
+            Cut::Spare => {
+                columns.entry(output.full.clone()).or_insert(Column::Cut);
+            }
+        }
     }
     if !columns.values().any(|column| matches!(column, Column::Keep(_))) {
         return Err(Invalid("no output is left that has a name of its own".to_owned()));
     }
-    Ok(Permit { wanted, columns, entities, filtered, views })
+    Ok(Permit { wanted, columns, entities, filtered: cut.len(), views })
 }

@@ -159,6 +159,11 @@ pub(super) fn expected(policy: &Policy, roles: &[u16], query: &Query) -> Expecte
         kept.iter().map(|asked| (asked.full.clone(), Some(wanted_name(asked)))).collect();
     if by_name {
         columns.extend(cut.iter().map(|asked| (asked.full.clone(), None)));
+    } else {
+        // A server that answers all that the caller named, whatever it was asked for.
+        for asked in cut.iter().filter(|asked| !sent.contains(&asked.full)) {
+            columns.entry(asked.full.clone()).or_insert(None);
+        }
     }
     if columns.values().all(Option::is_none) {
         return Expected::Invalid;
