@@ -3,11 +3,20 @@
 //! A catalogue is a generated file: features with their tags and lineage, bundles and data
 //! sources. Everything here is pure: bytes in, data out; who reads the files or asks the server
 //! is the command line. An import fails closed: what it cannot read is an error that names the
-//! place in the JSON text, what it can read but not follow is a warning.
+//! place in the text or file, what it can read but not follow is a warning.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::diagnostic::{Report, Severity, SourceFile};
+use crate::policy::{
+    self,
+    file::{Layer, LayerKind},
+};
+
+pub mod chalk;
 pub mod feast;
+pub mod merge;
 mod node;
 
 /// What an import found, and what its reader should know about it.
@@ -22,11 +31,12 @@ pub struct Import {
 /// The catalogue as data, in a fixed order: the same registry gives the same file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalogue {
-    /// By name, as the feature server writes it: `view:feature` with Feast; keys by their own.
+    /// By name, as the feature server writes it: `view:feature` with Feast, `namespace.name` with
+    /// Chalk; Feast's keys by their own.
     pub features: BTreeMap<String, Feature>,
     /// By the name that a query uses; the members in the order of the registry.
     pub bundles: BTreeMap<String, Vec<Member>>,
-    /// Those that a feature reads, by name.
+    /// By name: with Feast those that a feature reads, with Chalk all that are declared, too.
     pub datasources: BTreeMap<String, DataSource>,
 }
 
@@ -43,6 +53,14 @@ pub struct Feature {
     pub joins: BTreeSet<String>,
     /// Names of the data sources that it is read from.
     pub sources: BTreeSet<String>,
+    /// Its derivation reads what cannot be seen: its inputs alone never clear it (policy.md, Resolution 3.5).
+    pub opaque: bool,
+    /// A relation: the namespace that a has-one hop leads to; `joins` are its keys.
+    pub has_one: Option<String>,
+    /// A relation: the namespace that a has-many hop leads to; `joins` are its keys.
+    pub has_many: Option<String>,
+    /// The version that the bare name stands for where the query does not say: `2` for `name@2`.
+    pub default_version: Option<u64>,
 }
 
 /// One member of a bundle.
@@ -150,6 +168,42 @@ pub enum ImportError {
     /// A registry without a feature; Feast answers so for a project that it does not know.
     #[error("the registry has no features, or the project does not exist")]
     Empty,
+    /// No protobuf of the expected kind, or a part of it.
+    #[error("`{place}` does not read as protobuf: it is damaged, cut short or of another kind")]
+    Damaged {
+        /// The way to the message: `graph.resolvers[3]`; the document's name at the top.
+        place: String,
+    },
+    /// A registry file that holds more than one project, where a feature server serves one.
+    #[error("the registry holds the projects {projects}: name one of them")]
+    ManyProjects {
+        /// All of them, in backticks.
+        projects: String,
+    },
+    /// Chalk's export in its older form, which has no lineage.
+    #[error("the export is JSON: it has to be written with `chalkpy export FILE --proto`")]
+    JsonExport,
+    /// Files of the project that did not import, so that what they define is missing from the export.
+    #[error("the export is not whole, these files did not import: {files}")]
+    FailedImports {
+        /// All of them, in backticks.
+        files: String,
+    },
+    /// Parts of the project that did not convert, so that they are missing from the export.
+    #[error("the export is not whole, these parts did not convert: {parts}")]
+    FailedConversions {
+        /// Features and resolvers by name, in backticks.
+        parts: String,
+    },
+    /// A resolver of which it cannot be told what it computes.
+    #[error("`{place}` is an output of an unknown kind, so that what the resolver computes cannot be told")]
+    UnknownOutput {
+        /// The way to it: `graph.resolvers[3].outputs[0]`.
+        place: String,
+    },
+    /// An export without a feature: of an empty folder, or of the wrong one.
+    #[error("the export has no features: it is of an empty project, or of the wrong folder")]
+    EmptyExport,
 }
 
 const HEADER: &str = "\
@@ -185,10 +239,14 @@ impl Feature {
     fn flow(&self) -> String {
         flow([
             self.key.then(|| "key: true".to_owned()),
+            self.has_one.as_ref().map(|namespace| format!("has_one: {}", quoted(namespace))),
+            self.has_many.as_ref().map(|namespace| format!("has_many: {}", quoted(namespace))),
+            self.default_version.map(|version| format!("default_version: {version}")),
             list("tags", &self.tags),
             list("inputs", &self.inputs),
             list("joins", &self.joins),
             list("sources", &self.sources),
+            self.opaque.then(|| "opaque: true".to_owned()),
         ])
     }
 }
@@ -212,6 +270,22 @@ impl DataSource {
     fn flow(&self) -> String {
         flow([self.kind.as_ref().map(|kind| format!("kind: {}", quoted(kind))), list("tags", &self.tags)])
     }
+}
+
+/// The circles of a catalogue's lineage, a warning each: such a catalogue does not load under a
+/// policy that leaves them whole.
+fn circles(catalogue: &Catalogue) -> Vec<String> {
+    let file = Arc::new(SourceFile { name: "catalogue".to_owned(), text: catalogue.to_yaml() });
+    let mut report = Report::default();
+    let layer = policy::file::read(LayerKind::Catalogue, &[file], &mut report);
+    policy::catalogue::build(&Layer::default(), &layer, &mut report);
+    let errors = report.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    errors
+        .map(|error| match error.code {
+            "cycle" => format!("{}: a step of it has to be taken out by `not_inputs` in the policy", error.message),
+            _ => error.message,
+        })
+        .collect()
 }
 
 fn section(text: &mut String, name: &str, entries: impl Iterator<Item = String>) {

@@ -1,15 +1,17 @@
-//! `catalogue import`: another system's registry -> a catalogue.
+//! `catalogue import`: another system's registry -> a catalogue; `catalogue merge`: several -> one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Subcommand;
 use hyper::HeaderMap;
 
 use crate::cli::{complain, exit, print};
+use crate::diagnostic::SourceFile;
 use crate::fetch::{Client, Url};
-use crate::import::Import;
 use crate::import::feast::{self, Options};
+use crate::import::{Catalogue, Import, chalk, merge};
 
 /// Bytes of a registry's answer.
 const LARGEST_ANSWER: usize = 256 << 20;
@@ -27,13 +29,23 @@ enum Command {
         #[command(subcommand)]
         system: System,
     },
+    /// Make one catalogue of several
+    Merge {
+        /// Catalogue files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where the catalogue goes; left out: standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum System {
-    /// A Feast registry: what `feast registry-dump` prints, or the REST registry
+    /// A Feast registry: what `feast registry-dump` prints, a registry file, or the REST registry
     Feast {
-        /// A file of `feast registry-dump`, or http://HOST:PORT/api/v1?project=NAME
+        /// A file of `feast registry-dump`, a registry.db (of several projects: registry.db?project=NAME), or
+        /// http://HOST:PORT/api/v1?project=NAME
         source: String,
         /// Where the catalogue goes; left out: standard output
         #[arg(short, long, value_name = "FILE")]
@@ -42,44 +54,107 @@ enum System {
         #[arg(long)]
         no_inherit_view_tags: bool,
     },
+    /// A Chalk project, by its export
+    Chalk {
+        /// What `chalkpy export FILE --proto` wrote
+        source: PathBuf,
+        /// Where the catalogue goes; left out: standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// What python resolvers compute is never cleared by its inputs alone
+        #[arg(long)]
+        opaque_resolvers: bool,
+    },
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let Command::Import { system: System::Feast { source, output, no_inherit_view_tags } } = &arguments.command;
-    let options = Options { inherit_view_tags: !no_inherit_view_tags };
-    let import = match import(source, &options) {
-        Ok(import) => import,
+    let (import, output) = match &arguments.command {
+        Command::Import { system: System::Feast { source, output, no_inherit_view_tags } } => {
+            (import_feast(source, &Options { inherit_view_tags: !no_inherit_view_tags }), output)
+        }
+        Command::Import { system: System::Chalk { source, output, opaque_resolvers } } => {
+            (import_chalk(source, &chalk::Options { opaque_resolvers: *opaque_resolvers }), output)
+        }
+        Command::Merge { files, output } => return run_merge(files, output.as_deref()),
+    };
+    match import {
+        Ok(import) => {
+            for warning in &import.warnings {
+                complain(&format!("warning: {warning}"));
+            }
+            write(&import.catalogue, output.as_deref())
+        }
         Err(message) => {
             complain(&message);
-            return exit::FAILED;
+            exit::FAILED
         }
-    };
-    for warning in &import.warnings {
-        complain(&format!("warning: {warning}"));
     }
-    let text = import.catalogue.to_yaml();
-    match output {
-        None => print(&text),
-        Some(path) => {
-            // Beside its place first, so that a sidecar that watches it never sees half of it.
-            let beside = path.with_extension("new");
-            if let Err(error) = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)) {
-                complain(&format!("`{}` cannot be written: {error}", path.display()));
+}
+
+fn run_merge(files: &[PathBuf], output: Option<&Path>) -> u8 {
+    let mut sources = Vec::with_capacity(files.len());
+    for path in files {
+        match std::fs::read_to_string(path) {
+            Ok(text) => sources.push(Arc::new(SourceFile { name: path.display().to_string(), text })),
+            Err(error) => {
+                complain(&format!("`{}` cannot be read: {error}", path.display()));
                 return exit::FAILED;
             }
-            let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-            let features = counted(import.catalogue.features.len(), "feature");
-            let bundles = counted(import.catalogue.bundles.len(), "bundle");
-            complain(&format!("{features} and {bundles} in `{}`", path.display()));
         }
     }
+    match merge::merge(&sources) {
+        Ok(catalogue) => write(&catalogue, output),
+        Err(report) => {
+            complain(&report.to_string());
+            exit::DOES_NOT_LOAD
+        }
+    }
+}
+
+fn write(catalogue: &Catalogue, output: Option<&Path>) -> u8 {
+    let text = catalogue.to_yaml();
+    let Some(path) = output else {
+        print(&text);
+        return exit::FINE;
+    };
+    // Beside its place first, so that a sidecar that watches it never sees half of it.
+    let beside = path.with_extension("new");
+    if let Err(error) = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)) {
+        complain(&format!("`{}` cannot be written: {error}", path.display()));
+        return exit::FAILED;
+    }
+    let counted = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let features = counted(catalogue.features.len(), "feature");
+    let bundles = counted(catalogue.bundles.len(), "bundle");
+    complain(&format!("{features} and {bundles} in `{}`", path.display()));
     exit::FINE
 }
 
-fn import(source: &str, options: &Options) -> Result<Import, String> {
+fn import_chalk(source: &Path, options: &chalk::Options) -> Result<Import, String> {
+    let bytes = std::fs::read(source).map_err(|error| format!("`{}` cannot be read: {error}", source.display()))?;
+    chalk::from_export(&bytes, options).map_err(|error| error.to_string())
+}
+
+/// A file of Feast's: a dump where it is JSON, a registry in protobuf else.
+fn import_feast_file(source: &str, options: &Options) -> Result<Import, String> {
+    let (path, project) = match source.split_once("?project=") {
+        Some((path, project)) if !Path::new(source).exists() => (path, Some(project)),
+        _ => (source, None),
+    };
+    let bytes = std::fs::read(path).map_err(|error| format!("`{path}` cannot be read: {error}"))?;
+    let import = if bytes.trim_ascii_start().first() != Some(&b'{') {
+        feast::from_registry_db(&bytes, project, options)
+    } else if project.is_none() {
+        feast::from_registry_dump(&bytes, options)
+    } else {
+        return Err(format!("`{path}` is a dump, which is of one project: leave ?project= out"));
+    };
+    import.map_err(|error| error.to_string())
+}
+
+fn import_feast(source: &str, options: &Options) -> Result<Import, String> {
     if !(source.starts_with("http://") || source.starts_with("https://")) {
-        let text = std::fs::read(source).map_err(|error| format!("`{source}` cannot be read: {error}"))?;
-        return feast::from_registry_dump(&text, options).map_err(|error| error.to_string());
+        return import_feast_file(source, options);
     }
     let (base, query) = source.split_once('?').unwrap_or((source, ""));
     if !query.split('&').any(|pair| pair.strip_prefix("project=").is_some_and(|name| !name.is_empty())) {

@@ -1,5 +1,6 @@
-//! A Feast registry -> catalogue: `feast registry-dump`, or the REST registry's answers, whose
-//! `spec` objects have the same shape (wire-feast.md, section 3). Checked against Feast 0.67.
+//! A Feast registry -> catalogue: `feast registry-dump`, the REST registry's answers, whose `spec`
+//! objects have the same shape, or the registry file itself (wire-feast.md, section 3). Checked
+//! against Feast 0.67.
 //!
 //! ```text
 //! stored view (batch, stream, label)   view:feature  {joins: its keys, sources: its sources}
@@ -31,6 +32,9 @@ use super::{Import, ImportError};
 use found::Found;
 
 mod found;
+mod registry_db;
+
+pub use registry_db::from_registry_db;
 
 /// The entity and join key of views without entities; Feast puts them into every registry.
 const NO_ENTITY: &str = "__dummy";
@@ -59,8 +63,11 @@ impl Default for Options {
 /// # Errors
 /// Any [`ImportError`] but `OnePage`; nothing is imported then.
 pub fn from_registry_dump(text: &[u8], options: &Options) -> Result<Import, ImportError> {
-    let dump = read_json(text, DUMP)?;
-    let top = Node::top(&dump, DUMP);
+    from_dump(&read_json(text, DUMP)?, options)
+}
+
+fn from_dump(dump: &Value, options: &Options) -> Result<Import, ImportError> {
+    let top = Node::top(dump, DUMP);
     let mut registry = Registry::default();
     for list in ["featureViews", "streamFeatureViews", "labelViews"] {
         for view in top.items(list)? {

@@ -36,6 +36,10 @@ fn as_data(catalogue: &Catalogue) -> Value {
                 ("inputs", json!(f.inputs)),
                 ("joins", json!(f.joins)),
                 ("sources", json!(f.sources)),
+                ("opaque", json!(f.opaque)),
+                ("has_one", json!(f.has_one)),
+                ("has_many", json!(f.has_many)),
+                ("default_version", json!(f.default_version)),
             ];
             (name, keep(fields))
         })
@@ -107,8 +111,17 @@ fn yaml_leaves_no_name_to_be_misread() {
     let mut catalogue = Catalogue::default();
     let all = set(&names);
     for name in names {
-        let everything =
-            Feature { key: true, tags: all.clone(), inputs: all.clone(), joins: all.clone(), sources: all.clone() };
+        let everything = Feature {
+            key: true,
+            tags: all.clone(),
+            inputs: all.clone(),
+            joins: all.clone(),
+            sources: all.clone(),
+            opaque: true,
+            has_one: Some(name.to_owned()),
+            has_many: Some(name.to_owned()),
+            default_version: Some(2),
+        };
         catalogue.features.insert(name.to_owned(), everything);
         let keys = BTreeMap::from([(name.to_owned(), name.to_owned())]);
         let member = Member { feature: name.to_owned(), alias: Some(name.to_owned()), keys };

@@ -262,7 +262,8 @@ fn misuse_is_2_and_prints_to_standard_error_alone() {
         vec!["resolve", "--role", "a"],
         vec!["resolve", "--policies", "x", "--role", "a", "--claims", "y"],
         vec!["completion", "tcsh"],
-        vec!["catalogue", "import", "chalk", "x"],
+        vec!["catalogue", "import", "elsewhere", "x"],
+        vec!["catalogue", "merge"],
     ] {
         let (code, out, said) = run(&arguments);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {said}");
@@ -272,6 +273,55 @@ fn misuse_is_2_and_prints_to_standard_error_alone() {
         let (code, out, _) = run(&help);
         assert!(code == 0 && out.contains("Usage: tagwarden"), "{out}");
     }
+}
+
+#[test]
+fn what_feast_wrote_is_told_by_its_content() {
+    let expected = std::fs::read_to_string(repository("tests/fixtures/feast/catalogue.yaml")).unwrap();
+    let file = text(repository("tests/fixtures/feast/registry/registry.db"));
+    for source in [file.clone(), format!("{file}?project=shop")] {
+        let (code, out, said) = run(["catalogue", "import", "feast", &source]);
+        assert_eq!((code, out.as_str(), said.as_str()), (0, expected.as_str(), ""));
+    }
+    let (code, out, said) = run(["catalogue", "import", "feast", &format!("{file}?project=lab")]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert_eq!(said, "the registry has no features, or the project does not exist\n");
+    let dump = text(repository("tests/fixtures/feast/registry/registry-dump.json"));
+    let (code, _, said) = run(["catalogue", "import", "feast", &format!("{dump}?project=shop")]);
+    assert_eq!(code, 1);
+    assert!(said.ends_with("is a dump, which is of one project: leave ?project= out\n"), "{said}");
+}
+
+#[test]
+fn a_chalk_export_is_imported_with_its_warnings() {
+    let wide = |name: &str| repository(&format!("tests/fixtures/chalk/wide/{name}"));
+    let (code, out, said) = run(["catalogue", "import", "chalk", &text(wide("wide.export.pb"))]);
+    let expected = |name: &str| std::fs::read_to_string(wide(name)).unwrap();
+    assert_eq!((code, out.as_str()), (0, expected("catalogue.yaml").as_str()));
+    let warnings: String = expected("warnings.txt").lines().map(|line| format!("warning: {line}\n")).collect();
+    assert_eq!(said, warnings);
+    let (_, opaque, _) = run(["catalogue", "import", "chalk", &text(wide("wide.export.pb")), "--opaque-resolvers"]);
+    assert!(opaque.contains(r#""user.email": {inputs: ["user.id"], opaque: true}"#), "{opaque}");
+    let (code, out, said) = run(["catalogue", "import", "chalk", &text(wide("models.py"))]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert_eq!(said, "`export` does not read as protobuf: it is damaged, cut short or of another kind\n");
+}
+
+#[test]
+fn catalogues_are_merged_where_they_agree() {
+    let folder = Folder::new();
+    let first = folder.write("a.yaml", "version: 1\nfeatures: {x: {key: true}}\n");
+    let second = folder.write("b.yaml", "version: 1\nfeatures: {x: {tags: [pii]}, y: null}\n");
+    let third = folder.write("c.yaml", "version: 1\nfeatures: {x: {key: false}}\n");
+    let (code, out, said) = run(["catalogue", "merge", &text(&first), &text(&second)]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    assert!(out.ends_with("\nfeatures:\n  \"x\": {key: true, tags: [\"pii\"]}\n  \"y\": null\n"), "{out}");
+    let (code, out, said) = run(["catalogue", "merge", &text(&first), &text(&third)]);
+    assert_eq!((code, out.as_str()), (3, ""));
+    assert!(said.contains("c.yaml:2:21: error[conflict]") && said.contains("a.yaml:2:21"), "{said}");
+    let (code, _, said) = run(["catalogue", "merge", &text(&first), "no such file"]);
+    assert_eq!(code, 1);
+    assert!(said.starts_with("`no such file` cannot be read: "), "{said}");
 }
 
 #[test]

@@ -388,7 +388,6 @@ fn keys_below(policy: &Policy, mut open: Vec<FeatureId>) -> BTreeSet<FeatureId> 
     keys
 }
 
-#[expect(clippy::too_many_arguments, reason = "one place builds a permit, from everything that was decided")]
 fn permit<'m>(
     policy: &Policy,
     wanted: Vec<u8>,
