@@ -747,8 +747,12 @@ impl ConfigReader<'_, '_> {
         };
         let default = Limits::default();
         let mut count = |name: &str, default: usize| {
-            let value = fields.get(name).and_then(|node| self.r.count(node, &format!("`{name}`")));
-            value.and_then(|value| usize::try_from(value).ok()).filter(|value| *value > 0).unwrap_or(default)
+            let Some(node) = fields.get(name) else { return default };
+            let value = self.r.count(node, &format!("`{name}`")).and_then(|value| usize::try_from(value).ok());
+            if value == Some(0) {
+                self.r.error(node, "limit", format!("`{name}` is 0, and nothing would be served"));
+            }
+            value.unwrap_or(default)
         };
         let (connections, inflight) = (count("connections", default.connections), count("inflight", default.inflight));
         Limits {

@@ -578,14 +578,30 @@ impl Live {
         let tls = server_tls(&config)?;
         let _runtime = self.runtime.enter();
         let held = Held::before(&config);
-        let auth = Auth::new(config.issuers.clone(), config.token_cache_entries)?;
-        auth.spawn_refresh();
+        let same =
+            (&config.issuers, config.token_cache_entries) == (&inner.config.issuers, inner.config.token_cache_entries);
+        let auth = if same {
+            // Keys that were fetched stay: their provider may not be there just now. Files are told from `held` on.
+            let auth = Arc::clone(&before.settings.auth);
+            for (_, reloaded) in auth.reload_files() {
+                reloaded?;
+            }
+            auth
+        } else {
+            let auth = Auth::new(config.issuers.clone(), config.token_cache_entries)?;
+            auth.spawn_refresh();
+            auth
+        };
         let settings = Arc::new(settings(&config, auth, &self.proxy.metrics)?);
         let digest = digest(&policy_texts, &catalogue_texts);
         let snapshot = Snapshot::new(before.generation + 1, digest, policy, settings, &self.proxy.metrics);
         self.tls.store(tls);
-        inner.states.policy = State { stale: None, digest: policy_texts.digest.clone() };
-        inner.states.catalogue = State { stale: None, digest: catalogue_texts.digest.clone() };
+        // All that it names was loaded.
+        inner.states = States {
+            policy: State { stale: None, digest: policy_texts.digest.clone() },
+            catalogue: State { stale: None, digest: catalogue_texts.digest.clone() },
+            ..States::default()
+        };
         inner.good = (policy_texts, catalogue_texts);
         inner.newest = inner.good.clone();
         inner.unreadable = (None, None);

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use crate::fetch::Url;
 
 /// One entry of `auth.issuers` (config.md).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerSettings {
     /// Compared exactly with `iss`.
     pub issuer: String,

@@ -29,7 +29,13 @@ async fn a_request_body_beyond_its_limit_is_413_and_one_at_it_passes() {
     assert_eq!(answer.fails(413, "BODY_TOO_LARGE"), "The request body is too large");
     let bearer = format!("authorization: Bearer {token}\r\n");
     sidecar.ask(request("POST", "/v1/items", &bearer, sized(1025))).await.fails(413, "BODY_TOO_LARGE");
-    assert_eq!(upstream.count(), 1);
+    // Over HTTP/2 it ends the stream and not the connection.
+    let h2 = H2::connect(sidecar.data).await;
+    let answer = h2.query(&token, &sized(1025)).await;
+    answer.fails(413, "BODY_TOO_LARGE");
+    assert_eq!(answer.header("connection"), None);
+    assert_eq!(h2.query(&token, &sized(1024)).await.status, 200);
+    assert_eq!(upstream.count(), 2);
 }
 
 #[tokio::test]

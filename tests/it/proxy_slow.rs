@@ -124,30 +124,63 @@ async fn a_body_that_does_not_come_in_time_is_408_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_ends_and_a_busy_one_does_not() {
+async fn an_idle_http2_connection_ends() {
     let upstream = Upstream::start().await;
     let sidecar = hasty(&upstream, "idle_timeout: 500ms").await;
-    let mut raw = sidecar.raw().await;
-    assert_eq!(raw.ask(query(&reader(), FINE)).await.status, 200);
-    assert_eq!(raw.end().await, b"");
     let h2 = H2::connect(sidecar.data).await;
     assert_eq!(h2.query(&reader(), FINE).await.status, 200);
     until("the end of the HTTP/2 connection", async || h2.is_closed().then_some(())).await;
+}
 
+#[tokio::test]
+async fn a_connection_whose_answer_takes_long_is_not_idle() {
+    let upstream = Upstream::start().await;
+    let sidecar = hasty(&upstream, "idle_timeout: 500ms").await;
     let gate = Arc::new(Notify::new());
     upstream.turns_to(Act::Wait(Arc::clone(&gate), Box::new(Act::Feast)));
     let (mut raw, h2) = (sidecar.raw().await, H2::connect(sidecar.data).await);
     raw.send(query(&reader(), FINE)).await;
     let token = reader();
-    let over_h2 = h2.query(&token, FINE);
     let open = async {
-        until("both requests upstream", async || (upstream.count() == 4).then_some(())).await;
+        until("both requests upstream", async || (upstream.count() == 2).then_some(())).await;
         // Longer than an idle connection lives.
         tokio::time::sleep(Duration::from_millis(1500)).await;
         gate.notify_waiters();
     };
-    let (answer, ()) = tokio::join!(over_h2, open);
+    let (answer, ()) = tokio::join!(h2.query(&token, FINE), open);
     assert_eq!((raw.answer().await.status, answer.status), (200, 200));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_taken_piece_by_piece_is_not_cut() {
+    let body = vec![b'x'; 16 << 20];
+    let upstream = Upstream::always(Act::answer("200 OK", "content-type: text/plain\r\n", &body)).await;
+    let routes = "routes: [{path: /v1/open, methods: [GET], public: true}]";
+    let sidecar = Setup::new(&upstream).with(routes).with("limits: {idle_timeout: 1s}").start().await;
+    let mut raw = sidecar.raw().await;
+    raw.send(request("GET", "/v1/open", "", "")).await;
+    // More than sockets hold, and longer than an idle connection lives.
+    for part in 1..16 {
+        raw.at_least(part << 20).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    assert_eq!(raw.answer().await.body.len(), body.len());
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_does_not_keep_its_connection() {
+    let upstream = Upstream::always(Act::answer("200 OK", "content-type: text/plain\r\n", vec![b'x'; 16 << 20])).await;
+    let routes = "routes: [{path: /v1/open, methods: [GET], public: true}]";
+    let sidecar = Setup::new(&upstream)
+        .with(routes)
+        .with("limits: {body_timeout: 300ms, header_timeout: 300ms, idle_timeout: 1h}")
+        .start()
+        .await;
+    let mut raw = sidecar.raw().await;
+    raw.send(request("GET", "/v1/open", "", "")).await;
+    until("the request upstream", async || (upstream.count() == 1).then_some(())).await;
+    sidecar.until_metric("tagwarden_connections{listener=\"data\"}", 0.0).await;
+    assert!(raw.end().await.len() < 16 << 20);
 }
 
 #[tokio::test]

@@ -293,3 +293,20 @@ async fn a_bad_catalogue_keeps_the_last_good_one_under_the_new_policy_and_the_ot
     assert_eq!(sidecar.query(&token, asked("vip")).await.status, 403);
     assert_eq!(sidecar.query(&token, asked("country")).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_policy_that_is_gone_stays_so_when_the_catalogue_reloads() {
+    let upstream = Upstream::start().await;
+    let catalogue = "version: 1\nfeatures: {shop:size: {joins: [customer_id]}}\n";
+    let setup = Setup::new(&upstream).with("catalogue: [catalogue.yaml]");
+    setup.folder.write("catalogue.yaml", catalogue);
+    let sidecar = setup.start().await;
+    std::fs::remove_file(sidecar.setup.folder.path("policy.yaml")).unwrap();
+    sidecar.until_state("policy", "does not exist").await;
+    let asked = r#"{"features":["shop:price"],"entities":{"customer_id":[1]}}"#;
+    sidecar.setup.folder.write("catalogue.yaml", catalogue.replace("size", "price"));
+    sidecar.until_status(&reader(), asked, 200).await;
+    sidecar.until_metric("tagwarden_reloads_total{kind=\"catalogue\",result=\"ok\"}", 1.0).await;
+    sidecar.until_state("policy", "does not exist").await;
+    assert_eq!(sidecar.metric("tagwarden_snapshot_stale{kind=\"policy\"}").await, 1.0);
+}

@@ -38,7 +38,7 @@ async fn a_swap_of_a_mounted_folder_reloads_policy_and_keys() {
     let mounted = setup.folder.path("mounted");
     let (other, denies, allows) = (Key::new("k2"), POLICY, POLICY.replace("pii: Deny", "pii: Allow"));
     mount(&mounted, "1", &[("rules.yaml", denies), ("jwks.json", &KEY.set())]);
-    (setup.policies, setup.keys) = ("mounted".to_owned(), "mounted/jwks.json".to_owned());
+    (setup.policies, setup.keys) = ("mounted".to_owned(), "{jwks_file: mounted/jwks.json}".to_owned());
     let sidecar = setup.start().await;
     assert_eq!(sidecar.query(&reader(), FINE).await.status, 200);
     assert_eq!(sidecar.query(&reader(), REFUSED).await.status, 403);

@@ -136,6 +136,22 @@ fn what_does_not_load_does_not_start_and_is_told_whole() {
     assert!(code == 3 && said.contains("nowhere.yaml` does not exist"), "{said}");
 }
 
+#[tokio::test]
+async fn limits_beyond_all_measure_are_taken_or_refused_and_do_not_panic() {
+    for limit in ["connections", "inflight"] {
+        let setup = Setup::at("http://127.0.0.1:9").with(&format!("limits: {{{limit}: 9223372036854775807}}"));
+        let config = setup.write();
+        match tagwarden::live::read_config(&config) {
+            Err(error) => assert!(error.to_string().contains(limit), "{error}"),
+            Ok(_) => {
+                let sidecar = Process::serve(&config, &[]).await;
+                let answer = ask(sidecar.data, request("GET", "/nowhere", "", "")).await;
+                assert_eq!(answer.status, 404);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_address_that_is_taken_is_a_failure_and_not_a_mistake_in_a_file() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -147,6 +147,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Reads on until so many bytes wait to be asked for.
+    pub async fn at_least(&mut self, bytes: usize) {
+        within("more bytes", async { while self.buffer.len() < bytes && self.more().await.is_ok() {} }).await;
+    }
+
     /// What came and was not asked for yet.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buffer)

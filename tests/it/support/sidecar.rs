@@ -62,7 +62,7 @@ pub struct Setup {
     pub metrics: String,
     /// The policy's file or folder.
     pub policies: String,
-    /// The key set's file.
+    /// Where keys come from.
     pub keys: String,
 }
 
@@ -93,7 +93,7 @@ impl Setup {
             more: String::new(),
             metrics: "127.0.0.1:0".to_owned(),
             policies: "policy.yaml".to_owned(),
-            keys: "jwks.json".to_owned(),
+            keys: "{jwks_file: jwks.json}".to_owned(),
         }
     }
 
@@ -121,7 +121,7 @@ impl Setup {
     pub fn text(&self) -> String {
         let mut text = format!(
             "version: 1\nmetrics: {{address: \"{}\"}}\nadmin: {{address: \"127.0.0.1:0\"}}\nupstream: {{{}}}\n\
-             auth: {{issuers: [{{issuer: \"{ISSUER}\", audiences: [{AUDIENCE}], keys: {{jwks_file: {}}}}}]}}\n\
+             auth: {{issuers: [{{issuer: \"{ISSUER}\", audiences: [{AUDIENCE}], keys: {}}}]}}\n\
              policies: {}\n{}",
             self.metrics, self.upstream, self.keys, self.policies, self.more
         );
@@ -221,14 +221,13 @@ impl Sidecar {
         client::ask(self.metrics, client::request("GET", "/metrics", "", "")).await.text().to_owned()
     }
 
-    /// Waits until `/readyz` says something of a kind of file that holds this text; what it says.
+    /// Waits until `/readyz` says `ok` of a kind of file, or else something that holds this text; what it says.
     pub async fn until_state(&self, kind: &str, what: &str) -> String {
         until(&format!("{kind}: {what}"), async || {
             let (_, body) = self.ready().await;
-            body["checks"][kind]
-                .as_str()
-                .filter(|said| *said == what || (what != "ok" && said.contains(what)))
-                .map(str::to_owned)
+            let said = body["checks"][kind].as_str().unwrap().to_owned();
+            let found = if what == "ok" { said == what } else { said.starts_with("stale: ") && said.contains(what) };
+            found.then_some(said)
         })
         .await
     }
@@ -265,8 +264,13 @@ impl Sidecar {
 
     /// Tells it to end, as SIGTERM does; whether everything in flight was finished.
     pub async fn stop(self) -> bool {
+        self.stop_keeping().await.1
+    }
+
+    /// The same; its files are kept.
+    pub async fn stop_keeping(self) -> (Setup, bool) {
         drop(self.live);
         self.stop.send(()).ok();
-        within("the sidecar to end", self.task).await.unwrap()
+        (self.setup, within("the sidecar to end", self.task).await.unwrap())
     }
 }
