@@ -207,18 +207,16 @@ impl Exchange<'_> {
         let decided = snapshot.decide(&tables, &request);
         let permit = match &decided.plan.outcome {
             Outcome::Invalid(invalid) => return Err(Failure::InvalidQuery(invalid.0.clone())),
-            Outcome::Refuse(_) | Outcome::Permit(_) => {
+            Outcome::Refuse(names) => {
                 self.decided(snapshot, caller, tables, &decided, &parts.headers);
-                match &decided.plan.outcome {
-                    Outcome::Permit(permit) => permit,
-                    Outcome::Refuse(names) => {
-                        let members = settings.name_members && decided.plan.service.is_some();
-                        let named = decided.plan.refused.iter().map(|refusal| refusal.feature.clone());
-                        let all = names.iter().cloned().chain(named.filter(|_| members)).collect();
-                        return Err(Failure::FeaturesRefused(all));
-                    }
-                    Outcome::Invalid(invalid) => return Err(Failure::InvalidQuery(invalid.0.clone())),
-                }
+                let members = settings.name_members && decided.plan.service.is_some();
+                let named = decided.plan.refused.iter().map(|refusal| refusal.feature.clone());
+                let all = names.iter().cloned().chain(named.filter(|_| members)).collect();
+                return Err(Failure::FeaturesRefused(all));
+            }
+            Outcome::Permit(permit) => {
+                self.decided(snapshot, caller, tables, &decided, &parts.headers);
+                permit
             }
         };
 
@@ -292,8 +290,7 @@ impl Exchange<'_> {
     async fn health(&mut self, snapshot: &Arc<Snapshot>, parts: &Parts) -> Result<Response<Body>, Failure> {
         let mut upstream = Request::new(Full::default());
         *upstream.method_mut() = Method::GET;
-        let result = self.forward(snapshot, parts, upstream, feast::HEALTH_PATH, true).await;
-        let (head, _) = result?;
+        let (head, _) = self.forward(snapshot, parts, upstream, feast::HEALTH_PATH, true).await?;
         let mut response = Response::new(Full::default());
         *response.status_mut() = head.status;
         Ok(response)

@@ -1,11 +1,4 @@
 //! `tagwarden demo`: the tour is true, the curl lines can be pasted, the policy can be edited while it runs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "helpers of tests are tests, wherever they stand"
-)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -1,10 +1,4 @@
 //! The documentation is true: every YAML block loads, every command runs or is covered by a test that is named here.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests are tests, wherever they stand"
-)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! `explain`: what it writes, and that what it suggests is true.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests fail as tests do")]
-
 mod random;
 
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! Random policies: every suggestion, written into the files and loaded again, permits the query; no part of it does.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests fail as tests do")]
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
