@@ -14,10 +14,11 @@ use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+use crate::config::Enforcement;
 use crate::live::{Live, State};
 
 /// Connections at once on each of these listeners.
@@ -137,7 +138,7 @@ impl Admin {
             let counter = metrics.cache_requests.with_label_values(&["token", result]);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
-        let (decisions, tables) = snapshot.cache_entries();
+        let (decisions, tables) = snapshot.rules.cache_entries();
         for (cache, entries) in [("token", tokens.entries), ("decision", decisions), ("tables", tables)] {
             metrics.cache_entries.with_label_values(&[cache]).set(i64::try_from(entries).unwrap_or(i64::MAX));
         }
@@ -147,24 +148,21 @@ impl Admin {
     /// Ready: a policy is loaded (else nothing runs), the keys of an issuer were seen, and it is not draining.
     fn ready(&self) -> (bool, Value) {
         let draining = self.draining.load(Ordering::Relaxed);
-        let issuers = self.live.proxy.snapshot.load().settings.auth.status();
+        let snapshot = self.live.proxy.snapshot.load();
+        let issuers = snapshot.settings.auth.status();
         let keys = issuers.iter().any(|issuer| issuer.keys > 0);
         let ready = keys && !draining;
         let states = self.live.states();
         let shown = |state: &State| state.stale.as_ref().map_or("ok".to_owned(), |why| format!("stale: {why}"));
         let without: Vec<&str> = issuers.iter().filter(|i| i.keys == 0).map(|i| i.issuer.as_str()).collect();
+        let mut checks: Map<String, Value> =
+            states.all().into_iter().map(|(kind, state)| (kind.to_owned(), json!(shown(state)))).collect();
+        checks.insert("issuers_without_keys".to_owned(), json!(without));
         let body = json!({
             "ready": ready,
             "draining": draining,
-            "checks": {
-                "policy": shown(&states.policy),
-                "catalogue": shown(&states.catalogue),
-                "config": shown(&states.config),
-                "keys": shown(&states.keys),
-                "certificates": shown(&states.certificates),
-                "upstream": shown(&states.upstream),
-                "issuers_without_keys": without,
-            },
+            "enforcement": enforcement(snapshot.settings.enforcement),
+            "checks": checks,
         });
         (ready, body)
     }
@@ -187,23 +185,31 @@ impl Admin {
                 })
             })
             .collect();
-        json!({
+        let mut status = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "generation": snapshot.generation,
-            "policy_digest": snapshot.digest,
-            "roles": snapshot.policy.roles.len(),
-            "bindings": snapshot.policy.bindings.len(),
-            "features": snapshot.policy.catalogue.features().len(),
-            "bundles": snapshot.policy.catalogue.bundles.len(),
-            "policy": state(&states.policy),
-            "catalogue": state(&states.catalogue),
-            "config": state(&states.config),
-            "keys": state(&states.keys),
-            "certificates": state(&states.certificates),
-            "upstream": state(&states.upstream),
+            "policy_digest": snapshot.rules.digest,
+            "roles": snapshot.rules.policy.roles.len(),
+            "bindings": snapshot.rules.policy.bindings.len(),
+            "features": snapshot.rules.policy.catalogue.features().len(),
+            "bundles": snapshot.rules.policy.catalogue.bundles.len(),
             "issuers": issuers,
+            "enforcement": enforcement(snapshot.settings.enforcement),
             "draining": self.draining.load(Ordering::Relaxed),
-        })
+        });
+        for (kind, of) in states.all() {
+            if let Some(status) = status.as_object_mut() {
+                status.insert(kind.to_owned(), state(of));
+            }
+        }
+        status
+    }
+}
+
+fn enforcement(enforcement: Enforcement) -> &'static str {
+    match enforcement {
+        Enforcement::Enforce => "enforce",
+        Enforcement::Audit => "audit",
     }
 }
 

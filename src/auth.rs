@@ -66,6 +66,17 @@ pub enum Refusal {
 #[derive(Clone)]
 pub struct Caller(Arc<Claims>);
 
+/// The roles that the bindings of one generation gave a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memo {
+    /// The generation.
+    pub generation: u64,
+    /// By the live policy, sorted.
+    pub roles: Arc<[u16]>,
+    /// By the candidate in its shadow, where there is one.
+    pub shadow: Option<Arc<[u16]>>,
+}
+
 impl Caller {
     /// All claims of the token.
     pub fn claims(&self) -> &Map<String, Value> {
@@ -87,9 +98,9 @@ impl Caller {
         self.text("jti")
     }
 
-    /// A place to keep the caller's roles with the policy generation that they are of. It belongs to the cached token, so that
-    /// bindings are evaluated once for a token and a generation. Empty at first; written by whoever evaluates bindings.
-    pub fn memo(&self) -> &ArcSwapOption<(u64, Arc<[u16]>)> {
+    /// A place to keep the caller's roles. It belongs to the cached token, so that bindings are evaluated once for a token and
+    /// a generation. Empty at first; written by whoever evaluates bindings.
+    pub fn memo(&self) -> &ArcSwapOption<Memo> {
         &self.0.memo
     }
 

@@ -39,6 +39,10 @@ pub struct Config {
     pub catalogue: Vec<PathBuf>,
     /// Whether a reload may lose half of the roles, bindings or tagged features.
     pub allow_shrink: bool,
+    /// Whether what the policy says is what happens.
+    pub enforcement: Enforcement,
+    /// A candidate, decided beside the live policy: a file or a folder.
+    pub shadow: Option<PathBuf>,
     /// How many decisions are kept.
     pub decision_cache_entries: u64,
     /// Routes besides the dialect's own.
@@ -53,6 +57,16 @@ pub struct Config {
     pub name_members: bool,
     /// Logs.
     pub tracing: Tracing,
+}
+
+/// Whether what the policy says is what happens (config.md, Audit enforcement).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// It is.
+    #[default]
+    Enforce,
+    /// It is recorded, and what was asked for goes upstream.
+    Audit,
 }
 
 /// The data listener.
@@ -281,14 +295,8 @@ impl ConfigReader<'_, '_> {
             Some(other) => self.r.error(other, "version", "`version` is not 1, the only one there is"),
             None => self.r.error(node, "version", "`version: 1` is missing"),
         }
-        for key in ["shadow", "json", "issuer", "chalk"] {
+        for key in ["json", "issuer", "chalk"] {
             self.unbuilt(&fields, key);
-        }
-        let enforcement = [("enforce", true), ("audit", false)];
-        if let Some(node) = fields.get("enforcement")
-            && self.r.word(node, "`enforcement`", &enforcement) == Some(false)
-        {
-            self.r.error(node, "unsupported", "`enforcement: audit` is not part of this version");
         }
         let policies = match fields.get("policies") {
             Some(node) => self.path(node, "`policies`"),
@@ -332,6 +340,8 @@ impl ConfigReader<'_, '_> {
             policies: policies?,
             catalogue: self.catalogue(fields.get("catalogue")),
             allow_shrink: fields.get("allow_shrink").and_then(|n| self.r.boolean(n, "`allow_shrink`")).unwrap_or(false),
+            enforcement: self.enforcement(fields.get("enforcement")),
+            shadow: self.shadow(fields.get("shadow")),
             decision_cache_entries: self.entries(fields.get("decision_cache"), "`decision_cache`"),
             routes: self.routes(fields.get("routes")),
             limits: self.limits(fields.get("limits")),
@@ -679,6 +689,23 @@ impl ConfigReader<'_, '_> {
             }
         }
         files
+    }
+
+    fn enforcement(&mut self, node: Option<&Node>) -> Enforcement {
+        let words = [("enforce", Enforcement::Enforce), ("audit", Enforcement::Audit)];
+        node.and_then(|node| self.r.word(node, "`enforcement`", &words)).unwrap_or_default()
+    }
+
+    fn shadow(&mut self, node: Option<&Node>) -> Option<PathBuf> {
+        let node = node?;
+        let fields = self.r.fields(node, "`shadow`", &["policies"])?;
+        match fields.get("policies") {
+            Some(node) => self.path(node, "`shadow.policies`"),
+            None => {
+                self.r.error(node, "missing", "`shadow` names no `policies`: the candidate, a file or a folder");
+                None
+            }
+        }
     }
 
     fn routes(&mut self, node: Option<&Node>) -> Vec<Route> {

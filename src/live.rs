@@ -1,8 +1,12 @@
 //! Loading and reloading: files -> snapshot, and what keeps it current.
 //!
 //! Policy and catalogue load apart: of the two as they stand and as they were last good, the first pair that loads is
-//! published, so a bad catalogue leaves the last good one under the new policy. The configuration reloads too, as a
-//! whole, but for what a running process cannot change.
+//! published, so a bad catalogue leaves the last good one under the new policy. A candidate (`shadow:`) is laid over the
+//! catalogue that is served; one that does not load never keeps the policy from being reloaded. The configuration reloads
+//! too, as a whole, but for what a running process cannot change.
+
+mod load;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -10,155 +14,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use hyper::header::HeaderValue;
 use tokio::runtime::Handle;
 
 use crate::audit::Audit;
-use crate::auth::{Auth, AuthError};
-use crate::config::{self, Config, KeySource, UpstreamAuthorization};
-use crate::diagnostic::{Report, SourceFile};
+use crate::auth::Auth;
+use crate::config::{Config, Enforcement};
 use crate::metrics::Metrics;
-use crate::policy::{self, Policy};
+use crate::policy::Policy;
 use crate::proxy::Proxy;
-use crate::proxy::route::Routes;
-use crate::proxy::upstream::Upstream;
 use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watcher};
-use crate::snapshot::{Authorization, Settings, Snapshot, Subjects};
-use crate::tls::{self, TlsError};
-
-/// Why the sidecar does not start, or a reload is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// Mistakes in files, each with its place.
-    #[error("{0}")]
-    Report(Report),
-    /// Files that cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A file that is not UTF-8.
-    #[error("`{0}` is not utf-8")]
-    NotText(PathBuf),
-    /// Keys.
-    #[error(transparent)]
-    Auth(#[from] AuthError),
-    /// Certificates.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// A secret of ours.
-    #[error("`{path}` cannot be used: {why}")]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// Without its content.
-        why: String,
-    },
-    /// A reload that loses too much.
-    #[error("the new policy has {now} {what} where {before} are served; set `allow_shrink` if that is meant")]
-    Shrunk {
-        /// Roles, bindings or tagged features.
-        what: &'static str,
-        /// How many are served.
-        before: usize,
-        /// How many it has.
-        now: usize,
-    },
-    /// Nothing watches.
-    #[error(transparent)]
-    Watch(#[from] reload::WatchError),
-    /// Metrics.
-    #[error("metrics cannot be set up: {0}")]
-    Metrics(#[from] prometheus::Error),
-}
-
-/// A configuration's file as it was read: what is watched, and from which content on.
-#[derive(Clone, Debug)]
-pub struct ConfigFile {
-    /// Where.
-    pub path: PathBuf,
-    held: Digest,
-}
-
-/// Reads a configuration file.
-///
-/// # Errors
-/// Not readable, or mistakes in it.
-pub fn read_config(path: &Path) -> Result<(Config, ConfigFile), LoadError> {
-    let files = reload::read(&Source::yaml([path]))?;
-    let config = parse_config(path, &files)?;
-    Ok((config, ConfigFile { path: path.to_owned(), held: files.digest }))
-}
-
-fn parse_config(path: &Path, files: &Files) -> Result<Config, LoadError> {
-    let texts = texts(files)?;
-    let Some(file) = texts.first() else { return Err(ReadError::NoPath.into()) };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let (config, report) = config::read(file, folder, &|name| std::env::var(name).ok());
-    config.ok_or(LoadError::Report(report))
-}
-
-/// The texts of what was read.
-///
-/// # Errors
-/// One is not UTF-8.
-pub fn texts(files: &Files) -> Result<Vec<Arc<SourceFile>>, LoadError> {
-    let text = |file: &reload::File| match String::from_utf8(file.bytes.clone()) {
-        Ok(text) => Ok(Arc::new(SourceFile { name: file.path.display().to_string(), text })),
-        Err(_) => Err(LoadError::NotText(file.path.clone())),
-    };
-    files.files.iter().map(text).collect()
-}
-
-/// Policy or catalogue files, as text.
-#[derive(Clone, Debug)]
-struct Texts {
-    files: Vec<Arc<SourceFile>>,
-    digest: String,
-    held: Option<Digest>,
-}
-
-impl Texts {
-    fn new(files: &Files) -> Result<Self, LoadError> {
-        Ok(Self { files: texts(files)?, digest: files.digest.to_string(), held: Some(files.digest) })
-    }
-
-    fn none() -> Self {
-        Self { files: Vec::new(), digest: "none".to_owned(), held: None }
-    }
-}
-
-/// Loads policy and catalogue as the configuration names them.
-///
-/// # Errors
-/// Files that cannot be read, or any mistake in them.
-fn load(config: &Config, policy: &Texts, catalogue: &Texts) -> Result<Policy, LoadError> {
-    let (loaded, mut report) = policy::load(&policy.files, &catalogue.files);
-    let Some(loaded) = loaded else { return Err(LoadError::Report(report)) };
-    loaded.check_sources(config.issuers.len(), &mut report);
-    if report.has_errors() { Err(LoadError::Report(report)) } else { Ok(loaded) }
-}
-
-/// A reload may not lose half of the roles, bindings or tagged features unless that is allowed.
-///
-/// # Errors
-/// [`LoadError::Shrunk`].
-pub fn check_shrink(before: &Policy, now: &Policy) -> Result<(), LoadError> {
-    let tagged = |policy: &Policy| {
-        let classes = &policy.catalogue.classes;
-        let tagged = |class: u32| classes.get(class as usize).is_some_and(|class| !class.all_tags.is_empty());
-        policy.catalogue.features().iter().filter(|feature| tagged(feature.class)).count()
-    };
-    let counts = [
-        ("roles", before.roles.len(), now.roles.len()),
-        ("bindings", before.bindings.len(), now.bindings.len()),
-        ("tagged features", tagged(before), tagged(now)),
-    ];
-    for (what, before, now) in counts {
-        if before > now && (before - now) * 2 >= before {
-            return Err(LoadError::Shrunk { what, before, now });
-        }
-    }
-    Ok(())
-}
+use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
+pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, texts};
+use load::{Texts, digest, load, parse_config, read_catalogue, server_tls, settings};
+use watch::{Held, certificate_source, key_source, upstream_source};
 
 /// How one kind of file stands, for `/status` and `/readyz`.
 #[derive(Clone, Debug, Default)]
@@ -184,6 +52,23 @@ pub struct States {
     pub certificates: State,
     /// Files of our side of the upstream.
     pub upstream: State,
+    /// The candidate's files.
+    pub shadow: State,
+}
+
+impl States {
+    /// Each kind with its name.
+    pub fn all(&self) -> [(&'static str, &State); 7] {
+        [
+            ("policy", &self.policy),
+            ("catalogue", &self.catalogue),
+            ("config", &self.config),
+            ("keys", &self.keys),
+            ("certificates", &self.certificates),
+            ("upstream", &self.upstream),
+            ("shadow", &self.shadow),
+        ]
+    }
 }
 
 /// The running configuration and what watches its files.
@@ -212,58 +97,29 @@ struct Inner {
     newest: (Texts, Texts),
     /// Why files cannot be read at all; what they held last is `newest` still.
     unreadable: (Option<String>, Option<String>),
+    candidate: Option<Candidate>,
     watchers: Vec<Watcher>,
     config_watcher: Option<Watcher>,
     /// A configuration that does not load, perhaps for its policy.
     waiting: Option<(PathBuf, Files)>,
 }
 
+/// The policy beside the one that answers.
+struct Candidate {
+    newest: Texts,
+    /// What was loaded last.
+    good: Texts,
+}
+
+/// Which of the two that are laid over each other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    Policy,
+    Catalogue,
+}
+
 /// What happens when a set of files changed.
 type Changed = fn(&Arc<Live>, Result<Files, ReadError>);
-
-/// What key and certificate files held before they were loaded: a change since then is told.
-struct Held {
-    keys: Option<Digest>,
-    certificates: Option<Digest>,
-    upstream: Option<Digest>,
-}
-
-impl Held {
-    fn before(config: &Config) -> Self {
-        let digest = |source: Option<Source>| source.and_then(|source| reload::read(&source).ok()).map(|f| f.digest);
-        Self {
-            keys: digest(key_source(config)),
-            certificates: digest(certificate_source(config)),
-            upstream: digest(upstream_source(config)),
-        }
-    }
-}
-
-fn key_source(config: &Config) -> Option<Source> {
-    let files: Vec<&PathBuf> = config
-        .issuers
-        .iter()
-        .filter_map(|issuer| match &issuer.keys {
-            KeySource::JwksFile(path) | KeySource::PemFile(path) | KeySource::SecretFile(path) => Some(path),
-            KeySource::JwksUrl(_) | KeySource::Static(_) => None,
-        })
-        .collect();
-    (!files.is_empty()).then(|| Source::pem(files))
-}
-
-/// Files of our own side of the upstream: a token, certificates.
-fn upstream_source(config: &Config) -> Option<Source> {
-    let mut files: Vec<&PathBuf> = config.upstream.tls.ca.iter().collect();
-    files.extend(config.upstream.tls.client.iter().flat_map(|(cert, key)| [cert, key]));
-    if let UpstreamAuthorization::BearerFile(path) = &config.upstream.authorization {
-        files.push(path);
-    }
-    (!files.is_empty()).then(|| Source::pem(files))
-}
-
-fn certificate_source(config: &Config) -> Option<Source> {
-    config.listen.tls.as_ref().map(|(cert, key)| Source::pem([cert, key]))
-}
 
 impl Live {
     /// Loads everything for the first time and starts watching.
@@ -287,13 +143,20 @@ impl Live {
         auth.spawn_refresh();
         let settings = Arc::new(settings(&config, auth, &metrics)?);
         let tls = Arc::new(ArcSwapOption::from(server_tls(&config)?));
-        let digest = digest(&policy_texts, &catalogue_texts);
-        let snapshot = Snapshot::new(1, digest, policy, settings, &metrics);
+        let candidate = read_candidate(&config)?;
+        let shadow = match &candidate {
+            Some(candidate) => Some(shadow(&config, &candidate.newest, &catalogue_texts, &metrics)?),
+            None => None,
+        };
+        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &metrics);
+        announce(&config, &metrics);
+        let snapshot = Snapshot { generation: 1, rules: Arc::new(rules), shadow, settings };
         let inflight = AtomicUsize::new(0);
         let proxy = Arc::new(Proxy { snapshot: ArcSwap::from_pointee(snapshot), metrics, audit, inflight });
         let states = States {
             policy: State { stale: None, digest: policy_texts.digest.clone() },
             catalogue: State { stale: None, digest: catalogue_texts.digest.clone() },
+            shadow: shown(candidate.as_ref()),
             ..States::default()
         };
         let texts = (policy_texts, catalogue_texts);
@@ -303,6 +166,7 @@ impl Live {
             good: texts.clone(),
             newest: texts,
             unreadable: (None, None),
+            candidate,
             watchers: Vec::new(),
             config_watcher: None,
             waiting: None,
@@ -335,6 +199,9 @@ impl Live {
         if !config.catalogue.is_empty() {
             watched.push((Source::yaml(&config.catalogue), inner.newest.1.held, Self::catalogue_changed));
         }
+        if let (Some(path), Some(candidate)) = (&config.shadow, &inner.candidate) {
+            watched.push((Source::yaml([path]), candidate.newest.held, Self::candidate_changed));
+        }
         watched.extend(key_source(config).map(|source| (source, held.keys, Self::keys_changed as Changed)));
         let certificates = certificate_source(config);
         let upstream = upstream_source(config);
@@ -365,37 +232,83 @@ impl Live {
     }
 
     fn policy_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
+        self.layer_changed(Layer::Policy, files);
+    }
+
+    fn catalogue_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
+        self.layer_changed(Layer::Catalogue, files);
+    }
+
+    fn layer_changed(self: &Arc<Self>, layer: Layer, files: Result<Files, ReadError>) {
         let mut inner = self.lock();
-        match files.map_err(LoadError::from).and_then(|files| Texts::new(&files)) {
+        let kind = if layer == Layer::Policy { "policy" } else { "catalogue" };
+        let read = files.map_err(LoadError::from).and_then(|files| Texts::new(&files));
+        let why = read.as_ref().err().map(ToString::to_string);
+        let inner_ref = &mut *inner;
+        let (newest, unreadable, state) = match layer {
+            Layer::Policy => (&mut inner_ref.newest.0, &mut inner_ref.unreadable.0, &mut inner_ref.states.policy),
+            Layer::Catalogue => (&mut inner_ref.newest.1, &mut inner_ref.unreadable.1, &mut inner_ref.states.catalogue),
+        };
+        unreadable.clone_from(&why);
+        match read {
             Ok(texts) => {
-                (inner.newest.0, inner.unreadable.0) = (texts, None);
-                self.reload(&mut inner, "policy");
+                *newest = texts;
+                self.reload(&mut inner, layer);
             }
             Err(error) => {
-                let why = Some(error.to_string());
-                (inner.states.policy.stale, inner.unreadable.0) = (why.clone(), why);
-                self.failed("policy", &error);
+                state.stale = why;
+                self.failed(kind, &error);
             }
         }
         self.retry_config(&mut inner);
         self.show(&inner);
     }
 
-    fn catalogue_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
-        let mut inner = self.lock();
-        match files.map_err(LoadError::from).and_then(|files| Texts::new(&files)) {
-            Ok(texts) => {
-                (inner.newest.1, inner.unreadable.1) = (texts, None);
-                self.reload(&mut inner, "catalogue");
-            }
-            Err(error) => {
-                let why = Some(error.to_string());
-                (inner.states.catalogue.stale, inner.unreadable.1) = (why.clone(), why);
-                self.failed("catalogue", &error);
+    /// The candidate alone: what answers stays as it is, with its caches.
+    fn candidate_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let read = files.map_err(LoadError::from).and_then(|files| Texts::new(&files));
+        if let Some(candidate) = &mut inner.candidate {
+            let loaded = read.and_then(|texts| {
+                candidate.newest = texts;
+                shadow(&inner.config, &candidate.newest, &inner.good.1, &self.proxy.metrics)
+            });
+            match loaded {
+                Ok(shadow) => {
+                    candidate.good = candidate.newest.clone();
+                    inner.states.shadow = shown(Some(candidate));
+                    let before = self.proxy.snapshot.load_full();
+                    self.publish(Some(shadow), Arc::clone(&before.rules), Arc::clone(&before.settings), "shadow");
+                }
+                Err(error) => {
+                    inner.states.shadow.stale = Some(error.to_string());
+                    self.failed("shadow", &error);
+                }
             }
         }
-        self.retry_config(&mut inner);
-        self.show(&inner);
+        self.retry_config(inner);
+        self.show(inner);
+    }
+
+    /// The candidate over a catalogue that is about to be served; none where it does not load over it.
+    fn shadow_over(&self, inner: &mut Inner) -> Option<Shadow> {
+        let candidate = inner.candidate.as_mut()?;
+        let mut why = None;
+        for texts in [candidate.newest.clone(), candidate.good.clone()] {
+            match shadow(&inner.config, &texts, &inner.good.1, &self.proxy.metrics) {
+                Ok(shadow) => {
+                    candidate.good = texts;
+                    inner.states.shadow = shown(Some(candidate));
+                    inner.states.shadow.stale = why;
+                    return Some(shadow);
+                }
+                Err(error) => why = why.or(Some(error.to_string())),
+            }
+        }
+        tracing::error!(why, "the shadow policy does not load over this catalogue, nothing is compared");
+        inner.states.shadow.stale = why;
+        None
     }
 
     /// A configuration that did not load, perhaps for another file's sake, is tried again when that changed.
@@ -413,12 +326,13 @@ impl Live {
 
     /// Publishes the first pair that loads: newest over newest, the new policy over the last good catalogue, the last
     /// good policy over the new catalogue.
-    fn reload(&self, inner: &mut Inner, kind: &'static str) {
+    fn reload(&self, inner: &mut Inner, layer: Layer) {
+        let kind = if layer == Layer::Policy { "policy" } else { "catalogue" };
         let before = self.proxy.snapshot.load_full();
         let attempt = |policy: &Texts, catalogue: &Texts| {
             let loaded = load(&inner.config, policy, catalogue)?;
             if !inner.config.allow_shrink {
-                check_shrink(&before.policy, &loaded)?;
+                check_shrink(&before.rules.policy, &loaded)?;
             }
             Ok::<Policy, LoadError>(loaded)
         };
@@ -443,11 +357,9 @@ impl Live {
                         digest: catalogue.digest.clone(),
                     };
                     let digest = digest(policy, catalogue);
-                    let settings = Arc::clone(&before.settings);
-                    self.publish(
-                        Snapshot::new(before.generation + 1, digest, loaded, settings, &self.proxy.metrics),
-                        kind,
-                    );
+                    let rules = rules(Part::Live, &inner.config, loaded, digest, &self.proxy.metrics);
+                    let shadow = self.shadow_over(inner);
+                    self.publish(shadow, Arc::new(rules), Arc::clone(&before.settings), kind);
                     if let Some(why) = why {
                         tracing::error!(kind, why, "the newest does not load; what loads of it is served");
                     }
@@ -458,17 +370,18 @@ impl Live {
         }
         if let Some(error) = why {
             let text = Some(error.to_string());
-            match kind {
-                "policy" => inner.states.policy.stale = text,
-                _ => inner.states.catalogue.stale = text,
+            match layer {
+                Layer::Policy => inner.states.policy.stale = text,
+                Layer::Catalogue => inner.states.catalogue.stale = text,
             }
             self.failed(kind, &error);
         }
     }
 
-    fn publish(&self, snapshot: Snapshot, kind: &'static str) {
-        let generation = snapshot.generation;
-        self.proxy.snapshot.store(Arc::new(snapshot));
+    fn publish(&self, shadow: Option<Shadow>, rules: Arc<Rules>, settings: Arc<Settings>, kind: &'static str) {
+        // Reloads hold the lock, so no other comes between.
+        let generation = self.proxy.snapshot.load().generation + 1;
+        self.proxy.snapshot.store(Arc::new(Snapshot { generation, rules, shadow, settings }));
         self.proxy.metrics.reloads.with_label_values(&[kind, "ok"]).inc();
         tracing::info!(kind, generation, "reloaded");
     }
@@ -524,10 +437,8 @@ impl Live {
         match settings(&inner.config, Arc::clone(&before.settings.auth), &self.proxy.metrics) {
             Ok(settings) => {
                 inner.states.upstream.stale = None;
-                let (generation, digest) = (before.generation + 1, before.digest.clone());
-                let policy = before.policy.clone();
-                let snapshot = Snapshot::new(generation, digest, policy, Arc::new(settings), &self.proxy.metrics);
-                self.publish(snapshot, "upstream");
+                let shadow = before.shadow.as_ref().map(|shadow| shadow.anew(inner.config.decision_cache_entries));
+                self.publish(shadow, Arc::clone(&before.rules), Arc::new(settings), "upstream");
             }
             Err(error) => {
                 inner.states.upstream.stale = Some(error.to_string());
@@ -573,8 +484,13 @@ impl Live {
         let policy = load(&config, &policy_texts, &catalogue_texts)?;
         let before = self.proxy.snapshot.load_full();
         if !config.allow_shrink {
-            check_shrink(&before.policy, &policy)?;
+            check_shrink(&before.rules.policy, &policy)?;
         }
+        let candidate = read_candidate(&config)?;
+        let shadow = match &candidate {
+            Some(candidate) => Some(shadow(&config, &candidate.newest, &catalogue_texts, &self.proxy.metrics)?),
+            None => None,
+        };
         let tls = server_tls(&config)?;
         let _runtime = self.runtime.enter();
         let held = Held::before(&config);
@@ -593,20 +509,22 @@ impl Live {
             auth
         };
         let settings = Arc::new(settings(&config, auth, &self.proxy.metrics)?);
-        let digest = digest(&policy_texts, &catalogue_texts);
-        let snapshot = Snapshot::new(before.generation + 1, digest, policy, settings, &self.proxy.metrics);
+        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &self.proxy.metrics);
         self.tls.store(tls);
         // All that it names was loaded.
         inner.states = States {
             policy: State { stale: None, digest: policy_texts.digest.clone() },
             catalogue: State { stale: None, digest: catalogue_texts.digest.clone() },
+            shadow: shown(candidate.as_ref()),
             ..States::default()
         };
+        inner.candidate = candidate;
         inner.good = (policy_texts, catalogue_texts);
         inner.newest = inner.good.clone();
         inner.unreadable = (None, None);
+        announce(&config, &self.proxy.metrics);
         inner.config = config;
-        self.publish(snapshot, "config");
+        self.publish(shadow, Arc::new(rules), settings, "config");
         self.watch_files(inner, &held)
     }
 
@@ -615,16 +533,7 @@ impl Live {
         self.states.store(Arc::new(inner.states.clone()));
         let metrics = &self.proxy.metrics;
         let snapshot = self.proxy.snapshot.load();
-        let states = &inner.states;
-        let kinds = [
-            ("policy", &states.policy),
-            ("catalogue", &states.catalogue),
-            ("config", &states.config),
-            ("keys", &states.keys),
-            ("certificates", &states.certificates),
-            ("upstream", &states.upstream),
-        ];
-        for (kind, state) in kinds {
+        for (kind, state) in inner.states.all() {
             metrics.snapshot_stale.with_label_values(&[kind]).set(i64::from(state.stale.is_some()));
         }
         let generation = metrics.snapshot_generation.with_label_values(&["policy"]);
@@ -637,64 +546,37 @@ impl Live {
     }
 }
 
-fn read_catalogue(config: &Config) -> Result<Texts, LoadError> {
-    if config.catalogue.is_empty() {
-        return Ok(Texts::none());
+fn read_candidate(config: &Config) -> Result<Option<Candidate>, LoadError> {
+    let Some(path) = &config.shadow else { return Ok(None) };
+    let texts = Texts::new(&reload::read(&Source::yaml([path]))?)?;
+    Ok(Some(Candidate { newest: texts.clone(), good: texts }))
+}
+
+/// A candidate over a catalogue, with nothing compared.
+fn shadow(config: &Config, candidate: &Texts, catalogue: &Texts, metrics: &Metrics) -> Result<Shadow, LoadError> {
+    let policy = load(config, candidate, catalogue)?;
+    let rules = rules(Part::Shadow, config, policy, digest(candidate, catalogue), metrics);
+    Ok(Shadow::new(Arc::new(rules), config.decision_cache_entries))
+}
+
+fn rules(part: Part, config: &Config, policy: Policy, digest: String, metrics: &Metrics) -> Rules {
+    let enforcement = match part {
+        Part::Live => config.enforcement,
+        // What it would do is what it says.
+        Part::Shadow => Enforcement::Enforce,
+    };
+    Rules::new(part, digest, policy, enforcement, config.decision_cache_entries, metrics)
+}
+
+fn shown(candidate: Option<&Candidate>) -> State {
+    State { stale: None, digest: candidate.map(|candidate| candidate.good.digest.clone()).unwrap_or_default() }
+}
+
+/// A suspended enforcement is told, loudly, each time that it is loaded.
+fn announce(config: &Config, metrics: &Metrics) {
+    let suspended = config.enforcement == Enforcement::Audit;
+    metrics.audit_mode.set(i64::from(suspended));
+    if suspended {
+        tracing::warn!("`enforcement: audit`: what the policy refuses is recorded, and passes");
     }
-    Texts::new(&reload::read(&Source::yaml(&config.catalogue))?)
-}
-
-/// One word for policy and catalogue together.
-fn digest(policy: &Texts, catalogue: &Texts) -> String {
-    format!("{}+{}", policy.digest, catalogue.digest)
-}
-
-fn server_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {
-    let Some((cert, key)) = &config.listen.tls else { return Ok(None) };
-    Ok(Some(Arc::new(tls::server_config(cert, key)?)))
-}
-
-/// The bytes of a secret's file.
-///
-/// # Errors
-/// Not readable, or empty; the error shows nothing of it.
-pub fn secret(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let unusable = |why: String| LoadError::Secret { path: path.to_owned(), why };
-    let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    if bytes.trim_ascii().is_empty() { Err(unusable("it is empty".to_owned())) } else { Ok(bytes) }
-}
-
-fn settings(config: &Config, auth: Arc<Auth>, metrics: &Metrics) -> Result<Settings, LoadError> {
-    let authorization = match &config.upstream.authorization {
-        UpstreamAuthorization::Drop => Authorization::Drop,
-        UpstreamAuthorization::Forward => Authorization::Forward,
-        UpstreamAuthorization::BearerFile(path) => {
-            let token = secret(path)?;
-            let value = HeaderValue::from_bytes(&[b"Bearer ", token.trim_ascii()].concat());
-            let why = "it holds no token that fits in a header".to_owned();
-            let mut value = value.map_err(|_| LoadError::Secret { path: path.clone(), why })?;
-            value.set_sensitive(true);
-            Authorization::Own(value)
-        }
-    };
-    let subjects = match (&config.audit.hash_subjects, &config.audit.key_file) {
-        (false, _) => Subjects::Plain,
-        (true, None) => Subjects::Hashed(None),
-        (true, Some(path)) => {
-            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret(path)?.trim_ascii());
-            Subjects::Hashed(Some(Box::new(key)))
-        }
-    };
-    Ok(Settings {
-        auth,
-        routes: Routes::new(config, metrics),
-        upstream: Upstream::new(&config.upstream)?,
-        authorization,
-        upstream_timeout: config.upstream.timeout,
-        limits: config.limits,
-        name_members: config.name_members,
-        audit_permitted: config.audit.permitted,
-        subjects,
-        decision_cache_entries: config.decision_cache_entries,
-    })
 }

@@ -57,7 +57,10 @@ pub struct Metrics {
     pub connections: IntGaugeVec,
     /// `inflight_requests`.
     pub inflight: IntGauge,
-    _audit_mode: IntGauge,
+    /// `audit_mode`.
+    pub audit_mode: IntGauge,
+    /// `shadow_disagreements_total{change}`.
+    pub shadow_disagreements: IntCounterVec,
 }
 
 /// The handles of one route, looked up once.
@@ -123,6 +126,14 @@ impl Metrics {
         };
         let build = gauges("build_info", "The running version; always 1.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let disagreements = counters(
+            "shadow_disagreements_total",
+            "Queries that the shadow policy decides otherwise, by which way.",
+            &["change"],
+        )?;
+        for change in ["wider", "narrower"] {
+            disagreements.with_label_values(&[change]);
+        }
         Ok(Self {
             requests: counters("requests_total", "Requests answered, by status code.", &["route", "code"])?,
             request_duration: histograms(
@@ -164,7 +175,8 @@ impl Metrics {
             )?,
             connections: gauges("connections", "Open connections.", &["listener"])?,
             inflight: register(&registry, IntGauge::new("inflight_requests", "Requests being served.")?)?,
-            _audit_mode: register(&registry, IntGauge::new("audit_mode", "1 while enforcement is audit.")?)?,
+            audit_mode: register(&registry, IntGauge::new("audit_mode", "1 while enforcement is audit.")?)?,
+            shadow_disagreements: disagreements,
             registry,
         })
     }

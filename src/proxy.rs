@@ -1,6 +1,7 @@
 //! THE way of a request: route -> authenticate -> read -> decide -> rewrite -> forward -> filter -> answer.
 
 pub mod body;
+mod forward;
 pub mod headers;
 pub mod record;
 pub mod respond;
@@ -17,18 +18,20 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use hyper::{Method, Response, StatusCode};
+use tokio::time::Instant;
 
 use crate::audit::Audit;
 use crate::auth::{self, Caller, Refusal};
-use crate::dialect::feast::{self, Answer, Outcome};
+use crate::config::Enforcement;
+use crate::dialect::Unreadable;
+use crate::dialect::feast::{self, Answer, Decision, Outcome, Request};
 use crate::metrics::{Metrics, RouteMetrics};
-use crate::snapshot::{Authorization, CallerTables, Decided, Snapshot};
+use crate::policy::settings::Mode;
+use crate::snapshot::{CallerTables, Decided, Snapshot};
 use body::BodyError;
 use respond::{Body, Failure};
 use route::{Kind, Route};
-use upstream::UpstreamError;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -81,10 +84,12 @@ struct Made {
     tables: Arc<CallerTables>,
     decided: Arc<Decided>,
     trace_id: Option<String>,
+    /// While enforcement is suspended: the answer was passed on although it could not be verified.
+    unverified: bool,
 }
 
 /// Answers one request. Never fails: every failure has its answer.
-pub async fn handle(proxy: &Proxy, request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(proxy: &Proxy, request: hyper::Request<Incoming>) -> Response<Body> {
     let snapshot = proxy.snapshot.load_full();
     let (parts, incoming) = request.into_parts();
     let route = snapshot.settings.routes.find(&parts.method, parts.uri.path());
@@ -142,8 +147,8 @@ impl Exchange<'_> {
             Kind::Pass { roles, public } => {
                 if !*public {
                     let (_, tables) = self.caller(snapshot, &parts.headers).await?;
-                    let holds =
-                        |name: &String| tables.roles.iter().any(|role| snapshot.policy.role_name(*role) == name);
+                    let policy = &snapshot.rules.policy;
+                    let holds = |name: &String| tables.roles.iter().any(|role| policy.role_name(*role) == name);
                     if roles.as_ref().is_some_and(|roles| !roles.iter().any(holds)) {
                         return Err(Failure::Forbidden);
                     }
@@ -187,8 +192,35 @@ impl Exchange<'_> {
         })?;
         count("valid");
         self.verified = true;
-        let tables = snapshot.tables_of(&caller).ok_or(Failure::Forbidden)?;
-        Ok((caller, tables))
+        match (snapshot.tables_of(&caller), settings.enforcement) {
+            (Some(tables), _) => Ok((caller, tables)),
+            (None, Enforcement::Audit) => Ok((caller, snapshot.rules.nobody())),
+            (None, Enforcement::Enforce) => {
+                self.shadow(snapshot, &caller, None);
+                Err(Failure::Forbidden)
+            }
+        }
+    }
+
+    /// Tells where the candidate in the shadow of the policy would answer otherwise. Changes nothing.
+    fn shadow(&self, snapshot: &Snapshot, caller: &Caller, live: Option<(&CallerTables, &Decided, &Request<'_>)>) {
+        let Some(compared) = snapshot.compare(caller, live) else { return };
+        for disagreement in compared.disagreements.iter() {
+            let change = disagreement.change.name();
+            self.proxy.metrics.shadow_disagreements.with_label_values(&[change]).inc();
+            if compared.first {
+                tracing::warn!(
+                    decision_id = self.decision_id.to_str().unwrap_or_default(),
+                    generation = snapshot.generation,
+                    change,
+                    roles = live.map_or("[]", |(tables, _, _)| &tables.names),
+                    candidate_roles = compared.roles,
+                    outputs = disagreement.outputs,
+                    reason = disagreement.reason,
+                    "the shadow policy disagrees"
+                );
+            }
+        }
     }
 
     /// Feast's online query.
@@ -200,11 +232,12 @@ impl Exchange<'_> {
     ) -> Result<Response<Body>, Failure> {
         let settings = &snapshot.settings;
         let (caller, tables) = self.caller(snapshot, &parts.headers).await?;
-        content(&parts.headers)?;
+        forward::content(&parts.headers)?;
         let body = self.request_body(snapshot, incoming).await?;
         let request = feast::read(&body).map_err(|invalid| Failure::InvalidQuery(invalid.0))?;
 
-        let decided = snapshot.decide(&tables, &request);
+        let decided = snapshot.rules.decide(&tables, &request);
+        self.shadow(snapshot, &caller, Some((&tables, &decided, &request)));
         let permit = match &decided.plan.outcome {
             Outcome::Invalid(invalid) => return Err(Failure::InvalidQuery(invalid.0.clone())),
             Outcome::Refuse(names) => {
@@ -221,40 +254,47 @@ impl Exchange<'_> {
         };
 
         let forwarded = feast::rewrite(&body, &request, permit);
-        let mut upstream = Request::new(Full::new(Bytes::from(forwarded)));
+        let mut upstream = hyper::Request::new(Full::new(Bytes::from(forwarded)));
         *upstream.method_mut() = Method::POST;
         let json = HeaderValue::from_static("application/json");
         upstream.headers_mut().insert(header::CONTENT_TYPE, json.clone());
         upstream.headers_mut().insert(header::ACCEPT, json.clone());
         let (head, answer) = self.forward(snapshot, parts, upstream, feast::QUERY_PATH, true).await?;
 
-        let unreadable = |why: &str| {
-            self.proxy.metrics.upstream_errors.with_label_values(&["unreadable"]).inc();
-            tracing::warn!(
-                decision_id = self.decision_id.to_str().unwrap_or_default(),
-                why,
-                "an answer is not passed on"
-            );
-            Failure::UpstreamUnreadable
+        let plain = head.status == StatusCode::OK
+            && forward::is_json(&head.headers)
+            && !head.headers.contains_key(header::CONTENT_ENCODING);
+        let filtered = if plain {
+            feast::filter(&answer, &request, permit)
+        } else {
+            Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
         };
-        if head.status != StatusCode::OK
-            || !is_json(&head.headers)
-            || head.headers.contains_key(header::CONTENT_ENCODING)
-        {
-            return Err(unreadable("it is not a plain 200 in JSON"));
-        }
-        let filtered = feast::filter(&answer, &request, permit).map_err(|why| unreadable(&why.0))?;
         let body = match filtered {
-            Answer::AsItCame => answer,
-            Answer::Cut { body, dropped } => {
+            Ok(Answer::AsItCame) => answer,
+            Ok(Answer::Cut { body, dropped }) if settings.enforcement == Enforcement::Enforce => {
                 self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
                 Bytes::from(body)
             }
+            // Nothing is cut while enforcement is suspended.
+            Ok(Answer::Cut { .. }) => answer,
+            Err(Unreadable(why)) => {
+                self.proxy.metrics.upstream_errors.with_label_values(&["unreadable"]).inc();
+                let decision_id = self.decision_id.to_str().unwrap_or_default();
+                if settings.enforcement == Enforcement::Enforce {
+                    tracing::warn!(decision_id, why, "an answer is not passed on");
+                    return Err(Failure::UpstreamUnreadable);
+                }
+                tracing::warn!(decision_id, why, "an answer that cannot be verified is passed on");
+                if let Some(made) = &mut self.decision {
+                    made.unverified = true;
+                }
+                return Ok(forward::answer_as_it_came(&head, answer));
+            }
         };
-        let mut response = answer_head(&head);
+        let mut response = forward::answer_head(&head);
         *response.body_mut() = Full::new(body);
         response.headers_mut().insert(header::CONTENT_TYPE, json);
-        if decided.plan.mode == crate::policy::settings::Mode::Filter {
+        if decided.plan.mode == Mode::Filter && settings.enforcement == Enforcement::Enforce {
             response.headers_mut().insert(respond::FILTERED, HeaderValue::from(permit.filtered));
         }
         Ok(response)
@@ -268,10 +308,10 @@ impl Exchange<'_> {
         decided: &Arc<Decided>,
         headers: &HeaderMap,
     ) {
-        match &decided.plan.outcome {
-            Outcome::Permit(permit) if permit.filtered > 0 => self.metrics.filtered.inc(),
-            Outcome::Permit(_) => self.metrics.permitted.inc(),
-            Outcome::Refuse(_) | Outcome::Invalid(_) => self.metrics.refused.inc(),
+        match decided.plan.decision {
+            Decision::Filtered => self.metrics.filtered.inc(),
+            Decision::Permitted => self.metrics.permitted.inc(),
+            Decision::Refused => self.metrics.refused.inc(),
         }
         for refusal in &decided.plan.refused {
             self.proxy.metrics.outputs_refused.with_label_values(&[refusal.permission.name()]).inc();
@@ -283,48 +323,8 @@ impl Exchange<'_> {
             tables,
             decided: Arc::clone(decided),
             trace_id: traceparent.and_then(record::trace_id).map(str::to_owned),
+            unverified: false,
         });
-    }
-
-    /// The upstream's health: its status and nothing else.
-    async fn health(&mut self, snapshot: &Arc<Snapshot>, parts: &Parts) -> Result<Response<Body>, Failure> {
-        let mut upstream = Request::new(Full::default());
-        *upstream.method_mut() = Method::GET;
-        let (head, _) = self.forward(snapshot, parts, upstream, feast::HEALTH_PATH, true).await?;
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = head.status;
-        Ok(response)
-    }
-
-    /// A configured route: passed on with its query string, without what says who asks.
-    async fn pass(
-        &mut self,
-        snapshot: &Arc<Snapshot>,
-        parts: &Parts,
-        incoming: Incoming,
-    ) -> Result<Response<Body>, Failure> {
-        if parts.headers.contains_key(header::CONTENT_ENCODING) {
-            return Err(Failure::Unsupported("A request body with a Content-Encoding is not read"));
-        }
-        let body = self.request_body(snapshot, incoming).await?;
-        let mut upstream = Request::new(Full::new(body));
-        *upstream.method_mut() = parts.method.clone();
-        for name in [header::CONTENT_TYPE, header::ACCEPT] {
-            if let Some(value) = parts.headers.get(&name) {
-                upstream.headers_mut().insert(name, value.clone());
-            }
-        }
-        let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |path| path.as_str());
-        let safe = parts.method == Method::GET || parts.method == Method::HEAD;
-        let (head, answer) = self.forward(snapshot, parts, upstream, path, safe).await?;
-        let mut response = answer_head(&head);
-        *response.body_mut() = Full::new(answer);
-        for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
-            if let Some(value) = head.headers.get(&name) {
-                response.headers_mut().insert(name, value.clone());
-            }
-        }
-        Ok(response)
     }
 
     async fn request_body(&self, snapshot: &Snapshot, incoming: Incoming) -> Result<Bytes, Failure> {
@@ -336,105 +336,23 @@ impl Exchange<'_> {
             BodyError::Broken(_) => Failure::InvalidQuery("the body broke off".to_owned()),
         })
     }
-
-    /// Sends what was checked and reads the whole answer. An error's body is replaced: it can carry values.
-    async fn forward(
-        &mut self,
-        snapshot: &Snapshot,
-        parts: &Parts,
-        mut request: Request<Full<Bytes>>,
-        path: &str,
-        read: bool,
-    ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
-        let settings = &snapshot.settings;
-        let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
-        let Some(uri) = settings.upstream.uri(path) else { return Err(Failure::NotFound) };
-        *request.uri_mut() = uri;
-        let listed = headers::listed(&parts.headers);
-        for (name, value) in &parts.headers {
-            if headers::request_passes(name, &listed) {
-                request.headers_mut().append(name, value.clone());
-            }
-        }
-        match &settings.authorization {
-            Authorization::Drop => {}
-            // What nobody verified is nobody's.
-            Authorization::Forward if !self.verified => {}
-            Authorization::Forward => {
-                if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-                    request.headers_mut().insert(header::AUTHORIZATION, value.clone());
-                }
-            }
-            Authorization::Own(value) => {
-                request.headers_mut().insert(header::AUTHORIZATION, value.clone());
-            }
-        }
-        let sent = Instant::now();
-        let deadline = sent + settings.upstream_timeout;
-        let result = async {
-            let response = match timeout_at(deadline, settings.upstream.send(request, read)).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(UpstreamError::Connect(why))) => {
-                    count("connect");
-                    tracing::warn!(why, "the upstream cannot be reached");
-                    return Err(Failure::UpstreamFailed(None));
-                }
-                Ok(Err(UpstreamError::Broken(why))) => {
-                    count("broken");
-                    tracing::warn!(why, "the upstream broke off");
-                    return Err(Failure::UpstreamFailed(None));
-                }
-                Err(_) => {
-                    count("timeout");
-                    return Err(Failure::UpstreamTimeout);
-                }
-            };
-            let (head, body) = response.into_parts();
-            let answer =
-                body::read(body, settings.limits.response_body, deadline).await.map_err(|error| match error {
-                    BodyError::TooLarge(_) => {
-                        count("too_large");
-                        Failure::UpstreamUnreadable
-                    }
-                    BodyError::Timeout => {
-                        count("timeout");
-                        Failure::UpstreamTimeout
-                    }
-                    BodyError::Broken(why) => {
-                        count("broken");
-                        tracing::warn!(%why, "the upstream broke off within its answer");
-                        Failure::UpstreamFailed(None)
-                    }
-                })?;
-            Ok((head, answer))
-        }
-        .await;
-        self.upstream = Some(sent.elapsed());
-        let (head, answer) = result?;
-        if head.status.is_success() {
-            return Ok((head, answer));
-        }
-        count("status");
-        let decision_id = self.decision_id.to_str().unwrap_or_default();
-        let original = String::from_utf8_lossy(answer.get(..4096).unwrap_or(&answer));
-        tracing::debug!(decision_id, status = head.status.as_u16(), %original, "the upstream answers with an error");
-        let passed = head.status.is_client_error() || head.status.is_server_error();
-        Err(Failure::UpstreamFailed(passed.then_some(head.status)))
-    }
 }
 
 impl Made {
     /// The line, unless it is one of the permitted that are not sampled.
     fn line(&self, exchange: &Exchange<'_>, status: u16) -> Option<Vec<u8>> {
         let id = exchange.decision_id.to_str().unwrap_or_default();
-        let permitted = self.decided.plan.refused.is_empty() && matches!(self.decided.plan.outcome, Outcome::Permit(_));
+        let plan = &self.decided.plan;
+        let permitted = plan.refused.is_empty() && plan.decision == Decision::Permitted && !self.unverified;
         if permitted && !sampled(id, self.snapshot.settings.audit_permitted) {
             return None;
         }
         let duration = exchange.started.elapsed();
         let (route, trace_id) = (exchange.metrics.route.as_str(), self.trace_id.as_deref());
         let (caller, tables) = (&self.caller, &self.tables);
-        Some(record::line(&self.snapshot, caller, tables, &self.decided, id, route, trace_id, status, duration))
+        let of = record::Of { snapshot: &self.snapshot, caller, tables, decided: &self.decided };
+        let how = record::How { decision_id: id, route, trace_id, unverified: self.unverified, status, duration };
+        Some(record::line(&of, &how))
     }
 }
 
@@ -466,40 +384,4 @@ fn decision_id() -> HeaderValue {
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
     let hex: Vec<u8> = random.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
     HeaderValue::from_bytes(&hex).unwrap_or_else(|_| HeaderValue::from_static("00000000000000000000000000000000"))
-}
-
-/// The media type of a request that is read: JSON in UTF-8, not encoded.
-fn content(headers: &HeaderMap) -> Result<(), Failure> {
-    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(header::CONTENT_ENCODING).iter().all(identity) {
-        return Err(Failure::Unsupported("A request body with a Content-Encoding is not read"));
-    }
-    if headers.get_all(header::CONTENT_TYPE).iter().count() == 1 && is_json(headers) {
-        Ok(())
-    } else {
-        Err(Failure::Unsupported("The request body must have the Content-Type application/json"))
-    }
-}
-
-/// `application/json` or `application/…+json`, in UTF-8.
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
-    let media = parts.next().unwrap_or_default();
-    let json = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
-    json && parts
-        .all(|part| !part.starts_with("charset") || matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\""))
-}
-
-/// The upstream's head without what is of its hop, vouches for its bytes, or speaks for us.
-fn answer_head(head: &hyper::http::response::Parts) -> Response<Body> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = head.status;
-    let listed = headers::listed(&head.headers);
-    for (name, value) in &head.headers {
-        if headers::answer_passes(name, &listed) {
-            response.headers_mut().append(name, value.clone());
-        }
-    }
-    response
 }

@@ -4,7 +4,6 @@
 //! (RFC 8725, 2.4 and 3), nothing that a header asks us to fetch, and no claim that is trusted for more than choosing an issuer.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -13,6 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+use crate::auth::Memo;
 
 #[cfg(test)]
 mod tests;
@@ -133,8 +134,8 @@ pub(super) struct Claims {
     pub(super) map: Map<String, Value>,
     exp: Duration,
     nbf: Option<Duration>,
-    /// The roles that the bindings of one policy generation gave.
-    pub(super) memo: ArcSwapOption<(u64, Arc<[u16]>)>,
+    /// The roles that the bindings of one generation gave.
+    pub(super) memo: ArcSwapOption<Memo>,
 }
 
 /// Where a moment lies in a token's life.

@@ -12,7 +12,7 @@ mod plan;
 mod request;
 
 pub use answer::{Answer, filter};
-pub use plan::{Index, Outcome, Permit, Plan, Refusal};
+pub use plan::{Decision, Index, Outcome, Permit, Plan, Refusal};
 pub use request::{Entity, Request, Wanted, read, rewrite};
 
 /// The route that is read and decided.

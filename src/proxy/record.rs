@@ -9,17 +9,18 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::auth::Caller;
-use crate::dialect::feast::{Outcome, Plan};
+use crate::config::Enforcement;
+use crate::dialect::feast::{Decision, Plan};
 use crate::dialect::shown;
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot, Subjects};
 
 /// What a plan says in every line about it: members of a JSON object, each with a comma behind it.
 pub fn of_plan(plan: &Plan) -> String {
-    let decision = match &plan.outcome {
-        Outcome::Permit(permit) if permit.filtered > 0 => "filtered",
-        Outcome::Permit(_) => "permitted",
-        Outcome::Refuse(_) | Outcome::Invalid(_) => "refused",
+    let decision = match plan.decision {
+        Decision::Filtered => "filtered",
+        Decision::Permitted => "permitted",
+        Decision::Refused => "refused",
     };
     let refused: Vec<_> = plan
         .refused
@@ -32,7 +33,7 @@ pub fn of_plan(plan: &Plan) -> String {
         Mode::Reject => "reject",
         Mode::Filter => "filter",
     };
-    let whole = json!({
+    let mut whole = json!({
         "query": plan.service.as_deref().map(shown),
         "outputs": plan.outputs,
         "supplied": plan.supplied,
@@ -42,41 +43,71 @@ pub fn of_plan(plan: &Plan) -> String {
         "refused": refused,
         "declassified": declassified,
     });
+    if let (Enforcement::Audit, Some(members)) = (plan.enforcement, whole.as_object_mut()) {
+        // The decision was not carried out.
+        members.insert("enforcement".to_owned(), json!("audit"));
+    }
     let text = whole.to_string();
     let inside = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default();
     format!("{inside},")
 }
 
+/// Whose decision a line is about.
+pub struct Of<'l> {
+    /// What it was decided by.
+    pub snapshot: &'l Snapshot,
+    /// Who asked.
+    pub caller: &'l Caller,
+    /// The caller's roles.
+    pub tables: &'l CallerTables,
+    /// What was decided.
+    pub decided: &'l Decided,
+}
+
+/// How a request ended.
+pub struct How<'l> {
+    /// As in the answer's header.
+    pub decision_id: &'l str,
+    /// The route's path.
+    pub route: &'l str,
+    /// Of a valid `traceparent`.
+    pub trace_id: Option<&'l str>,
+    /// Passed on without having been verified (`enforcement: audit` alone).
+    pub unverified: bool,
+    /// Of the answer; 499 where the caller hung up.
+    pub status: u16,
+    /// From the head to the answer.
+    pub duration: Duration,
+}
+
 /// One line, with its line feed.
-#[expect(clippy::too_many_arguments, reason = "a line says all of it")]
-pub fn line(
-    snapshot: &Snapshot,
-    caller: &Caller,
-    tables: &CallerTables,
-    decided: &Decided,
-    decision_id: &str,
-    route: &str,
-    trace_id: Option<&str>,
-    status: u16,
-    duration: Duration,
-) -> Vec<u8> {
-    let mut line = String::with_capacity(decided.audit.len() + 512);
+pub fn line(of: &Of<'_>, how: &How<'_>) -> Vec<u8> {
+    let mut line = String::with_capacity(of.decided.audit.len() + 512);
     line.push_str("{\"time\":\"");
     // Writing to a String does not fail.
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
     let _ = write!(
         line,
-        "\",\"decision_id\":\"{decision_id}\",\"generation\":{},\"policy_digest\":\"{}\",\"caller\":{},\"issuer\":{},\"roles\":{},\"route\":{},",
-        snapshot.generation,
-        snapshot.digest,
-        json!(subject(caller, &snapshot.settings.subjects)),
-        json!(caller.issuer()),
-        tables.names,
-        json!(route),
+        "\",\"decision_id\":\"{}\",\"generation\":{},\"policy_digest\":\"{}\",\"caller\":{},\"issuer\":{},\"roles\":{},\"route\":{},",
+        how.decision_id,
+        of.snapshot.generation,
+        of.snapshot.rules.digest,
+        json!(subject(of.caller, &of.snapshot.settings.subjects)),
+        json!(of.caller.issuer()),
+        of.tables.names,
+        json!(how.route),
     );
-    line.push_str(&decided.audit);
-    let _ =
-        write!(line, "\"status\":{status},\"duration_us\":{},\"trace_id\":{}}}", duration.as_micros(), json!(trace_id));
+    line.push_str(&of.decided.audit);
+    if how.unverified {
+        line.push_str("\"unverified\":true,");
+    }
+    let _ = write!(
+        line,
+        "\"status\":{},\"duration_us\":{},\"trace_id\":{}}}",
+        how.status,
+        how.duration.as_micros(),
+        json!(how.trace_id)
+    );
     line.push('\n');
     line.into_bytes()
 }

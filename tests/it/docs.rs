@@ -267,8 +267,6 @@ fn what_is_not_there_yet_is_an_error() {
         ("client certificates", whole("listen: {tls: {cert: c, key: k, client_ca: a}}\n")),
         ("the built-in issuer", whole("issuer: {url: u}\n")),
         ("live\ncatalogues", whole("catalogue: [{chalk_graph: true}]\n")),
-        ("`enforcement: audit`", whole("enforcement: audit\n")),
-        ("`shadow` policies", whole("shadow: {policies: q}\n")),
         ("OTLP", whole("tracing: {otlp: true}\n")),
         ("vector search", whole("routes: [{path: /search, methods: [POST]}]\n")),
     ];

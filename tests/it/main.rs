@@ -11,6 +11,7 @@
 
 mod support;
 
+mod audit_mode;
 mod cli;
 mod demo;
 mod docs;
@@ -37,5 +38,6 @@ mod proxy_way_tokens;
 mod random_policy;
 mod reload;
 mod reload_files;
+mod shadow;
 mod shutdown;
 mod tls;

@@ -60,6 +60,8 @@ async fn traffic_shows_in_the_documented_families() {
         format!("tagwarden_jwks_age_seconds{{issuer=\"{ISSUER}\"}}"),
         "tagwarden_upstream_errors_total{kind=\"status\"} 1".to_owned(),
         "tagwarden_audit_mode 0".to_owned(),
+        "tagwarden_shadow_disagreements_total{change=\"wider\"} 0".to_owned(),
+        "tagwarden_shadow_disagreements_total{change=\"narrower\"} 0".to_owned(),
         "tagwarden_audit_lines_total 6".to_owned(),
         "tagwarden_audit_chain_head ".to_owned(),
         "tagwarden_connections{listener=\"data\"}".to_owned(),
@@ -98,8 +100,9 @@ async fn probes_and_status_answer_to_get_alone_and_each_on_its_listener() {
     let state = |digest: &str| json!({"digest": digest, "stale": null});
     let mut expected = json!({
         "version": env!("CARGO_PKG_VERSION"), "generation": 1, "policy_digest": format!("{digest}+none"),
-        "roles": 3, "bindings": 3, "features": 8, "bundles": 2, "draining": false,
+        "roles": 3, "bindings": 3, "features": 8, "bundles": 2, "draining": false, "enforcement": "enforce",
         "policy": state(digest), "catalogue": state("none"), "config": state(""), "keys": state(""), "certificates": state(""), "upstream": state(""),
+        "shadow": state(""),
         "issuers": [{"issuer": ISSUER, "keys": 1, "stale": false}],
     });
     expected["issuers"][0]["age_seconds"] = status["issuers"][0]["age_seconds"].clone();

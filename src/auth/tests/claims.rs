@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::auth::{Audiences, IssuerSettings, Refusal};
+use crate::auth::{Audiences, IssuerSettings, Memo, Refusal};
 
 async fn with(changes: Value) -> &'static str {
     refused(&token(claims(changes))).await
@@ -232,10 +232,10 @@ async fn a_known_token_is_not_verified_again_and_keeps_its_memo() {
     let token = token(claims(json!({"jti": "t1"})));
     let first = ask(&auth, &token).await.unwrap();
     assert!(first.memo().load().is_none());
-    first.memo().store(Some(Arc::new((7, Arc::from([1, 2])))));
+    first.memo().store(Some(Arc::new(Memo { generation: 7, roles: Arc::from([1, 2]), shadow: None })));
     let second = ask(&auth, &token).await.unwrap();
     let memo = second.memo().load_full().unwrap();
-    assert_eq!((memo.0, &*memo.1), (7, &[1, 2][..]));
+    assert_eq!((memo.generation, &*memo.roles), (7, &[1, 2][..]));
     assert_eq!(second.jti(), Some("t1"));
     assert_eq!(auth.cache_status().hits, 1);
     assert_eq!(auth.cache_status().misses, 1);

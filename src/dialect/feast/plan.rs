@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::config::Enforcement;
 use crate::dialect::feast::request::{Request, Wanted};
 use crate::dialect::{Invalid, shown};
 use crate::json;
 use crate::policy::Policy;
-use crate::policy::catalogue::{Bundle, FeatureId};
+use crate::policy::catalogue::{Bundle, FeatureId, Member};
 use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::Table;
@@ -38,6 +39,10 @@ impl Index {
 pub struct Plan {
     /// What happens.
     pub outcome: Outcome,
+    /// What the policy says; what happens is the same unless enforcement is suspended.
+    pub decision: Decision,
+    /// Whether the policy's answer is what happens.
+    pub enforcement: Enforcement,
     /// The service's name, where the caller gave one.
     pub service: Option<String>,
     /// The outputs as decided.
@@ -50,6 +55,17 @@ pub struct Plan {
     pub declassified: Vec<(String, String)>,
     /// The mode it was decided in.
     pub mode: Mode,
+}
+
+/// What the policy says of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Everything may be answered.
+    Permitted,
+    /// Some outputs are taken out.
+    Filtered,
+    /// Nothing may be answered.
+    Refused,
 }
 
 /// What happens with a request.
@@ -87,6 +103,8 @@ pub struct Permit {
     pub entities: BTreeSet<String>,
     /// How many outputs were taken out.
     pub filtered: usize,
+    /// Whether the upstream is asked for full names.
+    pub full_names: bool,
     /// The names of the views whose metadata may come back.
     pub views: BTreeSet<String>,
 }
@@ -120,11 +138,42 @@ struct Output<'q> {
     verdict: Verdict,
 }
 
+impl Output<'_> {
+    /// The view that answers it, where its name says so.
+    fn view(&self) -> Option<&str> {
+        self.full.strip_suffix(self.short)?.strip_suffix("__")
+    }
+}
+
 impl Plan {
-    /// Decides a request for a caller with these tables and this mode.
-    pub fn new(policy: &Policy, index: &Index, tables: &[Arc<Table>], mode: Mode, request: &Request<'_>) -> Self {
+    /// Decides a request for a caller with these tables and this mode. With `enforcement: audit` the decision is made
+    /// all the same, and what the caller asked for goes upstream; a request that cannot be meant stays invalid.
+    pub fn new(
+        policy: &Policy,
+        index: &Index,
+        tables: &[Arc<Table>],
+        mode: Mode,
+        enforcement: Enforcement,
+        request: &Request<'_>,
+    ) -> Self {
+        let mut plan = Self::decide(policy, index, tables, mode, request);
+        plan.decision = match &plan.outcome {
+            Outcome::Permit(permit) if permit.filtered > 0 => Decision::Filtered,
+            Outcome::Permit(_) => Decision::Permitted,
+            Outcome::Refuse(_) | Outcome::Invalid(_) => Decision::Refused,
+        };
+        plan.enforcement = enforcement;
+        if enforcement == Enforcement::Audit && !matches!(plan.outcome, Outcome::Invalid(_)) {
+            plan.outcome = unenforced(policy, request).map_or_else(Outcome::Invalid, Outcome::Permit);
+        }
+        plan
+    }
+
+    fn decide(policy: &Policy, index: &Index, tables: &[Arc<Table>], mode: Mode, request: &Request<'_>) -> Self {
         let mut plan = Self {
             outcome: Outcome::Refuse(Vec::new()),
+            decision: Decision::Refused,
+            enforcement: Enforcement::Enforce,
             service: None,
             outputs: Vec::new(),
             supplied: Vec::new(),
@@ -217,14 +266,8 @@ impl Plan {
             return Ok(Outcome::Refuse(refused));
         }
         self.note_declassified(policy, resolved, &kept);
-        let mut wanted = br#""features":["#.to_vec();
-        for (position, output) in kept.iter().enumerate() {
-            if position > 0 {
-                wanted.push(b',');
-            }
-            json::write_string(&mut wanted, &output.reference);
-        }
-        wanted.push(b']');
+        let mut wanted = Vec::new();
+        write_features(&mut wanted, &kept);
         let needed = kept.iter().filter_map(known).map(|id| (id, &[][..]));
         permit(policy, wanted, &kept, (&cut, Cut::Spare), needed, request, supplied).map(Outcome::Permit)
     }
@@ -286,14 +329,7 @@ impl Plan {
             wanted.extend_from_slice(br#""feature_service":"#);
             json::write_string(&mut wanted, service);
         } else {
-            wanted.extend_from_slice(br#""features":["#);
-            for (position, output) in kept.iter().enumerate() {
-                if position > 0 {
-                    wanted.push(b',');
-                }
-                json::write_string(&mut wanted, &output.reference);
-            }
-            wanted.push(b']');
+            write_features(&mut wanted, &kept);
         }
         // Asked by name, Feast computes the cut members too and wants their keys.
         let needed = bundle
@@ -312,6 +348,55 @@ impl Plan {
             }
         }
     }
+}
+
+/// Everything that was asked for, under the names that the caller wants. Nothing is cut from the answer to it, so what
+/// cannot be verified of that is merely recorded.
+fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Invalid> {
+    let mut wanted = Vec::new();
+    let outputs: Vec<Output<'_>> = match &request.wanted {
+        Wanted::Service(name) => {
+            wanted.extend_from_slice(br#""feature_service":"#);
+            json::write_string(&mut wanted, name);
+            let members = policy.catalogue.bundles.get(&**name).map(|bundle| &bundle.members[..]).unwrap_or_default();
+            let member = |member: &'_ Member| {
+                let mut output = output(policy, policy.catalogue.name(member.feature)).ok()?;
+                if let Some(alias) = &member.alias {
+                    output.full = alias.to_string();
+                }
+                Some(output)
+            };
+            members.iter().filter_map(member).collect()
+        }
+        Wanted::Features(features) => {
+            let outputs: Vec<Output<'_>> =
+                features.iter().map(|written| output(policy, written)).collect::<Result<_, _>>()?;
+            write_features(&mut wanted, &outputs);
+            outputs
+        }
+    };
+    let (mut columns, mut views) = (HashMap::with_capacity(outputs.len()), BTreeSet::new());
+    for output in &outputs {
+        let name = if request.full_names { output.full.as_str() } else { output.short };
+        let mut spelled = Vec::with_capacity(name.len() + 2);
+        json::write_string(&mut spelled, name);
+        columns.insert(name.to_owned(), Column::Keep(spelled));
+        views.extend(output.view().map(str::to_owned));
+    }
+    let entities = request.entities.iter().map(|entity| entity.name.clone().into_owned()).collect();
+    Ok(Permit { wanted, columns, entities, filtered: 0, full_names: request.full_names, views })
+}
+
+/// `"features":[…]`, as Feast is asked for them.
+fn write_features(out: &mut Vec<u8>, outputs: &[Output<'_>]) {
+    out.extend_from_slice(br#""features":["#);
+    for (position, output) in outputs.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        json::write_string(out, &output.reference);
+    }
+    out.push(b']');
 }
 
 fn policy_name<'n>(policy: &'n Policy, name: &'n Name<'_>) -> &'n str {
@@ -434,9 +519,7 @@ fn permit<'m>(
         if columns.insert(output.full.clone(), Column::Keep(spelled)).is_some() {
             return Err(Invalid(format!("`{}` means two features in one answer", shown(&output.full))));
         }
-        if let Some(view) = output.full.strip_suffix(output.short).and_then(|view| view.strip_suffix("__")) {
-            views.insert(view.to_owned());
-        }
+        views.extend(output.view().map(str::to_owned));
     }
     for output in cut {
         match rule {
@@ -452,5 +535,5 @@ fn permit<'m>(
     if !columns.values().any(|column| matches!(column, Column::Keep(_))) {
         return Err(Invalid("no output is left that has a name of its own".to_owned()));
     }
-    Ok(Permit { wanted, columns, entities, filtered: cut.len(), views })
+    Ok(Permit { wanted, columns, entities, filtered: cut.len(), full_names: true, views })
 }

@@ -183,7 +183,11 @@ pub fn rewrite(body: &[u8], request: &Request<'_>, permit: &Permit) -> Vec<u8> {
         out.extend_from_slice(br#","""#.repeat(request.rows.saturating_sub(1)).as_slice());
         out.push(b']');
     }
-    out.extend_from_slice(br#"},"full_feature_names":true"#);
+    out.extend_from_slice(if permit.full_names {
+        br#"},"full_feature_names":true"#
+    } else {
+        br#"},"full_feature_names":false"#
+    });
     if request.view_metadata {
         out.extend_from_slice(br#","include_feature_view_version_metadata":true"#);
     }

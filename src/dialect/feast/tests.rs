@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
+use crate::config::Enforcement;
 use crate::diagnostic::SourceFile;
 use crate::policy::Policy;
 
@@ -69,7 +70,14 @@ fn planned(policy: &Policy, roles: &str, body: &str) -> Plan {
     let request = read(body.as_bytes()).unwrap_or_else(|error| panic!("{body}: {error}"));
     let roles: Vec<_> =
         roles.split_whitespace().map(|role| policy.role_id(role).unwrap_or_else(|| panic!("no role {role}"))).collect();
-    Plan::new(policy, &Index::new(policy), &policy.tables(&roles), policy.mode_of(&roles), &request)
+    Plan::new(
+        policy,
+        &Index::new(policy),
+        &policy.tables(&roles),
+        policy.mode_of(&roles),
+        Enforcement::Enforce,
+        &request,
+    )
 }
 
 /// What becomes of a body: `sent`, `refused` or `invalid`, and the text of it.
@@ -122,13 +130,15 @@ fn spelled(plan: &Plan) -> String {
     let outcome = match &plan.outcome {
         Outcome::Permit(permit) => {
             let columns: BTreeMap<_, _> = permit.columns.iter().collect();
-            let Permit { wanted, columns: _, entities, filtered, views } = permit;
-            format!("{wanted:?} {columns:?} {entities:?} {filtered} {views:?}")
+            let Permit { wanted, columns: _, entities, filtered, full_names, views } = permit;
+            format!("{wanted:?} {columns:?} {entities:?} {filtered} {full_names} {views:?}")
         }
         other @ (Outcome::Refuse(_) | Outcome::Invalid(_)) => format!("{other:?}"),
     };
-    let Plan { outcome: _, service, outputs, supplied, refused, declassified, mode } = plan;
-    format!("{outcome} {service:?} {outputs:?} {supplied:?} {refused:?} {declassified:?} {mode:?}")
+    let Plan { outcome: _, decision, enforcement, service, outputs, supplied, refused, declassified, mode } = plan;
+    format!(
+        "{outcome} {decision:?} {enforcement:?} {service:?} {outputs:?} {supplied:?} {refused:?} {declassified:?} {mode:?}"
+    )
 }
 
 fn fingerprint(request: &Request<'_>) -> Vec<u8> {

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::opinion::{Expected, expected};
 use super::world::{ALIASES, DERIVED, ENTITIES, KEYS, Query, STORED, VALUES, World, query, world};
 use super::*;
+use crate::config::Enforcement;
 use crate::json::Span;
 
 /// What an upstream does to an answer.
@@ -151,7 +152,14 @@ fn decided(world: &World) -> Option<Decided> {
     let body = world.query.body();
     let request = read(body.as_bytes()).unwrap();
     let roles: Vec<u16> = (0..world.roles).map(|n| policy.role_id(&format!("r{n}")).unwrap()).collect();
-    let plan = Plan::new(&policy, &Index::new(&policy), &policy.tables(&roles), policy.mode_of(&roles), &request);
+    let plan = Plan::new(
+        &policy,
+        &Index::new(&policy),
+        &policy.tables(&roles),
+        policy.mode_of(&roles),
+        Enforcement::Enforce,
+        &request,
+    );
     match (plan.outcome, expected(&policy, &roles, &world.query)) {
         (Outcome::Refuse(names), Expected::Refused(expected)) => assert_eq!(names, expected),
         (Outcome::Invalid(_), Expected::Invalid) => {}
@@ -265,7 +273,7 @@ proptest! {
         let of = |query: &Query| {
             let body = query.body();
             let request = read(body.as_bytes()).unwrap();
-            let plan = Plan::new(&policy, &index, &tables, policy.mode_of(&roles), &request);
+            let plan = Plan::new(&policy, &index, &tables, policy.mode_of(&roles), Enforcement::Enforce, &request);
             (fingerprint(&request), spelled(&plan))
         };
         let first = of(&world.query);

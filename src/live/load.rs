@@ -1,0 +1,213 @@
+//! Files -> what they say, once: texts, policies, settings.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper::header::HeaderValue;
+
+use crate::auth::{Auth, AuthError};
+use crate::config::{self, Config, UpstreamAuthorization};
+use crate::diagnostic::{Report, SourceFile};
+use crate::metrics::Metrics;
+use crate::policy::{self, Policy};
+use crate::proxy::route::Routes;
+use crate::proxy::upstream::Upstream;
+use crate::reload::{self, Digest, Files, ReadError, Source};
+use crate::snapshot::{Authorization, Settings, Subjects};
+use crate::tls::{self, TlsError};
+
+/// Why the sidecar does not start, or a reload is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Mistakes in files, each with its place.
+    #[error("{0}")]
+    Report(Report),
+    /// Files that cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A file that is not UTF-8.
+    #[error("`{0}` is not utf-8")]
+    NotText(PathBuf),
+    /// Keys.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A secret of ours.
+    #[error("`{path}` cannot be used: {why}")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Without its content.
+        why: String,
+    },
+    /// A reload that loses too much.
+    #[error("the new policy has {now} {what} where {before} are served; set `allow_shrink` if that is meant")]
+    Shrunk {
+        /// Roles, bindings or tagged features.
+        what: &'static str,
+        /// How many are served.
+        before: usize,
+        /// How many it has.
+        now: usize,
+    },
+    /// Nothing watches.
+    #[error(transparent)]
+    Watch(#[from] reload::WatchError),
+    /// Metrics.
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A configuration's file as it was read: what is watched, and from which content on.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// Where.
+    pub path: PathBuf,
+    pub(super) held: Digest,
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Not readable, or mistakes in it.
+pub fn read_config(path: &Path) -> Result<(Config, ConfigFile), LoadError> {
+    let files = reload::read(&Source::yaml([path]))?;
+    let config = parse_config(path, &files)?;
+    Ok((config, ConfigFile { path: path.to_owned(), held: files.digest }))
+}
+
+pub(super) fn parse_config(path: &Path, files: &Files) -> Result<Config, LoadError> {
+    let texts = texts(files)?;
+    let Some(file) = texts.first() else { return Err(ReadError::NoPath.into()) };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let (config, report) = config::read(file, folder, &|name| std::env::var(name).ok());
+    config.ok_or(LoadError::Report(report))
+}
+
+/// The texts of what was read.
+///
+/// # Errors
+/// One is not UTF-8.
+pub fn texts(files: &Files) -> Result<Vec<Arc<SourceFile>>, LoadError> {
+    let text = |file: &reload::File| match String::from_utf8(file.bytes.clone()) {
+        Ok(text) => Ok(Arc::new(SourceFile { name: file.path.display().to_string(), text })),
+        Err(_) => Err(LoadError::NotText(file.path.clone())),
+    };
+    files.files.iter().map(text).collect()
+}
+
+/// Policy or catalogue files, as text.
+#[derive(Clone, Debug)]
+pub(super) struct Texts {
+    files: Vec<Arc<SourceFile>>,
+    pub(super) digest: String,
+    pub(super) held: Option<Digest>,
+}
+
+impl Texts {
+    pub(super) fn new(files: &Files) -> Result<Self, LoadError> {
+        Ok(Self { files: texts(files)?, digest: files.digest.to_string(), held: Some(files.digest) })
+    }
+
+    fn none() -> Self {
+        Self { files: Vec::new(), digest: "none".to_owned(), held: None }
+    }
+}
+
+/// Loads policy and catalogue as the configuration names them.
+///
+/// # Errors
+/// Files that cannot be read, or any mistake in them.
+pub(super) fn load(config: &Config, policy: &Texts, catalogue: &Texts) -> Result<Policy, LoadError> {
+    let (loaded, mut report) = policy::load(&policy.files, &catalogue.files);
+    let Some(loaded) = loaded else { return Err(LoadError::Report(report)) };
+    loaded.check_sources(config.issuers.len(), &mut report);
+    if report.has_errors() { Err(LoadError::Report(report)) } else { Ok(loaded) }
+}
+
+/// A reload may not lose half of the roles, bindings or tagged features unless that is allowed.
+///
+/// # Errors
+/// [`LoadError::Shrunk`].
+pub fn check_shrink(before: &Policy, now: &Policy) -> Result<(), LoadError> {
+    let tagged = |policy: &Policy| {
+        let classes = &policy.catalogue.classes;
+        let tagged = |class: u32| classes.get(class as usize).is_some_and(|class| !class.all_tags.is_empty());
+        policy.catalogue.features().iter().filter(|feature| tagged(feature.class)).count()
+    };
+    let counts = [
+        ("roles", before.roles.len(), now.roles.len()),
+        ("bindings", before.bindings.len(), now.bindings.len()),
+        ("tagged features", tagged(before), tagged(now)),
+    ];
+    for (what, before, now) in counts {
+        if before > now && (before - now) * 2 >= before {
+            return Err(LoadError::Shrunk { what, before, now });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn read_catalogue(config: &Config) -> Result<Texts, LoadError> {
+    if config.catalogue.is_empty() {
+        return Ok(Texts::none());
+    }
+    Texts::new(&reload::read(&Source::yaml(&config.catalogue))?)
+}
+
+/// One word for policy and catalogue together.
+pub(super) fn digest(policy: &Texts, catalogue: &Texts) -> String {
+    format!("{}+{}", policy.digest, catalogue.digest)
+}
+
+pub(super) fn server_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {
+    let Some((cert, key)) = &config.listen.tls else { return Ok(None) };
+    Ok(Some(Arc::new(tls::server_config(cert, key)?)))
+}
+
+/// The bytes of a secret's file.
+///
+/// # Errors
+/// Not readable, or empty; the error shows nothing of it.
+pub fn secret(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unusable = |why: String| LoadError::Secret { path: path.to_owned(), why };
+    let bytes = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    if bytes.trim_ascii().is_empty() { Err(unusable("it is empty".to_owned())) } else { Ok(bytes) }
+}
+
+pub(super) fn settings(config: &Config, auth: Arc<Auth>, metrics: &Metrics) -> Result<Settings, LoadError> {
+    let authorization = match &config.upstream.authorization {
+        UpstreamAuthorization::Drop => Authorization::Drop,
+        UpstreamAuthorization::Forward => Authorization::Forward,
+        UpstreamAuthorization::BearerFile(path) => {
+            let token = secret(path)?;
+            let value = HeaderValue::from_bytes(&[b"Bearer ", token.trim_ascii()].concat());
+            let why = "it holds no token that fits in a header".to_owned();
+            let mut value = value.map_err(|_| LoadError::Secret { path: path.clone(), why })?;
+            value.set_sensitive(true);
+            Authorization::Own(value)
+        }
+    };
+    let subjects = match (&config.audit.hash_subjects, &config.audit.key_file) {
+        (false, _) => Subjects::Plain,
+        (true, None) => Subjects::Hashed(None),
+        (true, Some(path)) => {
+            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret(path)?.trim_ascii());
+            Subjects::Hashed(Some(Box::new(key)))
+        }
+    };
+    Ok(Settings {
+        auth,
+        routes: Routes::new(config, metrics),
+        upstream: Upstream::new(&config.upstream)?,
+        authorization,
+        upstream_timeout: config.upstream.timeout,
+        limits: config.limits,
+        name_members: config.name_members,
+        enforcement: config.enforcement,
+        audit_permitted: config.audit.permitted,
+        subjects,
+    })
+}

@@ -1,0 +1,50 @@
+//! Which files a configuration names, beside the policy and the catalogue, and what they held.
+
+use std::path::PathBuf;
+
+use crate::config::{Config, KeySource, UpstreamAuthorization};
+use crate::reload::{self, Digest, Source};
+
+/// What key and certificate files held before they were loaded: a change since then is told.
+pub(super) struct Held {
+    pub(super) keys: Option<Digest>,
+    pub(super) certificates: Option<Digest>,
+    pub(super) upstream: Option<Digest>,
+}
+
+impl Held {
+    pub(super) fn before(config: &Config) -> Self {
+        let digest = |source: Option<Source>| source.and_then(|source| reload::read(&source).ok()).map(|f| f.digest);
+        Self {
+            keys: digest(key_source(config)),
+            certificates: digest(certificate_source(config)),
+            upstream: digest(upstream_source(config)),
+        }
+    }
+}
+
+pub(super) fn key_source(config: &Config) -> Option<Source> {
+    let files: Vec<&PathBuf> = config
+        .issuers
+        .iter()
+        .filter_map(|issuer| match &issuer.keys {
+            KeySource::JwksFile(path) | KeySource::PemFile(path) | KeySource::SecretFile(path) => Some(path),
+            KeySource::JwksUrl(_) | KeySource::Static(_) => None,
+        })
+        .collect();
+    (!files.is_empty()).then(|| Source::pem(files))
+}
+
+/// Files of our own side of the upstream: a token, certificates.
+pub(super) fn upstream_source(config: &Config) -> Option<Source> {
+    let mut files: Vec<&PathBuf> = config.upstream.tls.ca.iter().collect();
+    files.extend(config.upstream.tls.client.iter().flat_map(|(cert, key)| [cert, key]));
+    if let UpstreamAuthorization::BearerFile(path) = &config.upstream.authorization {
+        files.push(path);
+    }
+    (!files.is_empty()).then(|| Source::pem(files))
+}
+
+pub(super) fn certificate_source(config: &Config) -> Option<Source> {
+    config.listen.tls.as_ref().map(|(cert, key)| Source::pem([cert, key]))
+}

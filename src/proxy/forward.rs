@@ -1,0 +1,186 @@
+//! To the upstream and back: what was checked is sent, the whole answer is read, an error's body is replaced.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+use tokio::time::{Instant, timeout_at};
+
+use crate::dialect::feast;
+use crate::proxy::Exchange;
+use crate::proxy::body::{self, BodyError};
+use crate::proxy::headers;
+use crate::proxy::respond::{Body, Failure};
+use crate::proxy::upstream::UpstreamError;
+use crate::snapshot::{Authorization, Snapshot};
+
+impl Exchange<'_> {
+    /// The upstream's health: its status and nothing else.
+    pub(super) async fn health(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
+        let mut upstream = Request::new(Full::default());
+        *upstream.method_mut() = Method::GET;
+        let (head, _) = self.forward(snapshot, parts, upstream, feast::HEALTH_PATH, true).await?;
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = head.status;
+        Ok(response)
+    }
+
+    /// A configured route: passed on with its query string, without what says who asks.
+    pub(super) async fn pass(
+        &mut self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        incoming: Incoming,
+    ) -> Result<Response<Body>, Failure> {
+        if parts.headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(Failure::Unsupported("A request body with a Content-Encoding is not read"));
+        }
+        let body = self.request_body(snapshot, incoming).await?;
+        let mut upstream = Request::new(Full::new(body));
+        *upstream.method_mut() = parts.method.clone();
+        for name in [header::CONTENT_TYPE, header::ACCEPT] {
+            if let Some(value) = parts.headers.get(&name) {
+                upstream.headers_mut().insert(name, value.clone());
+            }
+        }
+        let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |path| path.as_str());
+        let safe = parts.method == Method::GET || parts.method == Method::HEAD;
+        let (head, answer) = self.forward(snapshot, parts, upstream, path, safe).await?;
+        Ok(answer_as_it_came(&head, answer))
+    }
+
+    /// Sends what was checked and reads the whole answer. An error's body is replaced: it can carry values.
+    pub(super) async fn forward(
+        &mut self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        mut request: Request<Full<Bytes>>,
+        path: &str,
+        read: bool,
+    ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
+        let settings = &snapshot.settings;
+        let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
+        let Some(uri) = settings.upstream.uri(path) else { return Err(Failure::NotFound) };
+        *request.uri_mut() = uri;
+        let listed = headers::listed(&parts.headers);
+        for (name, value) in &parts.headers {
+            if headers::request_passes(name, &listed) {
+                request.headers_mut().append(name, value.clone());
+            }
+        }
+        match &settings.authorization {
+            Authorization::Drop => {}
+            // What nobody verified is nobody's.
+            Authorization::Forward if !self.verified => {}
+            Authorization::Forward => {
+                if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+                    request.headers_mut().insert(header::AUTHORIZATION, value.clone());
+                }
+            }
+            Authorization::Own(value) => {
+                request.headers_mut().insert(header::AUTHORIZATION, value.clone());
+            }
+        }
+        let sent = Instant::now();
+        let deadline = sent + settings.upstream_timeout;
+        let result = async {
+            let response = match timeout_at(deadline, settings.upstream.send(request, read)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(UpstreamError::Connect(why))) => {
+                    count("connect");
+                    tracing::warn!(why, "the upstream cannot be reached");
+                    return Err(Failure::UpstreamFailed(None));
+                }
+                Ok(Err(UpstreamError::Broken(why))) => {
+                    count("broken");
+                    tracing::warn!(why, "the upstream broke off");
+                    return Err(Failure::UpstreamFailed(None));
+                }
+                Err(_) => {
+                    count("timeout");
+                    return Err(Failure::UpstreamTimeout);
+                }
+            };
+            let (head, body) = response.into_parts();
+            let answer =
+                body::read(body, settings.limits.response_body, deadline).await.map_err(|error| match error {
+                    BodyError::TooLarge(_) => {
+                        count("too_large");
+                        Failure::UpstreamUnreadable
+                    }
+                    BodyError::Timeout => {
+                        count("timeout");
+                        Failure::UpstreamTimeout
+                    }
+                    BodyError::Broken(why) => {
+                        count("broken");
+                        tracing::warn!(%why, "the upstream broke off within its answer");
+                        Failure::UpstreamFailed(None)
+                    }
+                })?;
+            Ok((head, answer))
+        }
+        .await;
+        self.upstream = Some(sent.elapsed());
+        let (head, answer) = result?;
+        if head.status.is_success() {
+            return Ok((head, answer));
+        }
+        count("status");
+        let decision_id = self.decision_id.to_str().unwrap_or_default();
+        let original = String::from_utf8_lossy(answer.get(..4096).unwrap_or(&answer));
+        tracing::debug!(decision_id, status = head.status.as_u16(), %original, "the upstream answers with an error");
+        let passed = head.status.is_client_error() || head.status.is_server_error();
+        Err(Failure::UpstreamFailed(passed.then_some(head.status)))
+    }
+}
+
+/// The media type of a request that is read: JSON in UTF-8, not encoded.
+pub(super) fn content(headers: &HeaderMap) -> Result<(), Failure> {
+    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(identity) {
+        return Err(Failure::Unsupported("A request body with a Content-Encoding is not read"));
+    }
+    if headers.get_all(header::CONTENT_TYPE).iter().count() == 1 && is_json(headers) {
+        Ok(())
+    } else {
+        Err(Failure::Unsupported("The request body must have the Content-Type application/json"))
+    }
+}
+
+/// `application/json` or `application/…+json`, in UTF-8.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let media = parts.next().unwrap_or_default();
+    let json = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
+    json && parts
+        .all(|part| !part.starts_with("charset") || matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\""))
+}
+
+/// The upstream's head without what is of its hop, vouches for its bytes, or speaks for us.
+pub(super) fn answer_head(head: &hyper::http::response::Parts) -> Response<Body> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = head.status;
+    let listed = headers::listed(&head.headers);
+    for (name, value) in &head.headers {
+        if headers::answer_passes(name, &listed) {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
+    response
+}
+
+/// An answer byte for byte.
+pub(super) fn answer_as_it_came(head: &hyper::http::response::Parts, answer: Bytes) -> Response<Body> {
+    let mut response = answer_head(head);
+    *response.body_mut() = Full::new(answer);
+    for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+        if let Some(value) = head.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}

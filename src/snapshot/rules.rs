@@ -1,0 +1,197 @@
+//! A policy ready to decide by: what the dialect looks up in it, and the caches that live and die with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use moka::sync::Cache;
+use prometheus::IntCounter;
+
+use crate::config::Enforcement;
+use crate::dialect::feast::{Index, Plan, Request};
+use crate::metrics::Metrics;
+use crate::policy::Policy;
+use crate::policy::resolve::{RoleId, Table, Tables};
+use crate::policy::settings::Mode;
+
+/// Bytes of tables that are kept.
+const TABLES_BYTES: u64 = 256 << 20;
+/// Requests with a larger fingerprint are decided each time.
+const LARGEST_KEY_BYTES: usize = 64 << 10;
+/// The number of the set without a role; 2^32 sets would have to be made for it to come twice.
+const NOBODY: u32 = u32::MAX;
+
+/// The policy over the catalogue.
+#[derive(Debug)]
+pub struct Rules {
+    /// Of the policy's and the catalogue's files, shown in the audit.
+    pub digest: String,
+    /// What the files say.
+    pub policy: Policy,
+    /// What the dialect looks up in them.
+    pub index: Index,
+    enforcement: Enforcement,
+    tables: Cache<Arc<[RoleId]>, Arc<CallerTables>>,
+    plans: Cache<Arc<[u8]>, Arc<Decided>>,
+    numbers: AtomicU32,
+    counts: Counts,
+}
+
+/// The tables of one set of roles.
+#[derive(Debug)]
+pub struct CallerTables {
+    number: u32,
+    /// The roles, sorted.
+    pub roles: Box<[RoleId]>,
+    /// Their tables.
+    pub tables: Tables,
+    /// Their mode.
+    pub mode: Mode,
+    /// Their names as a JSON list, for the audit.
+    pub names: String,
+}
+
+/// A plan and the part of its audit line that is the same for every request.
+#[derive(Debug)]
+pub struct Decided {
+    /// The plan.
+    pub plan: Plan,
+    /// Members of a JSON object, each with a comma behind it.
+    pub audit: String,
+}
+
+#[derive(Debug)]
+struct Counts {
+    decision_hit: IntCounter,
+    decision_miss: IntCounter,
+    table_hit: IntCounter,
+    table_miss: IntCounter,
+}
+
+/// Whose caches they are, in `cache_requests_total{cache}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What answers.
+    Live,
+    /// What is only compared.
+    Shadow,
+}
+
+impl CallerTables {
+    /// Unlike that of any other set under the same rules.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Rules {
+    /// Puts rules together, with empty caches. `entries`: how many decisions are kept.
+    pub fn new(
+        part: Part,
+        digest: String,
+        policy: Policy,
+        enforcement: Enforcement,
+        entries: u64,
+        metrics: &Metrics,
+    ) -> Self {
+        let tables = Cache::builder()
+            .max_capacity(TABLES_BYTES)
+            .weigher(|_: &Arc<[RoleId]>, tables: &Arc<CallerTables>| {
+                let bytes: usize = tables.tables.iter().map(|table| table.bytes()).sum();
+                u32::try_from(bytes).unwrap_or(u32::MAX)
+            })
+            .build();
+        // An entry counts once for each KiB, so that `entries` bounds the memory too.
+        let plans = Cache::builder()
+            .max_capacity(entries)
+            .weigher(|key: &Arc<[u8]>, decided: &Arc<Decided>| {
+                u32::try_from(1 + (key.len() * 4 + decided.audit.len()) / 1024).unwrap_or(u32::MAX)
+            })
+            .build();
+        let (decision, table) = match part {
+            Part::Live => ("decision", "tables"),
+            Part::Shadow => ("shadow", "shadow_tables"),
+        };
+        let count = |cache: &str, result: &str| metrics.cache_requests.with_label_values(&[cache, result]);
+        let counts = Counts {
+            decision_hit: count(decision, "hit"),
+            decision_miss: count(decision, "miss"),
+            table_hit: count(table, "hit"),
+            table_miss: count(table, "miss"),
+        };
+        let index = Index::new(&policy);
+        Self { digest, policy, index, enforcement, tables, plans, numbers: AtomicU32::new(0), counts }
+    }
+
+    /// The tables of a set of roles, sorted; `None` for the empty set.
+    pub fn tables_of(&self, roles: &Arc<[RoleId]>) -> Option<Arc<CallerTables>> {
+        if roles.is_empty() {
+            return None;
+        }
+        if let Some(tables) = self.tables.get(&**roles) {
+            self.counts.table_hit.inc();
+            return Some(tables);
+        }
+        self.counts.table_miss.inc();
+        Some(self.tables.get_with(Arc::clone(roles), || {
+            let names: Vec<&str> = roles.iter().map(|role| self.policy.role_name(*role)).collect();
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            let tables = self.tables_by_group(roles);
+            let names = serde_json::to_string(&names).unwrap_or_else(|_| "[]".to_owned());
+            Arc::new(CallerTables { number, mode: self.policy.mode_of(roles), tables, names, roles: (**roles).into() })
+        }))
+    }
+
+    /// The tables of a caller without a role: everything is denied.
+    pub fn nobody(&self) -> Arc<CallerTables> {
+        Arc::new(CallerTables {
+            number: NOBODY,
+            roles: [].into(),
+            tables: Arc::from(Vec::new()),
+            mode: self.policy.mode_of(&[]),
+            names: "[]".to_owned(),
+        })
+    }
+
+    /// Under `most_permissive` single roles share their table among the sets that hold them.
+    fn tables_by_group(&self, roles: &[RoleId]) -> Tables {
+        let groups = self.policy.groups(roles);
+        if groups.len() < 2 {
+            return self.policy.tables(roles);
+        }
+        let single = |group: &[RoleId]| {
+            let cached = self.tables.get(group).and_then(|tables| tables.tables.first().cloned());
+            cached.unwrap_or_else(|| Arc::new(Table::build(&self.policy, group)))
+        };
+        groups.iter().map(|group| single(group)).collect()
+    }
+
+    /// What a decision on this request reads: the caller's set of roles, and the request's fingerprint.
+    pub(super) fn key(tables: &CallerTables, request: &Request<'_>) -> Vec<u8> {
+        let mut key = Vec::with_capacity(256);
+        key.extend_from_slice(&tables.number.to_le_bytes());
+        request.fingerprint(&mut key);
+        key
+    }
+
+    /// The decision on a request, from the cache where it was made before.
+    pub fn decide(&self, tables: &CallerTables, request: &Request<'_>) -> Arc<Decided> {
+        let key = Self::key(tables, request);
+        if let Some(decided) = self.plans.get(&*key) {
+            self.counts.decision_hit.inc();
+            return decided;
+        }
+        self.counts.decision_miss.inc();
+        let plan = Plan::new(&self.policy, &self.index, &tables.tables, tables.mode, self.enforcement, request);
+        let audit = crate::proxy::record::of_plan(&plan);
+        let decided = Arc::new(Decided { plan, audit });
+        if key.len() <= LARGEST_KEY_BYTES {
+            self.plans.insert(key.into(), Arc::clone(&decided));
+        }
+        decided
+    }
+
+    /// Entries of the decision cache and of the table cache.
+    pub fn cache_entries(&self) -> (u64, u64) {
+        (self.plans.entry_count(), self.tables.entry_count())
+    }
+}
