@@ -1,8 +1,12 @@
 //! Mistakes in files, as people read them: `file:line:column: error[code]: message`,
 //! the line shown, a suggestion where a name is close to a known one.
 
+mod code;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use code::Code;
 
 /// A text file that was read, shared by everything that points into it.
 #[derive(Debug)]
@@ -81,13 +85,18 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A finding at a place; how bad it is comes from its code.
+    pub fn new(code: Code, place: &Place, message: impl Into<String>) -> Self {
+        Self { severity: code.severity(), ..Self::error(code, place, message) }
+    }
+
     /// An error at a place.
-    pub fn error(code: &'static str, place: &Place, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), place: place.clone(), help: None }
+    pub fn error(code: impl Into<&'static str>, place: &Place, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, code: code.into(), message: message.into(), place: place.clone(), help: None }
     }
 
     /// A warning at a place.
-    pub fn warning(code: &'static str, place: &Place, message: impl Into<String>) -> Self {
+    pub fn warning(code: impl Into<&'static str>, place: &Place, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, place, message) }
     }
 

@@ -246,7 +246,7 @@ impl Reader<'_> {
     }
 
     /// Reports an error at a value.
-    pub fn error(&mut self, node: &Node, code: &'static str, message: impl Into<String>) {
+    pub fn error(&mut self, node: &Node, code: impl Into<&'static str>, message: impl Into<String>) {
         let place = self.place(node);
         self.report.push(Diagnostic::error(code, &place, message));
     }
