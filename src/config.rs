@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
-use crate::diagnostic::{Diagnostic, Report, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
 pub use crate::tls::UpstreamTls;
 use crate::yaml::{self, Fields, Node, Reader, Value};
 pub use issuers::{Audiences, IssuerSettings, KeySource};
@@ -252,7 +252,7 @@ fn substitute(reader: &mut Reader<'_>, node: &mut Node, variables: &dyn Fn(&str)
                     digits => digits.parse().map_or(Value::Str(value), Value::Int),
                 };
             }
-            Err(message) => reader.error(node, "variable", message),
+            Err(message) => reader.error(node, Code::Variable, message),
         },
         Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) => {}
     }
@@ -292,8 +292,8 @@ impl ConfigReader<'_, '_> {
         let fields = self.r.fields(node, "the configuration", KEYS)?;
         match fields.get("version") {
             Some(Node { value: Value::Int(1), .. }) => {}
-            Some(other) => self.r.error(other, "version", "`version` is not 1, the only one there is"),
-            None => self.r.error(node, "version", "`version: 1` is missing"),
+            Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
+            None => self.r.error(node, Code::Version, "`version: 1` is missing"),
         }
         for key in ["json", "issuer", "chalk"] {
             self.unbuilt(&fields, key);
@@ -301,21 +301,21 @@ impl ConfigReader<'_, '_> {
         let policies = match fields.get("policies") {
             Some(node) => self.path(node, "`policies`"),
             None => {
-                self.r.error(node, "missing", "`policies` is missing: a file or a folder");
+                self.r.error(node, Code::Missing, "`policies` is missing: a file or a folder");
                 None
             }
         };
         let upstream = match fields.get("upstream") {
             Some(node) => self.upstream(node),
             None => {
-                self.r.error(node, "missing", "`upstream` is missing: where the feature server listens");
+                self.r.error(node, Code::Missing, "`upstream` is missing: where the feature server listens");
                 None
             }
         };
         let issuers = match fields.get("auth") {
             Some(auth) => self.auth(auth),
             None => {
-                self.r.error(node, "missing", "`auth` is missing: whose tokens are accepted");
+                self.r.error(node, Code::Missing, "`auth` is missing: whose tokens are accepted");
                 None
             }
         };
@@ -351,7 +351,7 @@ impl ConfigReader<'_, '_> {
             tracing: self.tracing(fields.get("tracing")),
         };
         if config.threads == Some(0) {
-            self.r.error(node, "threads", "`threads` is 0, and nothing would run");
+            self.r.error(node, Code::Threads, "`threads` is 0, and nothing would run");
         }
         Some(config)
     }
@@ -360,7 +360,7 @@ impl ConfigReader<'_, '_> {
         if let Some((key, _)) = fields.entry(key) {
             let place = self.r.key_place(key);
             let message = format!("`{}` is not part of this version", key.name);
-            self.r.report.push(Diagnostic::error("unsupported", &place, message));
+            self.r.report.push(Diagnostic::new(Code::Unsupported, &place, message));
         }
     }
 
@@ -377,7 +377,7 @@ impl ConfigReader<'_, '_> {
         parsed.unwrap_or_else(|| {
             self.r.error(
                 node,
-                "duration",
+                Code::Duration,
                 format!("`{name}` is no duration such as `250ms`, `30s`, `5m`, `1h` or `30d`"),
             );
             default
@@ -392,7 +392,7 @@ impl ConfigReader<'_, '_> {
             _ => None,
         };
         parsed.filter(|bytes| *bytes > 0).unwrap_or_else(|| {
-            self.r.error(node, "size", format!("`{name}` is no size such as `64KiB` or `8MiB`"));
+            self.r.error(node, Code::Size, format!("`{name}` is no size such as `64KiB` or `8MiB`"));
             default
         })
     }
@@ -406,7 +406,7 @@ impl ConfigReader<'_, '_> {
         let Some(node) = node else { return fallback() };
         let Some(text) = self.r.text(node, what) else { return fallback() };
         text.parse().unwrap_or_else(|_| {
-            self.r.error(node, "address", format!("{what} is `{text}`, not an address such as `127.0.0.1:8080`"));
+            self.r.error(node, Code::Address, format!("{what} is `{text}`, not an address such as `127.0.0.1:8080`"));
             fallback()
         })
     }
@@ -425,7 +425,7 @@ impl ConfigReader<'_, '_> {
         {
             self.r.error(
                 node,
-                "unsupported",
+                Code::Unsupported,
                 "`admin.address` is not loopback, and its token is not part of this version",
             );
         }
@@ -451,7 +451,7 @@ impl ConfigReader<'_, '_> {
         let cert = fields.get("cert").and_then(|node| self.path(node, "`cert`"));
         let key = fields.get("key").and_then(|node| self.path(node, "`key`"));
         if cert.is_some() != key.is_some() {
-            self.r.error(node, "missing", format!("`{what}` needs `cert` and `key` together"));
+            self.r.error(node, Code::Missing, format!("`{what}` needs `cert` and `key` together"));
         }
         cert.zip(key)
     }
@@ -467,14 +467,14 @@ impl ConfigReader<'_, '_> {
                 if target.is_none() {
                     self.r.error(
                         url,
-                        "url",
+                        Code::Url,
                         format!("`upstream.url` is `{text}`, not http://host:port, https://host:port or unix:/path"),
                     );
                 }
                 target
             }
             None => {
-                self.r.error(node, "missing", "`upstream.url` is missing");
+                self.r.error(node, Code::Missing, "`upstream.url` is missing");
                 None
             }
         };
@@ -483,10 +483,10 @@ impl ConfigReader<'_, '_> {
                 let word =
                     self.r.word(dialect, "`dialect`", &[("feast", "feast"), ("chalk", "chalk"), ("json", "json")]);
                 if let Some(word) = word.filter(|word| *word != "feast") {
-                    self.r.error(dialect, "unsupported", format!("`dialect: {word}` is not part of this version"));
+                    self.r.error(dialect, Code::Unsupported, format!("`dialect: {word}` is not part of this version"));
                 }
             }
-            None => self.r.error(node, "missing", "`upstream.dialect` is missing: `feast`"),
+            None => self.r.error(node, Code::Missing, "`upstream.dialect` is missing: `feast`"),
         }
         let mut tls = UpstreamTls::default();
         if let Some(node) = fields.get("tls")
@@ -503,7 +503,7 @@ impl ConfigReader<'_, '_> {
                 let fields = self.r.fields(node, "`authorization`", &["bearer_file"])?;
                 let file = fields.get("bearer_file").and_then(|node| self.path(node, "`bearer_file`"));
                 if file.is_none() {
-                    self.r.error(node, "missing", "`authorization` names no `bearer_file`");
+                    self.r.error(node, Code::Missing, "`authorization` names no `bearer_file`");
                 }
                 UpstreamAuthorization::BearerFile(file?)
             }
@@ -537,12 +537,12 @@ impl ConfigReader<'_, '_> {
             None => &[],
         };
         if items.is_empty() {
-            self.r.error(node, "missing", "`auth.issuers` names no issuer, so no token would be accepted");
+            self.r.error(node, Code::Missing, "`auth.issuers` names no issuer, so no token would be accepted");
         }
         let issuers: Vec<IssuerSettings> = items.iter().filter_map(|item| self.issuer(item)).collect();
         for (item, issuer) in items.iter().zip(&issuers) {
             if issuers.iter().filter(|other| other.issuer == issuer.issuer).count() > 1 {
-                self.r.error(item, "duplicate-name", format!("issuer `{}` stands twice", issuer.issuer));
+                self.r.error(item, Code::DuplicateName, format!("issuer `{}` stands twice", issuer.issuer));
             }
         }
         Some(issuers)
@@ -565,7 +565,7 @@ impl ConfigReader<'_, '_> {
         let issuer = match fields.get("issuer") {
             Some(node) => self.r.text(node, "`issuer`").map(str::to_owned),
             None => {
-                self.r.error(node, "missing", "an issuer without `issuer`");
+                self.r.error(node, Code::Missing, "an issuer without `issuer`");
                 None
             }
         };
@@ -574,12 +574,16 @@ impl ConfigReader<'_, '_> {
             Some(list) => {
                 let names = self.texts(Some(list), "`audiences`");
                 if names.is_empty() {
-                    self.r.error(list, "audiences", "`audiences` is empty; the word `unchecked` turns the check off");
+                    self.r.error(
+                        list,
+                        Code::Audiences,
+                        "`audiences` is empty; the word `unchecked` turns the check off",
+                    );
                 }
                 Some(Audiences::OneOf(names))
             }
             None => {
-                self.r.error(node, "audiences", "`audiences` is missing; the word `unchecked` turns the check off");
+                self.r.error(node, Code::Audiences, "`audiences` is missing; the word `unchecked` turns the check off");
                 None
             }
         };
@@ -587,7 +591,7 @@ impl ConfigReader<'_, '_> {
             Some(node) => self.keys(node),
             None => {
                 let message = "`keys` is missing, and discovery is not part of this version";
-                self.r.error(node, "unsupported", message);
+                self.r.error(node, Code::Unsupported, message);
                 None
             }
         };
@@ -615,7 +619,7 @@ impl ConfigReader<'_, '_> {
             } else {
                 format!("`keys` is `{word}`, not jwks_url, jwks_file, pem_file or secret_file")
             };
-            self.r.error(node, "unsupported", message);
+            self.r.error(node, Code::Unsupported, message);
             return None;
         }
         let fields = self.r.fields(node, "`keys`", &["jwks_url", "jwks_file", "pem_file", "secret_file"])?;
@@ -623,7 +627,7 @@ impl ConfigReader<'_, '_> {
         if let Some(node) = fields.get("jwks_url") {
             let text = self.r.text(node, "`jwks_url`")?;
             if !(text.starts_with("https://") || text.starts_with("http://")) {
-                self.r.error(node, "url", "`jwks_url` is neither http nor https");
+                self.r.error(node, Code::Url, "`jwks_url` is neither http nor https");
             }
             sources.push(KeySource::JwksUrl(text.to_owned()));
         }
@@ -639,7 +643,7 @@ impl ConfigReader<'_, '_> {
             }
         }
         if sources.len() != 1 {
-            self.r.error(node, "keys", "`keys` names not exactly one source");
+            self.r.error(node, Code::Keys, "`keys` names not exactly one source");
         }
         sources.pop()
     }
@@ -657,13 +661,13 @@ impl ConfigReader<'_, '_> {
                 } else {
                     format!("algorithm `{text}` goes only with a `secret_file`")
                 };
-                self.r.error(item, "algorithm", message);
+                self.r.error(item, Code::Algorithm, message);
                 continue;
             }
             algorithms.extend(self.r.word(item, "an algorithm", words));
         }
         if algorithms.is_empty() {
-            self.r.error(node, "algorithm", "`algorithms` is empty, so no token would be accepted");
+            self.r.error(node, Code::Algorithm, "`algorithms` is empty, so no token would be accepted");
         }
         algorithms
     }
@@ -683,7 +687,7 @@ impl ConfigReader<'_, '_> {
         let mut files = Vec::new();
         for item in items {
             if matches!(item.value, Value::Map(_)) {
-                self.r.error(item, "unsupported", "a live catalogue is not part of this version");
+                self.r.error(item, Code::Unsupported, "a live catalogue is not part of this version");
             } else {
                 files.extend(self.path(item, "a catalogue"));
             }
@@ -702,7 +706,7 @@ impl ConfigReader<'_, '_> {
         match fields.get("policies") {
             Some(node) => self.path(node, "`shadow.policies`"),
             None => {
-                self.r.error(node, "missing", "`shadow` names no `policies`: the candidate, a file or a folder");
+                self.r.error(node, Code::Missing, "`shadow` names no `policies`: the candidate, a file or a folder");
                 None
             }
         }
@@ -716,39 +720,39 @@ impl ConfigReader<'_, '_> {
     fn route(&mut self, node: &Node) -> Option<Route> {
         let fields = self.r.fields(node, "a route", &["path", "methods", "roles", "public"])?;
         let Some(path_node) = fields.get("path") else {
-            self.r.error(node, "missing", "a route without `path`");
+            self.r.error(node, Code::Missing, "a route without `path`");
             return None;
         };
         let path = self.r.text(path_node, "`path`")?.to_owned();
         if FEAST_PATHS.contains(&path.as_str()) {
-            self.r.error(path_node, "route", format!("`{path}` is always served by the dialect"));
+            self.r.error(path_node, Code::Route, format!("`{path}` is always served by the dialect"));
         } else if FEAST_OPTIONAL.iter().any(|p| path == *p || path.strip_prefix(p).is_some_and(|r| r.starts_with('/')))
         {
             let message = format!("`{path}` would have to be read by the dialect, which is not part of this version");
-            self.r.error(path_node, "unsupported", message);
+            self.r.error(path_node, Code::Unsupported, message);
         } else if !path.starts_with('/') || units::plain_path(&path).is_none() {
-            self.r.error(path_node, "route", format!("`{path}` is no plain path such as `/v1/items`"));
+            self.r.error(path_node, Code::Route, format!("`{path}` is no plain path such as `/v1/items`"));
         }
         let methods = self.texts(fields.get("methods"), "`methods`");
         if methods.is_empty() {
-            self.r.error(node, "missing", format!("route `{path}` lists no `methods`"));
+            self.r.error(node, Code::Missing, format!("route `{path}` lists no `methods`"));
         }
         for method in &methods {
             if !method.bytes().all(|b| b.is_ascii_uppercase()) || matches!(method.as_str(), "CONNECT" | "TRACE") {
                 self.r.error(
                     node,
-                    "route",
+                    Code::Route,
                     format!("route `{path}` lists `{method}`, which is no method that is passed on"),
                 );
             }
         }
         let public = fields.get("public").and_then(|node| self.r.boolean(node, "`public`")).unwrap_or(false);
         if public && methods.iter().any(|method| method != "GET" && method != "HEAD") {
-            self.r.error(node, "route", format!("route `{path}` is public, which only GET and HEAD can be"));
+            self.r.error(node, Code::Route, format!("route `{path}` is public, which only GET and HEAD can be"));
         }
         let roles = fields.get("roles").map(|node| self.texts(Some(node), "`roles` of a route"));
         if public && roles.is_some() {
-            self.r.error(node, "route", format!("route `{path}` is public and lists `roles`"));
+            self.r.error(node, Code::Route, format!("route `{path}` is public and lists `roles`"));
         }
         Some(Route { path, methods, roles, public })
     }
@@ -777,7 +781,7 @@ impl ConfigReader<'_, '_> {
             let Some(node) = fields.get(name) else { return default };
             let value = self.r.count(node, &format!("`{name}`")).and_then(|value| usize::try_from(value).ok());
             if value == Some(0) {
-                self.r.error(node, "limit", format!("`{name}` is 0, and nothing would be served"));
+                self.r.error(node, Code::Limit, format!("`{name}` is 0, and nothing would be served"));
             }
             value.unwrap_or(default)
         };
@@ -829,7 +833,7 @@ impl ConfigReader<'_, '_> {
             if (0.0..=1.0).contains(&share) {
                 audit.permitted = share;
             } else {
-                self.r.error(node, "share", "`audit.permitted` is no share from 0 to 1");
+                self.r.error(node, Code::Share, "`audit.permitted` is no share from 0 to 1");
             }
         }
         if let Some(node) = fields.get("subject") {
@@ -863,7 +867,7 @@ impl ConfigReader<'_, '_> {
         if let Some(node) = fields.get("otlp")
             && self.r.boolean(node, "`otlp`") == Some(true)
         {
-            self.r.error(node, "unsupported", "`otlp` is not part of this version");
+            self.r.error(node, Code::Unsupported, "`otlp` is not part of this version");
         }
         tracing
     }
