@@ -72,10 +72,8 @@ impl fmt::Display for Severity {
 /// One mistake.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// Error or warning.
-    pub severity: Severity,
-    /// A stable word for scripts, such as `unknown-key`.
-    pub code: &'static str,
+    /// What kind it is, and how bad.
+    pub code: Code,
     /// What is wrong: lower case, one line, no full stop.
     pub message: String,
     /// Where.
@@ -87,17 +85,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A finding at a place; how bad it is comes from its code.
     pub fn new(code: Code, place: &Place, message: impl Into<String>) -> Self {
-        Self { severity: code.severity(), ..Self::error(code, place, message) }
+        Self { code, message: message.into(), place: place.clone(), help: None }
     }
 
-    /// An error at a place.
-    pub fn error(code: impl Into<&'static str>, place: &Place, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code: code.into(), message: message.into(), place: place.clone(), help: None }
-    }
-
-    /// A warning at a place.
-    pub fn warning(code: impl Into<&'static str>, place: &Place, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, place, message) }
+    /// Error or warning.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
     }
 
     /// Adds what to do about it.
@@ -119,7 +112,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}[{}]: {}", self.place, self.severity, self.code, self.message)?;
+        write!(f, "{}: {}[{}]: {}", self.place, self.severity(), self.code, self.message)?;
         if let Some(line) = self.place.shown_line() {
             let number = self.place.line.to_string();
             let shown: String = line.chars().take(160).collect();
@@ -157,7 +150,7 @@ impl Report {
 
     /// How many errors.
     pub fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
+        self.diagnostics.iter().filter(|d| d.severity() == Severity::Error).count()
     }
 
     /// How many warnings.
@@ -168,12 +161,12 @@ impl Report {
     /// Puts them in the order of file names, lines and columns.
     pub fn sort(&mut self) {
         self.diagnostics.sort_by(|a, b| {
-            (&a.place.file.name, a.place.line, a.place.column, a.severity, a.code).cmp(&(
+            (&a.place.file.name, a.place.line, a.place.column, a.severity(), a.code.name()).cmp(&(
                 &b.place.file.name,
                 b.place.line,
                 b.place.column,
-                b.severity,
-                b.code,
+                b.severity(),
+                b.code.name(),
             ))
         });
     }
@@ -245,7 +238,7 @@ mod tests {
         let file = Arc::new(SourceFile { name: "p.yaml".into(), text: "version: 1\nrols: {}\n".into() });
         let place = Place { file, line: 2, column: 1 };
         let shown =
-            Diagnostic::error("unknown-key", &place, "unknown key `rols`").suggest("rols", ["roles"]).to_string();
+            Diagnostic::new(Code::UnknownKey, &place, "unknown key `rols`").suggest("rols", ["roles"]).to_string();
         assert_eq!(
             shown,
             "p.yaml:2:1: error[unknown-key]: unknown key `rols`\n 2 | rols: {}\n   | ^\n   = help: did you mean `roles`?"

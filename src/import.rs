@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::diagnostic::{Report, Severity, SourceFile};
+use crate::diagnostic::{Code, Report, Severity, SourceFile};
 use crate::policy::{
     self,
     file::{Layer, LayerKind},
@@ -279,11 +279,14 @@ fn circles(catalogue: &Catalogue) -> Vec<String> {
     let mut report = Report::default();
     let layer = policy::file::read(LayerKind::Catalogue, &[file], &mut report);
     policy::catalogue::build(&Layer::default(), &layer, &mut report);
-    let errors = report.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    let errors = report.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity() == Severity::Error);
     errors
-        .map(|error| match error.code {
-            "cycle" => format!("{}: a step of it has to be taken out by `not_inputs` in the policy", error.message),
-            _ => error.message,
+        .map(|error| {
+            if error.code == Code::Cycle {
+                format!("{}: a step of it has to be taken out by `not_inputs` in the policy", error.message)
+            } else {
+                error.message
+            }
         })
         .collect()
 }

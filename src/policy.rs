@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::diagnostic::{Diagnostic, Place, Report, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
 use catalogue::{Catalogue, TagId};
 use file::{BindingText, Layer, LayerKind, RoleText, Text, Wanted};
 pub use permission::Permission;
@@ -126,7 +126,7 @@ pub fn load(policy: &[Arc<SourceFile>], catalogue: &[Arc<SourceFile>]) -> (Optio
 /// Catalogue files without a feature are an error: most likely an import that went wrong.
 pub fn empty_catalogue(files: &[Arc<SourceFile>], imported: &Layer, report: &mut Report) {
     if let (Some(first), true, false) = (files.first(), imported.features.is_empty(), report.has_errors()) {
-        report.push(Diagnostic::error("empty-catalogue", &Place::file(first), "the catalogue has no feature"));
+        report.push(Diagnostic::new(Code::EmptyCatalogue, &Place::file(first), "the catalogue has no feature"));
     }
 }
 
@@ -144,7 +144,7 @@ pub fn assemble(rules: &Layer, imported: &Layer, report: &mut Report) -> Option<
     };
     registered(rules, report);
     if let (Some(role), true) = (rules.roles.values().next(), rules.roles.len() > usize::from(RoleId::MAX)) {
-        report.push(Diagnostic::error("too-many-roles", &role.place, "there are more than 65535 roles"));
+        report.push(Diagnostic::new(Code::TooManyRoles, &role.place, "there are more than 65535 roles"));
         return None;
     }
     let mut role_ids = BTreeMap::new();
@@ -197,7 +197,7 @@ fn registered(rules: &Layer, report: &mut Report) {
     for tag in in_features.chain(in_patterns).chain(in_roles) {
         if !register.contains_key(&tag.value) {
             report.push(
-                Diagnostic::error("unregistered-tag", &tag.place, format!("tag `{}` is not in `tags`", tag.value))
+                Diagnostic::new(Code::UnregisteredTag, &tag.place, format!("tag `{}` is not in `tags`", tag.value))
                     .suggest(&tag.value, register.keys().map(String::as_str)),
             );
         }
@@ -250,7 +250,7 @@ impl Policy {
             match self.role_id(&name.value) {
                 Some(id) => roles.push(id),
                 None => report.push(
-                    Diagnostic::error("unknown-role", &name.place, format!("role `{}` does not exist", name.value))
+                    Diagnostic::new(Code::UnknownRole, &name.place, format!("role `{}` does not exist", name.value))
                         .suggest(&name.value, self.role_names()),
                 ),
             }
@@ -268,7 +268,7 @@ impl Policy {
             if !binding.when.iter().any(|(claim, _)| file::is_issuer(claim) || claim.starts_with("cert.")) {
                 let message =
                     "`when` names neither `iss` nor `cert.*`, and there is more than one source of credentials";
-                report.push(Diagnostic::error("binding-when", &binding.place, message));
+                report.push(Diagnostic::new(Code::BindingWhen, &binding.place, message));
             }
         }
     }

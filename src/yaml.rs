@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use crate::diagnostic::{Diagnostic, Place, Report, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
 
 /// The largest text that is read, 64 MiB.
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
@@ -159,7 +159,7 @@ impl<'de> Visitor<'de> for RawVisitor {
 /// The parser's first mistake, with its place.
 pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Box<Diagnostic>> {
     if file.text.len() > MAX_TEXT_BYTES {
-        return Err(Box::new(Diagnostic::error("syntax", &Place::file(file), "the file is larger than 64 MiB")));
+        return Err(Box::new(Diagnostic::new(Code::Syntax, &Place::file(file), "the file is larger than 64 MiB")));
     }
     let budget = serde_saphyr::budget! {
         max_reader_input_bytes: Some(MAX_TEXT_BYTES),
@@ -180,7 +180,7 @@ pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Box<Diagnostic>> {
             let place = Place { file: Arc::clone(file), line, column };
             let text = error.without_snippet().to_string();
             let text = text.split(" at line ").next().unwrap_or_default().replace('\n', " ");
-            let mut diagnostic = Diagnostic::error("syntax", &place, plain(&text));
+            let mut diagnostic = Diagnostic::new(Code::Syntax, &place, plain(&text));
             if shown_at(file, line, column).is_some_and(|rest| rest.starts_with('*')) {
                 diagnostic = diagnostic.help("a pattern that begins with `*` is quoted: '*.name'");
             }
@@ -245,14 +245,14 @@ impl Reader<'_> {
         Place { file: Arc::clone(&self.file), line: key.line, column: key.column }
     }
 
-    /// Reports an error at a value.
-    pub fn error(&mut self, node: &Node, code: impl Into<&'static str>, message: impl Into<String>) {
+    /// Reports a mistake at a value.
+    pub fn error(&mut self, node: &Node, code: Code, message: impl Into<String>) {
         let place = self.place(node);
-        self.report.push(Diagnostic::error(code, &place, message));
+        self.report.push(Diagnostic::new(code, &place, message));
     }
 
     fn wrong_kind(&mut self, node: &Node, what: &str, wanted: &str) {
-        self.error(node, "wrong-kind", format!("{what} is {}, not {wanted}", node.value.kind()));
+        self.error(node, Code::WrongKind, format!("{what} is {}, not {wanted}", node.value.kind()));
     }
 
     /// The entries of a map, each key once; `None` where it is no map.
@@ -267,8 +267,8 @@ impl Reader<'_> {
             if let Some(first) = seen.insert(key.name.as_str(), key) {
                 let place = self.key_place(key);
                 let line = first.line;
-                self.report.push(Diagnostic::error(
-                    "duplicate-key",
+                self.report.push(Diagnostic::new(
+                    Code::DuplicateKey,
                     &place,
                     format!("`{}` stands twice in {what}, first in line {line}", key.name),
                 ));
@@ -286,7 +286,7 @@ impl Reader<'_> {
             if !known.contains(&key.name.as_str()) {
                 let place = self.key_place(key);
                 self.report.push(
-                    Diagnostic::error("unknown-key", &place, format!("unknown key `{}` in {what}", key.name))
+                    Diagnostic::new(Code::UnknownKey, &place, format!("unknown key `{}` in {what}", key.name))
                         .suggest(&key.name, known.iter().copied()),
                 );
             }
@@ -307,7 +307,7 @@ impl Reader<'_> {
     pub fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         match &node.value {
             Value::Str(text) if text.is_empty() => {
-                self.error(node, "empty", format!("{what} is empty"));
+                self.error(node, Code::Empty, format!("{what} is empty"));
                 None
             }
             Value::Str(text) => Some(text),
@@ -347,7 +347,7 @@ impl Reader<'_> {
         let wanted: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
         let place = self.place(node);
         self.report.push(
-            Diagnostic::error("unknown-word", &place, format!("{what} is `{text}`, not one of {}", wanted.join(", ")))
+            Diagnostic::new(Code::UnknownWord, &place, format!("{what} is `{text}`, not one of {}", wanted.join(", ")))
                 .suggest(text, words.iter().map(|(word, _)| *word)),
         );
         None
@@ -389,7 +389,7 @@ mod tests {
                 "{this}: &{this} [*{last},*{last},*{last},*{last},*{last},*{last},*{last},*{last},*{last},*{last}]\n"
             ));
         }
-        assert_eq!(parse(&file(&text)).unwrap_err().code, "syntax");
+        assert_eq!(parse(&file(&text)).unwrap_err().code, Code::Syntax);
     }
 
     #[test]

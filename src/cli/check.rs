@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::policies::{self, Loaded};
 use crate::cli::{complain, exit, print};
-use crate::diagnostic::{Diagnostic, Report, Severity};
+use crate::diagnostic::{Code, Diagnostic, Report, Severity};
 use crate::live;
 
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,7 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
                 return Err((exit::DOES_NOT_LOAD, format!("the old policy does not load:\n{}", old.report)));
             };
             if let (Err(error), Some(role)) = (live::check_shrink(&old, policy), policy.roles.first()) {
-                report.push(Diagnostic::error("shrunk", &role.place, error.to_string()));
+                report.push(Diagnostic::new(Code::Shrunk, &role.place, error.to_string()));
             }
         }
     }
@@ -100,7 +100,7 @@ fn write(format: Format, report: &Report) -> String {
                 .iter()
                 .map(|d| {
                     json!({
-                        "severity": d.severity.to_string(), "code": d.code, "message": d.message, "help": d.help,
+                        "severity": d.severity().to_string(), "code": d.code.name(), "message": d.message, "help": d.help,
                         "file": d.place.file.name, "line": d.place.line, "column": d.place.column,
                     })
                 })
@@ -111,7 +111,7 @@ fn write(format: Format, report: &Report) -> String {
             .diagnostics
             .iter()
             .map(|d| {
-                let level = if d.severity == Severity::Error { "error" } else { "warning" };
+                let level = if d.severity() == Severity::Error { "error" } else { "warning" };
                 let text = d.help.as_ref().map_or(d.message.clone(), |help| format!("{} ({help})", d.message));
                 let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
                 let file = d.place.file.name.replace('%', "%25").replace(',', "%2C").replace(':', "%3A");

@@ -217,12 +217,6 @@ impl fmt::Display for Code {
     }
 }
 
-impl From<Code> for &'static str {
-    fn from(code: Code) -> Self {
-        code.name()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::{Catalogue, DataSource, Feature, Member};
-use crate::diagnostic::{Diagnostic, Place, Report, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
 use crate::policy::file::{self, BundleText, DataSourceText, FeatureText, LayerKind, Text};
 
 /// The one catalogue of all files, in any order of them.
@@ -71,7 +71,7 @@ fn same<T: PartialEq>(
             let (first, at) = slot.get();
             if *first != content {
                 let message = format!("{what} `{}` stands twice and not alike, first at {at}", slot.key());
-                report.push(Diagnostic::error("conflict", &place, message));
+                report.push(Diagnostic::new(Code::Conflict, &place, message));
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Place, Report};
+use crate::diagnostic::{Code, Diagnostic, Place, Report};
 use crate::policy::file::{BundleText, DataSourceText, FeatureText, Layer, Text};
 use crate::policy::pattern::{Pattern, namespace};
 
@@ -263,8 +263,8 @@ pub fn build(policy: &Layer, imported: &Layer, report: &mut Report) -> Catalogue
             match source_ids.get(source.value.as_str()) {
                 Some(id) => reads.push(*id),
                 None => report.push(
-                    Diagnostic::error(
-                        "unknown-source",
+                    Diagnostic::new(
+                        Code::UnknownSource,
                         &source.place,
                         format!("feature `{name}` reads data source `{}`, which does not exist", source.value),
                     )
@@ -335,7 +335,7 @@ struct Links {
 fn links(merged: &[(&str, Merged<'_>)], numbers: &HashMap<&str, u32>, report: &mut Report) -> Vec<Links> {
     let mut all = Vec::with_capacity(merged.len());
     for (name, feature) in merged {
-        let mut find = |texts: &mut dyn Iterator<Item = &Text>, what: &str, code: &'static str| {
+        let mut find = |texts: &mut dyn Iterator<Item = &Text>, what: &str, code: Code| {
             let mut found = Vec::new();
             for text in texts {
                 match numbers.get(text.value.as_str()) {
@@ -343,7 +343,7 @@ fn links(merged: &[(&str, Merged<'_>)], numbers: &HashMap<&str, u32>, report: &m
                     None => {
                         let message = format!("feature `{name}` has the {what} `{}`, which does not exist", text.value);
                         report.push(
-                            Diagnostic::error(code, &text.place, message).suggest(&text.value, numbers.keys().copied()),
+                            Diagnostic::new(code, &text.place, message).suggest(&text.value, numbers.keys().copied()),
                         );
                     }
                 }
@@ -352,8 +352,8 @@ fn links(merged: &[(&str, Merged<'_>)], numbers: &HashMap<&str, u32>, report: &m
             found.dedup();
             found
         };
-        let inputs = find(&mut feature.inputs(), "input", "unknown-input");
-        let joins = find(&mut feature.all(|f| &f.joins), "join", "unknown-join");
+        let inputs = find(&mut feature.inputs(), "input", Code::UnknownInput);
+        let joins = find(&mut feature.all(|f| &f.joins), "join", Code::UnknownJoin);
         all.push(Links { inputs, joins });
     }
     all
@@ -421,7 +421,7 @@ fn cycles(merged: &[(&str, Merged<'_>)], links: &[Links], order: &[u32], report:
         let place = cycle.first().and_then(|n| merged.get(*n as usize)).and_then(|(_, feature)| feature.place());
         if let Some(place) = place {
             let message = format!("the lineage goes in a circle: {}", shown.join(" -> "));
-            report.push(Diagnostic::error("cycle", place, message));
+            report.push(Diagnostic::new(Code::Cycle, place, message));
         }
         for number in &cycle {
             open.remove(number);
@@ -472,7 +472,7 @@ fn bundles(policy: &Layer, imported: &Layer, catalogue: &mut Catalogue, report: 
                     format!("bundle `{name}` has the member `{}`, which does not exist", member.feature.value);
                 let known = catalogue.features.iter().map(|f| &*f.name);
                 report.push(
-                    Diagnostic::error("unknown-member", &member.feature.place, message)
+                    Diagnostic::new(Code::UnknownMember, &member.feature.place, message)
                         .suggest(&member.feature.value, known),
                 );
                 continue;
@@ -483,7 +483,7 @@ fn bundles(policy: &Layer, imported: &Layer, catalogue: &mut Catalogue, report: 
                     Some(id) => keys.push((id, renamed.as_str().into())),
                     None => {
                         let message = format!("bundle `{name}` renames key `{key}`, which does not exist");
-                        report.push(Diagnostic::error("unknown-member", &member.feature.place, message));
+                        report.push(Diagnostic::new(Code::UnknownMember, &member.feature.place, message));
                     }
                 }
             }

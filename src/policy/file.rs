@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Place, Report, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
 use crate::policy::pattern::Pattern;
 use crate::policy::permission::Permission;
 use crate::policy::settings::{CatalogueTags, Combine, Declassification, Internal, Mode, Supplies, UnknownFeatures};
@@ -229,7 +229,7 @@ struct FileReader<'a, 'r> {
 impl FileReader<'_, '_> {
     fn file(&mut self, node: &Node) {
         if matches!(node.value, Value::Null) {
-            self.r.error(node, "empty", "the file says nothing, not even `version: 1`");
+            self.r.error(node, Code::Empty, "the file says nothing, not even `version: 1`");
             return;
         }
         let (known, what) = match self.kind {
@@ -239,8 +239,8 @@ impl FileReader<'_, '_> {
         let Some(fields) = self.r.fields(node, what, known) else { return };
         match fields.get("version") {
             Some(Node { value: Value::Int(1), .. }) => {}
-            Some(other) => self.r.error(other, "version", "`version` is not 1, the only one there is"),
-            None => self.r.error(node, "version", "`version: 1` is missing"),
+            Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
+            None => self.r.error(node, Code::Version, "`version: 1` is missing"),
         }
         if self.kind == LayerKind::Policy {
             self.settings(&fields);
@@ -299,8 +299,8 @@ impl FileReader<'_, '_> {
             }
             Entry::Occupied(first) => {
                 let first = place(first.get()).clone();
-                self.r.report.push(Diagnostic::error(
-                    "duplicate-name",
+                self.r.report.push(Diagnostic::new(
+                    Code::DuplicateName,
                     place(&value),
                     format!("{what} `{name}` stands twice, first at {first}"),
                 ));
@@ -342,7 +342,7 @@ impl FileReader<'_, '_> {
         let Some(entries) = self.r.entries(node, "`tags`") else { return };
         for (key, value) in entries {
             if !matches!(value.value, Value::Null | Value::Str(_)) {
-                self.r.error(value, "wrong-kind", format!("the description of tag `{}` is not a text", key.name));
+                self.r.error(value, Code::WrongKind, format!("the description of tag `{}` is not a text", key.name));
             }
             let place = self.r.key_place(key);
             self.layer.tags.get_or_insert_default().entry(key.name.clone()).or_insert(place);
@@ -384,7 +384,7 @@ impl FileReader<'_, '_> {
         {
             if default == Permission::AllowDownstream {
                 let message = "`default` is `AllowDownstream`, which would clear everything that is not tagged";
-                self.r.error(node, "default-downstream", message);
+                self.r.error(node, Code::DefaultDownstream, message);
             } else {
                 role.default = default;
             }
@@ -439,7 +439,7 @@ impl FileReader<'_, '_> {
         let Some(fields) = self.r.fields(node, "a binding", &["roles", "when"]) else { return };
         let roles = self.names(fields.get("roles"), "`roles` of a binding");
         if roles.is_empty() {
-            self.r.error(node, "binding-roles", "a binding without `roles` gives nothing");
+            self.r.error(node, Code::BindingRoles, "a binding without `roles` gives nothing");
         }
         let mut when = Vec::new();
         match fields.get("when").and_then(|n| self.r.entries(n, "`when`")) {
@@ -449,9 +449,9 @@ impl FileReader<'_, '_> {
                     when.push((claim, self.wanted(&key.name, value)));
                 }
             }
-            Some(_) => self.r.error(node, "binding-when", "an empty `when` would match every caller"),
+            Some(_) => self.r.error(node, Code::BindingWhen, "an empty `when` would match every caller"),
             None if fields.get("when").is_none() => {
-                self.r.error(node, "binding-when", "a binding without `when` would match every caller");
+                self.r.error(node, Code::BindingWhen, "a binding without `when` would match every caller");
             }
             None => {}
         }
@@ -459,7 +459,7 @@ impl FileReader<'_, '_> {
         if named("cert.") && when.iter().any(|(claim, _)| is_issuer(&claim.value)) {
             self.r.error(
                 node,
-                "binding-when",
+                Code::BindingWhen,
                 "`when` names both `iss` and `cert.*`, and a caller is one or the other",
             );
         }
@@ -475,7 +475,7 @@ impl FileReader<'_, '_> {
                 .iter()
                 .flat_map(|item| match &item.value {
                     Value::Seq(_) => {
-                        self.r.error(item, "binding-when", format!("claim `{claim}` wants a list within a list"));
+                        self.r.error(item, Code::BindingWhen, format!("claim `{claim}` wants a list within a list"));
                         Vec::new()
                     }
                     _ => self.wanted(claim, item),
@@ -484,7 +484,7 @@ impl FileReader<'_, '_> {
             other => {
                 let kind = if matches!(other, Value::Seq(_)) { "an empty list" } else { other.kind() };
                 let message = format!("claim `{claim}` wants {kind}, not a text, a whole number, a boolean or a list");
-                self.r.error(node, "binding-when", message);
+                self.r.error(node, Code::BindingWhen, message);
                 Vec::new()
             }
         }
@@ -493,18 +493,18 @@ impl FileReader<'_, '_> {
     fn pattern(&mut self, name: &str, place: Place, node: &Node) {
         if self.kind == LayerKind::Catalogue {
             let message = format!("pattern `{name}` stands in a catalogue; patterns belong in the policy");
-            self.r.report.push(Diagnostic::error("pattern", &place, message));
+            self.r.report.push(Diagnostic::new(Code::Pattern, &place, message));
             return;
         }
         if !matches!(node.value, Value::Map(_)) {
-            self.r.error(node, "pattern", format!("pattern `{name}` says nothing; it adds `tags`"));
+            self.r.error(node, Code::Pattern, format!("pattern `{name}` says nothing; it adds `tags`"));
             return;
         }
         let entries = self.r.entries(node, &format!("pattern `{name}`")).unwrap_or_default();
         for (key, _) in entries.iter().filter(|(key, _)| key.name != "tags") {
             let place = self.r.key_place(key);
             let message = format!("pattern `{name}` has `{}`; a pattern only adds `tags`", key.name);
-            self.r.report.push(Diagnostic::error("pattern", &place, message));
+            self.r.report.push(Diagnostic::new(Code::Pattern, &place, message));
         }
         let tags = entries.iter().find(|(key, _)| key.name == "tags").map(|(_, tags)| *tags);
         let tags = self.names(tags, "`tags`");
@@ -514,7 +514,7 @@ impl FileReader<'_, '_> {
     fn feature(&mut self, name: &str, place: Place, node: &Node) {
         if name.is_empty() || name.chars().any(char::is_control) {
             let message = "a feature's name is empty or holds control characters";
-            self.r.report.push(Diagnostic::error("feature-name", &place, message));
+            self.r.report.push(Diagnostic::new(Code::FeatureName, &place, message));
             return;
         }
         let what = format!("feature `{name}`");
@@ -544,7 +544,7 @@ impl FileReader<'_, '_> {
             if let (LayerKind::Catalogue, Some((key, _))) = (self.kind, fields.entry("not_inputs")) {
                 let place = self.r.key_place(key);
                 let message = format!("{what} has `not_inputs` in a catalogue; it belongs in the policy");
-                self.r.report.push(Diagnostic::error("not-inputs", &place, message));
+                self.r.report.push(Diagnostic::new(Code::NotInputs, &place, message));
             }
             for (field, slot) in [("key", &mut new.key), ("opaque", &mut new.opaque)] {
                 if let Some(node) = fields.get(field) {
@@ -582,7 +582,7 @@ impl FileReader<'_, '_> {
                 continue;
             };
             let Some(feature) = fields.get("feature") else {
-                self.r.error(item, "bundle-member", format!("a member of {what} names no `feature`"));
+                self.r.error(item, Code::BundleMember, format!("a member of {what} names no `feature`"));
                 continue;
             };
             let Some(text) = self.r.text(feature, "`feature`") else { continue };
@@ -624,7 +624,7 @@ fn merge<T: Copy + PartialEq>(slot: &mut Setting<T>, value: T, place: &Place, na
         None => *slot = Some((value, place.clone())),
         Some((first, at)) if *first != value => {
             let message = format!("`{name}` is given twice with different values, first at {at}");
-            report.push(Diagnostic::error("conflict", place, message));
+            report.push(Diagnostic::new(Code::Conflict, place, message));
         }
         Some(_) => {}
     }
@@ -652,7 +652,7 @@ impl FeatureText {
             match (&*slot, value) {
                 (Some(first), Some(new)) if first.value != new.value => {
                     let message = format!("`{name}` leads to two namespaces, first at {}", first.place);
-                    report.push(Diagnostic::error("conflict", &new.place, message));
+                    report.push(Diagnostic::new(Code::Conflict, &new.place, message));
                 }
                 (None, Some(new)) => *slot = Some(new),
                 (Some(_) | None, _) => {}

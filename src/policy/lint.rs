@@ -1,6 +1,6 @@
 //! Warnings: a policy that loads and probably does not say what was meant (policy.md, The files, last paragraph).
 
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::policy::Policy;
 use crate::policy::catalogue::Feature;
 use crate::policy::file::Layer;
@@ -27,14 +27,14 @@ fn roles(policy: &Policy, report: &mut Report) {
     for (role, id) in policy.roles.iter().zip(0..) {
         if !policy.bindings.is_empty() && !policy.bindings.iter().any(|binding| binding.roles.contains(&id)) {
             let message = format!("no binding gives role `{}`", role.name);
-            report.push(Diagnostic::warning("unbound-role", &role.place, message));
+            report.push(Diagnostic::new(Code::UnboundRole, &role.place, message));
         }
         for (tag, _, place) in &role.tag_places {
             if !carried.contains(tag) {
                 let name = policy.catalogue.tags.name(*tag);
                 let message = format!("role `{}` maps tag `{name}`, which no feature carries", role.name);
                 let known = carried.iter().map(|tag| policy.catalogue.tags.name(*tag));
-                report.push(Diagnostic::warning("unused-tag", place, message).suggest(name, known));
+                report.push(Diagnostic::new(Code::UnusedTag, place, message).suggest(name, known));
             }
         }
         let raw =
@@ -45,7 +45,7 @@ fn roles(policy: &Policy, report: &mut Report) {
                 "role `{}` is limited to some data sources, and {unsourced} raw features name none, so the limit passes them by",
                 role.name
             );
-            report.push(Diagnostic::warning("no-source", &role.place, message));
+            report.push(Diagnostic::new(Code::NoSource, &role.place, message));
         }
     }
 }
@@ -54,7 +54,7 @@ fn patterns(policy: &Policy, rules: &Layer, report: &mut Report) {
     for pattern in &rules.patterns {
         if !policy.catalogue.features().iter().any(|feature| pattern.pattern.matches(&feature.name)) {
             let message = format!("pattern `{}` matches no feature", pattern.pattern.text());
-            report.push(Diagnostic::warning("unused-pattern", &pattern.place, message));
+            report.push(Diagnostic::new(Code::UnusedPattern, &pattern.place, message));
         }
     }
 }
@@ -64,14 +64,14 @@ fn catalogue_tags(rules: &Layer, imported: &Layer, report: &mut Report) {
         let known: Vec<&str> = imported.features.get(name).map(|f| texts(&f.inputs).collect()).unwrap_or_default();
         for text in feature.not_inputs.iter().filter(|text| !known.contains(&text.value.as_str())) {
             let message = format!("`not_inputs` of `{name}` takes out `{}`, which is no imported input", text.value);
-            report.push(Diagnostic::warning("unused-not-input", &text.place, message));
+            report.push(Diagnostic::new(Code::UnusedNotInput, &text.place, message));
         }
     }
     let Some(register) = &rules.tags else { return };
     for tag in imported.features.values().flat_map(|feature| &feature.tags) {
         if !register.contains_key(&tag.value) {
             let message = format!("the catalogue's tag `{}` is not in the policy's `tags`", tag.value);
-            report.push(Diagnostic::warning("unregistered-catalogue-tag", &tag.place, message));
+            report.push(Diagnostic::new(Code::UnregisteredCatalogueTag, &tag.place, message));
         }
     }
 }
@@ -84,7 +84,7 @@ fn features(policy: &Policy, tables: &[Table], report: &mut Report) {
         let name = &feature.name;
         if !feature.key && tables.iter().all(|table| !table.cell(id).permission.returnable()) {
             let message = format!("no role can ever return feature `{name}`");
-            report.push(Diagnostic::warning("never-returned", &feature.place, message));
+            report.push(Diagnostic::new(Code::NeverReturned, &feature.place, message));
         }
         let Some(class) = policy.catalogue.classes.get(feature.class as usize) else { continue };
         for (role, table) in policy.roles.iter().zip(tables) {
@@ -100,7 +100,7 @@ fn features(policy: &Policy, tables: &[Table], report: &mut Report) {
                     "feature `{name}` has a clearing tag `{clearing}` and a restricting one `{restricting}` for role `{}`; the restricting one wins",
                     role.name
                 );
-                report.push(Diagnostic::warning("clearing-and-restricting", &feature.place, message));
+                report.push(Diagnostic::new(Code::ClearingAndRestricting, &feature.place, message));
             } else if let Some(clearing) = clearing
                 && table.cell(id).rule == 4
             {
@@ -109,7 +109,7 @@ fn features(policy: &Policy, tables: &[Table], report: &mut Report) {
                     policy.catalogue.tags.name(clearing),
                     role.name
                 );
-                report.push(Diagnostic::warning("defeated-tag", &feature.place, message));
+                report.push(Diagnostic::new(Code::DefeatedTag, &feature.place, message));
             }
             let internal = policy
                 .catalogue
@@ -125,7 +125,7 @@ fn features(policy: &Policy, tables: &[Table], report: &mut Report) {
                     role.name,
                     policy.catalogue.name(edge.to)
                 );
-                report.push(Diagnostic::warning("untagged-over-internal", &feature.place, message));
+                report.push(Diagnostic::new(Code::UntaggedOverInternal, &feature.place, message));
             }
         }
     }
@@ -147,7 +147,7 @@ fn combinations(policy: &Policy, tables: &[Table], report: &mut Report) {
                     policy.role_name(*role),
                     feature.name
                 );
-                report.push(Diagnostic::warning("roles-return-less", &binding.place, message));
+                report.push(Diagnostic::new(Code::RolesReturnLess, &binding.place, message));
             }
         }
     }

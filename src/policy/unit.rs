@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use crate::diagnostic::{Diagnostic, Place, Report, SourceFile};
+use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
 use crate::policy::Policy;
 use crate::policy::decide::{Name, Resolved};
 use crate::policy::permission::Permission;
@@ -84,11 +84,11 @@ impl TestReader<'_, '_> {
         let Some(fields) = self.r.fields(node, "a test file", &["version", "tests"]) else { return };
         match fields.get("version") {
             Some(Node { value: Value::Int(1), .. }) => {}
-            Some(other) => self.r.error(other, "version", "`version` is not 1, the only one there is"),
-            None => self.r.error(node, "version", "`version: 1` is missing"),
+            Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
+            None => self.r.error(node, Code::Version, "`version: 1` is missing"),
         }
         let Some(list) = fields.get("tests").and_then(|node| self.r.list(node, "`tests`")) else {
-            self.r.error(node, "missing", "the file has no list `tests`");
+            self.r.error(node, Code::Missing, "the file has no list `tests`");
             return;
         };
         for item in list {
@@ -102,7 +102,7 @@ impl TestReader<'_, '_> {
         let name = match fields.get("name") {
             Some(name) => self.r.text(name, "`name`")?.to_owned(),
             None => {
-                self.r.error(node, "missing", "a test without `name`");
+                self.r.error(node, Code::Missing, "a test without `name`");
                 return None;
             }
         };
@@ -112,7 +112,7 @@ impl TestReader<'_, '_> {
         let expect = match fields.get("expect") {
             Some(expect) => self.expect(expect)?,
             None => {
-                self.r.error(node, "missing", format!("test `{name}` has no `expect`, so it could not fail"));
+                self.r.error(node, Code::Missing, format!("test `{name}` has no `expect`, so it could not fail"));
                 return None;
             }
         };
@@ -130,7 +130,7 @@ impl TestReader<'_, '_> {
                         None => {
                             let place = self.r.place(item);
                             self.r.report.push(
-                                Diagnostic::error("unknown-role", &place, format!("role `{name}` does not exist"))
+                                Diagnostic::new(Code::UnknownRole, &place, format!("role `{name}` does not exist"))
                                     .suggest(name, self.policy.role_names()),
                             );
                         }
@@ -139,7 +139,7 @@ impl TestReader<'_, '_> {
                 ids.sort_unstable();
                 ids.dedup();
                 if ids.is_empty() {
-                    self.r.error(roles, "empty", "`roles` of a test is empty");
+                    self.r.error(roles, Code::Empty, "`roles` of a test is empty");
                     return None;
                 }
                 Some(Caller::Roles(ids))
@@ -147,12 +147,12 @@ impl TestReader<'_, '_> {
             (None, Some(claims)) => match json(claims) {
                 Json::Object(claims) => Some(Caller::Claims(claims)),
                 _ => {
-                    self.r.error(claims, "wrong-kind", "`caller` is no map of claims");
+                    self.r.error(claims, Code::WrongKind, "`caller` is no map of claims");
                     None
                 }
             },
             (Some(_), Some(_)) | (None, None) => {
-                self.r.error(node, "test-caller", "a test has either `roles` or `caller`");
+                self.r.error(node, Code::TestCaller, "a test has either `roles` or `caller`");
                 None
             }
         }
@@ -177,7 +177,7 @@ impl TestReader<'_, '_> {
             let place = self.r.place(node);
             let known = self.policy.catalogue.features().iter().map(|feature| &*feature.name);
             self.r.report.push(
-                Diagnostic::warning("unknown-feature", &place, format!("feature `{name}` does not exist"))
+                Diagnostic::new(Code::UnknownFeature, &place, format!("feature `{name}` does not exist"))
                     .suggest(name, known),
             );
         }
@@ -201,7 +201,7 @@ impl TestReader<'_, '_> {
             }
         }
         if expect.permitted.is_none() && expect.refused.is_none() && expect.permissions.is_empty() {
-            self.r.error(node, "empty", "`expect` expects nothing, so the test could not fail");
+            self.r.error(node, Code::Empty, "`expect` expects nothing, so the test could not fail");
         }
         Some(expect)
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use tagwarden::diagnostic::SourceFile;
+use tagwarden::diagnostic::{Code, SourceFile};
 use tagwarden::{config, policy, yaml};
 
 const DOCUMENTS: &[&str] = &["README.md", "CHANGELOG.md", "docs/feast.md", "policies/demo/README.md"];
@@ -278,7 +278,7 @@ fn what_is_not_there_yet_is_an_error() {
         let told = report
             .diagnostics
             .iter()
-            .any(|d| d.code == "unsupported" && d.message.contains("not part of this version"));
+            .any(|d| d.code == Code::Unsupported && d.message.contains("not part of this version"));
         assert!(told, "{words}: {report}");
     }
 }

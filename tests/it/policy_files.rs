@@ -73,7 +73,7 @@ fn every_message_is_of_one_style() {
             let message = found.message.as_str();
             assert!(message.starts_with(|c: char| c.is_lowercase() || c == '`'), "{name}: {message}");
             assert!(!message.ends_with('.') && !message.contains('\n'), "{name}: {message}");
-            assert_eq!(found.severity, Severity::Error, "{name}: {message}");
+            assert_eq!(found.severity(), Severity::Error, "{name}: {message}");
             // No two mistakes are told alike: what is the same is of one kind.
             assert_eq!(*told.entry(message.to_owned()).or_insert(found.code), found.code, "{name}: {message}");
         }
