@@ -1,0 +1,334 @@
+//! The tree of `tagwarden.yaml` -> [`Config`], one function a section.
+
+mod auth;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::{Audit, AuditLog, Config, Drain, Enforcement, Listen, Tracing, units};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::yaml::{Fields, Node, Reader, Value};
+
+pub(super) struct ConfigReader<'r, 'f> {
+    r: Reader<'r>,
+    folder: &'f Path,
+}
+
+impl<'r, 'f> ConfigReader<'r, 'f> {
+    pub(super) fn new(r: Reader<'r>, folder: &'f Path) -> Self {
+        Self { r, folder }
+    }
+}
+
+impl ConfigReader<'_, '_> {
+    pub(super) fn config(&mut self, node: &Node) -> Option<Config> {
+        const KEYS: &[&str] = &[
+            "version",
+            "threads",
+            "listen",
+            "metrics",
+            "admin",
+            "upstream",
+            "auth",
+            "policies",
+            "allow_shrink",
+            "catalogue",
+            "enforcement",
+            "shadow",
+            "decision_cache",
+            "routes",
+            "limits",
+            "drain",
+            "audit",
+            "errors",
+            "chalk",
+            "tracing",
+            "json",
+            "issuer",
+        ];
+        let fields = self.r.fields(node, "the configuration", KEYS)?;
+        match fields.get("version") {
+            Some(Node { value: Value::Int(1), .. }) => {}
+            Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
+            None => self.r.error(node, Code::Version, "`version: 1` is missing"),
+        }
+        for key in ["json", "issuer", "chalk"] {
+            self.unbuilt(&fields, key);
+        }
+        let policies = match fields.get("policies") {
+            Some(node) => self.path(node, "`policies`"),
+            None => {
+                self.r.error(node, Code::Missing, "`policies` is missing: a file or a folder");
+                None
+            }
+        };
+        let upstream = match fields.get("upstream") {
+            Some(node) => self.upstream(node),
+            None => {
+                self.r.error(node, Code::Missing, "`upstream` is missing: where the feature server listens");
+                None
+            }
+        };
+        let issuers = match fields.get("auth") {
+            Some(auth) => self.auth(auth),
+            None => {
+                self.r.error(node, Code::Missing, "`auth` is missing: whose tokens are accepted");
+                None
+            }
+        };
+        let config = Config {
+            threads: fields.get("threads").and_then(|n| self.size(n, "`threads`")),
+            listen: self.listen(fields.get("listen")),
+            metrics: self.section_address(&fields, "metrics", "127.0.0.1:9902", &["address"]),
+            admin: self.section_address(
+                &fields,
+                "admin",
+                "127.0.0.1:9901",
+                &["address", "token_file", "hosts", "explore"],
+            ),
+            upstream: upstream?,
+            token_cache_entries: self.entries(
+                fields
+                    .get("auth")
+                    .and_then(|n| if let Value::Map(_) = n.value { child(n, "token_cache") } else { None }),
+                "`token_cache`",
+            ),
+            issuers: issuers?,
+            policies: policies?,
+            catalogue: self.catalogue(fields.get("catalogue")),
+            allow_shrink: fields.get("allow_shrink").and_then(|n| self.r.boolean(n, "`allow_shrink`")).unwrap_or(false),
+            enforcement: self.enforcement(fields.get("enforcement")),
+            shadow: self.shadow(fields.get("shadow")),
+            decision_cache_entries: self.entries(fields.get("decision_cache"), "`decision_cache`"),
+            routes: self.routes(fields.get("routes")),
+            limits: self.limits(fields.get("limits")),
+            drain: self.drain(fields.get("drain")),
+            audit: self.audit(fields.get("audit")),
+            name_members: self.name_members(fields.get("errors")),
+            tracing: self.tracing(fields.get("tracing")),
+        };
+        if config.threads == Some(0) {
+            self.r.error(node, Code::Threads, "`threads` is 0, and nothing would run");
+        }
+        Some(config)
+    }
+
+    fn listen(&mut self, node: Option<&Node>) -> Listen {
+        let fields = node.and_then(|node| self.r.fields(node, "`listen`", &["address", "tls", "public_url"]));
+        let get = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
+        if let Some(node) = get("public_url") {
+            self.r.text(node, "`public_url`");
+        }
+        let tls = get("tls").and_then(|node| {
+            let fields = self.r.fields(node, "`listen.tls`", &["cert", "key", "client_ca"])?;
+            self.unbuilt(&fields, "client_ca");
+            self.pair(node, &fields, "listen.tls")
+        });
+        Listen { address: self.address(get("address"), "`listen.address`", "127.0.0.1:8080"), tls }
+    }
+
+    /// `cert` and `key`, both or neither.
+    fn pair(&mut self, node: &Node, fields: &Fields<'_>, what: &str) -> Option<(PathBuf, PathBuf)> {
+        let cert = fields.get("cert").and_then(|node| self.path(node, "`cert`"));
+        let key = fields.get("key").and_then(|node| self.path(node, "`key`"));
+        if cert.is_some() != key.is_some() {
+            self.r.error(node, Code::Missing, format!("`{what}` needs `cert` and `key` together"));
+        }
+        cert.zip(key)
+    }
+
+    fn section_address(&mut self, fields: &Fields<'_>, name: &str, default: &str, keys: &[&str]) -> SocketAddr {
+        let section = fields.get(name).and_then(|node| self.r.fields(node, &format!("`{name}`"), keys));
+        if let Some(section) = &section {
+            for key in ["token_file", "hosts"] {
+                self.unbuilt(section, key);
+            }
+        }
+        let address =
+            self.address(section.as_ref().and_then(|s| s.get("address")), &format!("`{name}.address`"), default);
+        if let (Some(node), "admin") = (section.as_ref().and_then(|s| s.get("address")), name)
+            && !address.ip().is_loopback()
+        {
+            self.r.error(
+                node,
+                Code::Unsupported,
+                "`admin.address` is not loopback, and its token is not part of this version",
+            );
+        }
+        address
+    }
+
+    fn catalogue(&mut self, node: Option<&Node>) -> Vec<PathBuf> {
+        let Some(items) = node.and_then(|node| self.r.list(node, "`catalogue`")) else { return Vec::new() };
+        let mut files = Vec::new();
+        for item in items {
+            if matches!(item.value, Value::Map(_)) {
+                self.r.error(item, Code::Unsupported, "a live catalogue is not part of this version");
+            } else {
+                files.extend(self.path(item, "a catalogue"));
+            }
+        }
+        files
+    }
+
+    fn enforcement(&mut self, node: Option<&Node>) -> Enforcement {
+        let words = [("enforce", Enforcement::Enforce), ("audit", Enforcement::Audit)];
+        node.and_then(|node| self.r.word(node, "`enforcement`", &words)).unwrap_or_default()
+    }
+
+    fn shadow(&mut self, node: Option<&Node>) -> Option<PathBuf> {
+        let node = node?;
+        let fields = self.r.fields(node, "`shadow`", &["policies"])?;
+        match fields.get("policies") {
+            Some(node) => self.path(node, "`shadow.policies`"),
+            None => {
+                self.r.error(node, Code::Missing, "`shadow` names no `policies`: the candidate, a file or a folder");
+                None
+            }
+        }
+    }
+
+    fn drain(&mut self, node: Option<&Node>) -> Drain {
+        let default = Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(25) };
+        let Some(fields) = node.and_then(|node| self.r.fields(node, "`drain`", &["delay", "timeout"])) else {
+            return default;
+        };
+        Drain {
+            delay: self.duration(&fields, "delay", default.delay),
+            timeout: self.duration(&fields, "timeout", default.timeout),
+        }
+    }
+
+    fn audit(&mut self, node: Option<&Node>) -> Audit {
+        let mut audit =
+            Audit { log: AuditLog::Stdout, permitted: 1.0, hash_subjects: true, key_file: None, block_when_full: true };
+        let keys = &["log", "permitted", "subject", "key_file", "on_full"];
+        let Some(fields) = node.and_then(|node| self.r.fields(node, "`audit`", keys)) else { return audit };
+        if let Some(text) = fields.get("log").and_then(|node| self.r.text(node, "`audit.log`")) {
+            audit.log = match text {
+                "stdout" => AuditLog::Stdout,
+                "stderr" => AuditLog::Stderr,
+                path => AuditLog::File(self.folder.join(path)),
+            };
+        }
+        if let Some(node) = fields.get("permitted") {
+            let share = match node.value {
+                Value::Float(share) => share,
+                Value::Int(0) => 0.0,
+                Value::Int(1) => 1.0,
+                _ => -1.0,
+            };
+            if (0.0..=1.0).contains(&share) {
+                audit.permitted = share;
+            } else {
+                self.r.error(node, Code::Share, "`audit.permitted` is no share from 0 to 1");
+            }
+        }
+        if let Some(node) = fields.get("subject") {
+            audit.hash_subjects = self.r.word(node, "`subject`", &[("hash", true), ("plain", false)]).unwrap_or(true);
+        }
+        audit.key_file = fields.get("key_file").and_then(|node| self.path(node, "`key_file`"));
+        if let Some(node) = fields.get("on_full") {
+            audit.block_when_full =
+                self.r.word(node, "`on_full`", &[("block", true), ("refuse", false)]).unwrap_or(true);
+        }
+        audit
+    }
+
+    fn name_members(&mut self, node: Option<&Node>) -> bool {
+        let fields = node.and_then(|node| self.r.fields(node, "`errors`", &["name_members"]));
+        fields.and_then(|f| f.get("name_members").and_then(|n| self.r.boolean(n, "`name_members`"))).unwrap_or(false)
+    }
+
+    fn tracing(&mut self, node: Option<&Node>) -> Tracing {
+        let mut tracing = Tracing { level: "info".to_owned(), json: true };
+        let Some(fields) = node.and_then(|node| self.r.fields(node, "`tracing`", &["level", "format", "otlp"])) else {
+            return tracing;
+        };
+        if let Some(node) = fields.get("level") {
+            let words = ["trace", "debug", "info", "warn", "error", "off"].map(|word| (word, word));
+            tracing.level = self.r.word(node, "`tracing.level`", &words).unwrap_or("info").to_owned();
+        }
+        if let Some(node) = fields.get("format") {
+            tracing.json = self.r.word(node, "`tracing.format`", &[("json", true), ("text", false)]).unwrap_or(true);
+        }
+        if let Some(node) = fields.get("otlp")
+            && self.r.boolean(node, "`otlp`") == Some(true)
+        {
+            self.r.error(node, Code::Unsupported, "`otlp` is not part of this version");
+        }
+        tracing
+    }
+
+    fn unbuilt(&mut self, fields: &Fields<'_>, key: &str) {
+        if let Some((key, _)) = fields.entry(key) {
+            let place = self.r.key_place(key);
+            let message = format!("`{}` is not part of this version", key.name);
+            self.r.report.push(Diagnostic::new(Code::Unsupported, &place, message));
+        }
+    }
+
+    fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
+        self.r.text(node, what).map(|text| self.folder.join(text))
+    }
+
+    fn duration(&mut self, fields: &Fields<'_>, name: &str, default: Duration) -> Duration {
+        let Some(node) = fields.get(name) else { return default };
+        let parsed = match &node.value {
+            Value::Str(text) => units::duration(text),
+            _ => None,
+        };
+        parsed.unwrap_or_else(|| {
+            self.r.error(
+                node,
+                Code::Duration,
+                format!("`{name}` is no duration such as `250ms`, `30s`, `5m`, `1h` or `30d`"),
+            );
+            default
+        })
+    }
+
+    fn bytes(&mut self, fields: &Fields<'_>, name: &str, default: usize) -> usize {
+        let Some(node) = fields.get(name) else { return default };
+        let parsed = match &node.value {
+            Value::Str(text) => units::bytes(text),
+            Value::Int(number) => usize::try_from(*number).ok(),
+            _ => None,
+        };
+        parsed.filter(|bytes| *bytes > 0).unwrap_or_else(|| {
+            self.r.error(node, Code::Size, format!("`{name}` is no size such as `64KiB` or `8MiB`"));
+            default
+        })
+    }
+
+    fn size(&mut self, node: &Node, what: &str) -> Option<usize> {
+        self.r.count(node, what).and_then(|count| usize::try_from(count).ok())
+    }
+
+    fn address(&mut self, node: Option<&Node>, what: &str, default: &str) -> SocketAddr {
+        let fallback = || default.parse().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let Some(node) = node else { return fallback() };
+        let Some(text) = self.r.text(node, what) else { return fallback() };
+        text.parse().unwrap_or_else(|_| {
+            self.r.error(node, Code::Address, format!("{what} is `{text}`, not an address such as `127.0.0.1:8080`"));
+            fallback()
+        })
+    }
+
+    fn texts(&mut self, node: Option<&Node>, what: &str) -> Vec<String> {
+        let Some(items) = node.and_then(|node| self.r.list(node, what)) else { return Vec::new() };
+        items.iter().filter_map(|item| self.r.text(item, &format!("an item of {what}")).map(str::to_owned)).collect()
+    }
+
+    fn entries(&mut self, node: Option<&Node>, what: &str) -> u64 {
+        let fields = node.and_then(|node| self.r.fields(node, what, &["entries"]));
+        fields.and_then(|f| f.get("entries").and_then(|node| self.r.count(node, "`entries`"))).unwrap_or(100_000)
+    }
+}
+
+fn child<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value).filter(|n| !matches!(n.value, Value::Null))
+}

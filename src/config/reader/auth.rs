@@ -1,0 +1,160 @@
+//! Where tokens come from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+
+use crate::config::reader::ConfigReader;
+use crate::config::{Audiences, IssuerSettings, KeySource, units};
+use crate::diagnostic::Code;
+use crate::yaml::{Node, Value};
+
+impl ConfigReader<'_, '_> {
+    pub(super) fn auth(&mut self, node: &Node) -> Option<Vec<IssuerSettings>> {
+        let fields = self.r.fields(node, "`auth`", &["issuers", "opaque", "token_cache", "api_keys"])?;
+        self.unbuilt(&fields, "opaque");
+        if let Some(node) = fields.get("api_keys") {
+            // Without the built-in issuer there are none, whatever this says.
+            self.r.boolean(node, "`api_keys`");
+        }
+        let items = match fields.get("issuers") {
+            Some(issuers) => self.r.list(issuers, "`auth.issuers`")?,
+            None => &[],
+        };
+        if items.is_empty() {
+            self.r.error(node, Code::Missing, "`auth.issuers` names no issuer, so no token would be accepted");
+        }
+        let issuers: Vec<IssuerSettings> = items.iter().filter_map(|item| self.issuer(item)).collect();
+        for (item, issuer) in items.iter().zip(&issuers) {
+            if issuers.iter().filter(|other| other.issuer == issuer.issuer).count() > 1 {
+                self.r.error(item, Code::DuplicateName, format!("issuer `{}` stands twice", issuer.issuer));
+            }
+        }
+        Some(issuers)
+    }
+
+    fn issuer(&mut self, node: &Node) -> Option<IssuerSettings> {
+        let keys = &[
+            "issuer",
+            "audiences",
+            "algorithms",
+            "keys",
+            "stale_if_error",
+            "keys_folder",
+            "leeway",
+            "require",
+            "require_typ",
+        ];
+        let fields = self.r.fields(node, "an issuer", keys)?;
+        self.unbuilt(&fields, "keys_folder");
+        let issuer = match fields.get("issuer") {
+            Some(node) => self.r.text(node, "`issuer`").map(str::to_owned),
+            None => {
+                self.r.error(node, Code::Missing, "an issuer without `issuer`");
+                None
+            }
+        };
+        let audiences = match fields.get("audiences") {
+            Some(Node { value: Value::Str(word), .. }) if word == "unchecked" => Some(Audiences::Unchecked),
+            Some(list) => {
+                let names = self.texts(Some(list), "`audiences`");
+                if names.is_empty() {
+                    self.r.error(
+                        list,
+                        Code::Audiences,
+                        "`audiences` is empty; the word `unchecked` turns the check off",
+                    );
+                }
+                Some(Audiences::OneOf(names))
+            }
+            None => {
+                self.r.error(node, Code::Audiences, "`audiences` is missing; the word `unchecked` turns the check off");
+                None
+            }
+        };
+        let source = match fields.get("keys") {
+            Some(node) => self.keys(node),
+            None => {
+                let message = "`keys` is missing, and discovery is not part of this version";
+                self.r.error(node, Code::Unsupported, message);
+                None
+            }
+        };
+        let secret = matches!(source, Some(KeySource::SecretFile(_)));
+        let algorithms = match fields.get("algorithms") {
+            Some(node) => self.algorithms(node, secret),
+            None => source.as_ref().map(KeySource::default_algorithms).unwrap_or_default(),
+        };
+        Some(IssuerSettings {
+            issuer: issuer?,
+            audiences: audiences?,
+            algorithms,
+            keys: source?,
+            stale_if_error: self.duration(&fields, "stale_if_error", Duration::from_secs(24 * 3600)),
+            leeway: self.duration(&fields, "leeway", Duration::from_secs(30)),
+            require: self.texts(fields.get("require"), "`require`"),
+            require_typ: fields.get("require_typ").and_then(|n| self.r.text(n, "`require_typ`")).map(str::to_owned),
+        })
+    }
+
+    fn keys(&mut self, node: &Node) -> Option<KeySource> {
+        if let Value::Str(word) = &node.value {
+            let message = if word == "discovery" {
+                "`keys: discovery` is not part of this version; give `jwks_url`".to_owned()
+            } else {
+                format!("`keys` is `{word}`, not jwks_url, jwks_file, pem_file or secret_file")
+            };
+            self.r.error(node, Code::Unsupported, message);
+            return None;
+        }
+        let fields = self.r.fields(node, "`keys`", &["jwks_url", "jwks_file", "pem_file", "secret_file"])?;
+        let mut sources = Vec::new();
+        if let Some(node) = fields.get("jwks_url") {
+            let text = self.r.text(node, "`jwks_url`")?;
+            if !(text.starts_with("https://") || text.starts_with("http://")) {
+                self.r.error(node, Code::Url, "`jwks_url` is neither http nor https");
+            }
+            sources.push(KeySource::JwksUrl(text.to_owned()));
+        }
+        type FromFile = fn(PathBuf) -> KeySource;
+        let files: [(&str, FromFile); 3] = [
+            ("jwks_file", KeySource::JwksFile),
+            ("pem_file", KeySource::PemFile),
+            ("secret_file", KeySource::SecretFile),
+        ];
+        for (name, source) in files {
+            if let Some(node) = fields.get(name) {
+                sources.extend(self.path(node, &format!("`{name}`")).map(source));
+            }
+        }
+        if sources.len() != 1 {
+            self.r.error(node, Code::Keys, "`keys` names not exactly one source");
+        }
+        sources.pop()
+    }
+
+    fn algorithms(&mut self, node: &Node, secret: bool) -> Vec<Algorithm> {
+        let mut algorithms = Vec::new();
+        for item in self.r.list(node, "`algorithms`").unwrap_or_default() {
+            let words = if secret { units::SYMMETRIC } else { units::ASYMMETRIC };
+            let other = if secret { units::ASYMMETRIC } else { units::SYMMETRIC };
+            if let Value::Str(text) = &item.value
+                && other.iter().any(|(name, _)| name == text)
+            {
+                let message = if secret {
+                    format!("algorithm `{text}` does not go with a `secret_file`")
+                } else {
+                    format!("algorithm `{text}` goes only with a `secret_file`")
+                };
+                self.r.error(item, Code::Algorithm, message);
+                continue;
+            }
+            algorithms.extend(self.r.word(item, "an algorithm", words));
+        }
+        if algorithms.is_empty() {
+            self.r.error(node, Code::Algorithm, "`algorithms` is empty, so no token would be accepted");
+        }
+        algorithms
+    }
+}
