@@ -21,7 +21,8 @@ use serde_json::{Map, Value};
 use crate::fetch::{Client, Url};
 use cache::{Entry, TokenCache};
 use keys::pace::Pace;
-use keys::source::{Local, Origin, Provider, Source, Unverified};
+use keys::provider::{Location, Metadata, Provider};
+use keys::source::{Local, Origin, Source, Unverified};
 use verify::{Claims, Jws, Life, Rules};
 
 mod cache;
@@ -144,7 +145,30 @@ struct Issuer {
     algorithms: Vec<Algorithm>,
     leeway: Duration,
     rules: Rules,
+    keys: KeyPart,
     source: Arc<Source>,
+}
+
+/// All that the keys of an issuer depend on.
+#[derive(PartialEq, Eq)]
+struct KeyPart {
+    name: String,
+    algorithms: Vec<Algorithm>,
+    from: KeySource,
+    stale_if_error: Duration,
+    folder: Option<PathBuf>,
+}
+
+impl KeyPart {
+    fn of(settings: &IssuerSettings) -> Self {
+        Self {
+            name: settings.issuer.clone(),
+            algorithms: settings.algorithms.clone(),
+            from: settings.keys.clone(),
+            stale_if_error: settings.stale_if_error,
+            folder: settings.keys_folder.clone(),
+        }
+    }
 }
 
 impl fmt::Debug for Auth {
@@ -160,10 +184,28 @@ impl Auth {
     /// # Errors
     /// The first [`AuthError`]: settings that contradict each other, or a key file that cannot be used.
     pub fn new(issuers: Vec<IssuerSettings>, token_cache_entries: u64) -> Result<Arc<Auth>, AuthError> {
-        Auth::with_pace(issuers, token_cache_entries, &Pace::default())
+        Auth::with_pace(issuers, token_cache_entries, &Pace::default(), None)
     }
 
-    fn with_pace(settings: Vec<IssuerSettings>, token_cache_entries: u64, pace: &Pace) -> Result<Arc<Auth>, AuthError> {
+    /// [`Auth::new`] in the place of `before`: issuers whose keys come from where they came from keep those that they have,
+    /// for their provider may not be there just now.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn renew(
+        before: &Auth,
+        issuers: Vec<IssuerSettings>,
+        token_cache_entries: u64,
+    ) -> Result<Arc<Auth>, AuthError> {
+        Auth::with_pace(issuers, token_cache_entries, &Pace::default(), Some(before))
+    }
+
+    fn with_pace(
+        settings: Vec<IssuerSettings>,
+        token_cache_entries: u64,
+        pace: &Pace,
+        before: Option<&Auth>,
+    ) -> Result<Arc<Auth>, AuthError> {
         let client = Arc::new(Client::new());
         let mut auth = Auth {
             issuers: Vec::with_capacity(settings.len()),
@@ -171,12 +213,18 @@ impl Auth {
             cache: TokenCache::new(token_cache_entries),
         };
         for settings in settings {
-            let issuer = Issuer::new(settings, &client, pace)?;
+            let keys = KeyPart::of(&settings);
+            let mut issuer = Issuer::new(settings, &client, pace)?;
+            let known = before.and_then(|before| before.issuers.iter().find(|issuer| issuer.keys == keys));
+            if let Some(known) = known {
+                issuer.source = Arc::clone(&known.source);
+            }
             let (name, place) = (issuer.name.clone(), auth.issuers.len());
             if auth.by_name.insert(name, place).is_some() {
                 return Err(AuthError::Twice { issuer: issuer.name });
             }
             issuer.reload()?;
+            issuer.source.restore();
             auth.issuers.push(issuer);
         }
         Ok(Arc::new(auth))
@@ -285,6 +333,7 @@ impl Auth {
 
 impl Issuer {
     fn new(settings: IssuerSettings, client: &Arc<Client>, pace: &Pace) -> Result<Self, AuthError> {
+        let keys = KeyPart::of(&settings);
         let issuer = settings.issuer;
         if settings.algorithms.is_empty() {
             return Err(AuthError::NoAlgorithm { issuer });
@@ -308,15 +357,24 @@ impl Issuer {
                 None
             }
         };
-        let origin = match settings.keys {
-            KeySource::JwksUrl(url) => {
-                let url = Url::parse(&url).map_err(|reason| AuthError::Url { issuer: issuer.clone(), reason })?;
-                if !url.is_https() && !["localhost", "127.0.0.1", "[::1]"].contains(&url.host()) {
-                    tracing::warn!(issuer, "keys are fetched without tls: whoever is on the way can sign tokens");
-                }
-                let client = Arc::clone(client);
-                Origin::Provider(Provider { url, client, stale_if_error: settings.stale_if_error })
+        let url = |reason| AuthError::Url { issuer: issuer.clone(), reason };
+        let plain = |url: &str| url.starts_with("http://") && Url::parse(url).is_ok_and(|url| !url.is_loopback());
+        let provided = |location, address: &str| {
+            if plain(address) {
+                tracing::warn!(issuer, "keys are fetched without tls: whoever is on the way can sign tokens");
             }
+            let name = keys::hex(&keys::sha256(&[issuer.as_bytes()]));
+            let kept = settings.keys_folder.as_ref().map(|folder| folder.join(format!("{name}.json")));
+            Origin::Provider(Box::new(Provider {
+                location,
+                client: Arc::clone(client),
+                stale_if_error: settings.stale_if_error,
+                kept,
+            }))
+        };
+        let origin = match settings.keys {
+            KeySource::Discovery => provided(Location::Metadata(Metadata::of(&issuer).map_err(url)?), &issuer),
+            KeySource::JwksUrl(text) => provided(Location::Set(Url::parse(&text).map_err(url)?), &text),
             KeySource::JwksFile(path) => Origin::Local(Local::JwksFile(path)),
             KeySource::PemFile(path) => Origin::Local(Local::PemFile(path)),
             KeySource::SecretFile(path) => Origin::Local(Local::SecretFile(path)),
@@ -328,6 +386,7 @@ impl Issuer {
             name: issuer,
             algorithms,
             leeway: settings.leeway,
+            keys,
             rules: Rules { audiences, require: settings.require, require_typ: settings.require_typ },
             source: Arc::new(source),
         })

@@ -57,6 +57,11 @@ impl Url {
         self.0.scheme_str() == Some("https")
     }
 
+    /// Whether it stays on this machine.
+    pub fn is_loopback(&self) -> bool {
+        ["localhost", "127.0.0.1", "[::1]"].contains(&self.host())
+    }
+
     /// The host, without the port.
     pub fn host(&self) -> &str {
         self.0.host().unwrap_or_default()

@@ -504,7 +504,8 @@ impl Live {
             }
             auth
         } else {
-            let auth = Auth::new(config.issuers.clone(), config.token_cache_entries)?;
+            let before = &before.settings.auth;
+            let auth = Auth::renew(before, config.issuers.clone(), config.token_cache_entries)?;
             auth.spawn_refresh();
             auth
         };

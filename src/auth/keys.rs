@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use super::verify::{base64url, strict_object};
 
 pub(super) mod pace;
+pub(super) mod provider;
 pub(super) mod source;
 #[cfg(test)]
 mod tests;
@@ -386,4 +387,9 @@ pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
         *to = *from;
     }
     out
+}
+
+/// In lower case.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

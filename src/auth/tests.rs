@@ -2,6 +2,7 @@
 
 mod attacks;
 mod claims;
+mod discovery;
 mod rotation;
 mod settings;
 pub(in crate::auth) mod support;

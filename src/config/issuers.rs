@@ -21,6 +21,8 @@ pub struct IssuerSettings {
     pub keys: KeySource,
     /// How long the last good keys outlive an outage of their provider, counted from when newer ones were due. Default 24 h.
     pub stale_if_error: Duration,
+    /// Where the keys that are fetched are kept over a restart.
+    pub keys_folder: Option<PathBuf>,
     /// How far its clock and ours may be apart. Default 30 s.
     pub leeway: Duration,
     /// Further top-level claims that must be there and not null; `exp`, `iss` and `aud` always must.
@@ -41,6 +43,8 @@ pub enum Audiences {
 /// Where the keys of an issuer come from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
+    /// A JWK set that the issuer's metadata names (OpenID Connect Discovery 1.0; RFC 8414). The default.
+    Discovery,
     /// A JWK set (RFC 7517) that is fetched and refreshed.
     JwksUrl(String),
     /// A JWK set in a file.
@@ -58,9 +62,11 @@ impl KeySource {
     pub fn default_algorithms(&self) -> Vec<Algorithm> {
         let families = match self {
             KeySource::SecretFile(_) => [AlgorithmFamily::Hmac].as_slice(),
-            KeySource::JwksUrl(_) | KeySource::JwksFile(_) | KeySource::PemFile(_) | KeySource::Static(_) => {
-                &[AlgorithmFamily::Rsa, AlgorithmFamily::Ec, AlgorithmFamily::Ed]
-            }
+            KeySource::Discovery
+            | KeySource::JwksUrl(_)
+            | KeySource::JwksFile(_)
+            | KeySource::PemFile(_)
+            | KeySource::Static(_) => &[AlgorithmFamily::Rsa, AlgorithmFamily::Ec, AlgorithmFamily::Ed],
         };
         families.iter().flat_map(AlgorithmFamily::algorithms).copied().collect()
     }
@@ -69,6 +75,7 @@ impl KeySource {
 impl fmt::Debug for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            KeySource::Discovery => f.write_str("Discovery"),
             KeySource::JwksUrl(url) => match Url::parse(url) {
                 Ok(url) => write!(f, "JwksUrl({url:?})"),
                 Err(_) => f.write_str("JwksUrl(not usable)"),

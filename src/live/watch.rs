@@ -29,7 +29,7 @@ pub(super) fn key_source(config: &Config) -> Option<Source> {
         .iter()
         .filter_map(|issuer| match &issuer.keys {
             KeySource::JwksFile(path) | KeySource::PemFile(path) | KeySource::SecretFile(path) => Some(path),
-            KeySource::JwksUrl(_) | KeySource::Static(_) => None,
+            KeySource::Discovery | KeySource::JwksUrl(_) | KeySource::Static(_) => None,
         })
         .collect();
     (!files.is_empty()).then(|| Source::pem(files))

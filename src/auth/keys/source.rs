@@ -10,33 +10,25 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use jsonwebtoken::Algorithm;
 use moka::sync::Cache;
 use tokio::sync::watch;
 
-use super::pace::{Pace, after_failure, after_success, freshness};
+use super::pace::{Pace, after_failure, after_success};
+use super::provider::Provider;
 use super::{KeyError, KeySet, Match};
 use crate::auth::verify::Jws;
-use crate::fetch::{Client, FetchError, Url};
+use crate::fetch::FetchError;
 
 /// No key set is larger. In bytes.
-const MAX_BYTES: usize = 1 << 20;
+pub(super) const MAX_BYTES: usize = 1 << 20;
 /// How many unknown key names are remembered for an issuer.
 const MAX_UNKNOWN: u64 = 1000;
 
 /// What the keys are read from.
 pub(in crate::auth) enum Origin {
-    Provider(Provider),
+    Provider(Box<Provider>),
     Local(Local),
-}
-
-/// A JWK set that is fetched.
-pub(in crate::auth) struct Provider {
-    pub(in crate::auth) url: Url,
-    pub(in crate::auth) client: Arc<Client>,
-    /// How long keys are used past the moment when newer ones were due.
-    pub(in crate::auth) stale_if_error: Duration,
 }
 
 /// Keys that are here.
@@ -68,6 +60,9 @@ pub enum SourceError {
     /// It answered something else than 200.
     #[error("the provider answered {0}")]
     Status(u16),
+    /// The issuer's metadata.
+    #[error("the issuer's metadata cannot be used: {0}")]
+    Metadata(&'static str),
     /// The file.
     #[error("it cannot be read: {0}")]
     Read(std::io::ErrorKind),
@@ -227,7 +222,7 @@ impl Source {
         let Origin::Local(local) = &self.origin else {
             return Ok(false);
         };
-        self.record(self.publish(|| local.read(&self.algorithms), None))
+        self.record(self.publish(|| local.read(&self.algorithms), Duration::ZERO, None))
     }
 
     /// Starts the task that asks the provider; once, and only on a tokio runtime. It ends with the source.
@@ -317,25 +312,35 @@ impl Source {
         let Origin::Provider(provider) = &self.origin else {
             return Ok(Duration::MAX);
         };
-        let mut headers = HeaderMap::new();
-        let kinds = HeaderValue::from_static("application/jwk-set+json, application/json");
-        headers.insert(ACCEPT, kinds);
-        let answer = provider
-            .client
-            .get(&provider.url, headers, MAX_BYTES, self.pace.deadline)
-            .await
-            .map_err(SourceError::from)
-            .and_then(|answer| match answer.status.as_u16() {
-                200 => Ok(answer),
-                other => Err(SourceError::Status(other)),
-            });
-        let read = answer.and_then(|answer| {
-            let fresh = freshness(&answer.headers);
-            let lasts = fresh.saturating_add(provider.stale_if_error);
-            let keys = || Ok(KeySet::from_jwks(&answer.body, &self.algorithms)?);
-            self.publish(keys, Some(lasts)).map(|_| fresh)
-        });
+        let read = match provider.fetch(self.pace.deadline).await {
+            Ok(fetched) => {
+                let lasts = fetched.fresh.saturating_add(provider.stale_if_error);
+                let keys = || Ok(KeySet::from_jwks(&fetched.body, &self.algorithms)?);
+                let published = self.publish(keys, Duration::ZERO, Some(lasts));
+                if published.is_ok() {
+                    provider.keep(&self.issuer, &fetched).await;
+                }
+                published.map(|_| fetched.fresh)
+            }
+            Err(error) => Err(error),
+        };
         self.record(read)
+    }
+
+    /// Takes what was kept of the provider's keys before a restart, where it is still good for something.
+    pub(in crate::auth) fn restore(&self) {
+        let Origin::Provider(provider) = &self.origin else { return };
+        if self.loaded.load().is_some() {
+            return;
+        }
+        let Some(kept) = provider.restore(&self.issuer) else { return };
+        let lasts = kept.fresh.saturating_add(provider.stale_if_error).saturating_sub(kept.age);
+        match self.publish(|| Ok(KeySet::from_jwks(&kept.set, &self.algorithms)?), kept.age, Some(lasts)) {
+            Ok(_) => {
+                tracing::info!(issuer = self.issuer, age_s = kept.age.as_secs(), "keys of before the restart are used")
+            }
+            Err(error) => tracing::warn!(issuer = self.issuer, %error, "keys of before the restart cannot be used"),
+        }
     }
 
     /// Reads a set and puts it in the place of the one before; whether the keys are others now. Reading is inside the lock, so
@@ -343,6 +348,7 @@ impl Source {
     fn publish(
         &self,
         read: impl FnOnce() -> Result<KeySet, SourceError>,
+        age: Duration,
         lasts: Option<Duration>,
     ) -> Result<bool, SourceError> {
         let _one_at_a_time = self.publish.lock().unwrap_or_else(PoisonError::into_inner);
@@ -357,13 +363,13 @@ impl Source {
             let keys = keys.len();
             tracing::info!(issuer = self.issuer, keys, generation, "keys loaded");
         }
-        let at = (self.pace.clock)();
+        let now = (self.pace.clock)();
         self.loaded.store(Some(Arc::new(Loaded {
             keys,
             generation,
-            at,
+            at: now.checked_sub(age).unwrap_or(now),
             // Beyond what the clock counts is for ever.
-            until: lasts.and_then(|lasts| at.checked_add(lasts)),
+            until: lasts.and_then(|lasts| now.checked_add(lasts)),
         })));
         Ok(changed)
     }
@@ -423,7 +429,7 @@ fn random() -> u8 {
 }
 
 /// Reads a whole file, if it is not larger than a key file can be.
-fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
     use std::io::Read as _;
     let fail = |error: std::io::Error| SourceError::Read(error.kind());
     let file = std::fs::File::open(path).map_err(fail)?;

@@ -23,7 +23,7 @@ fn named(kid: &str, key: &TestKey) -> String {
 /// An issuer whose keys are fetched from there; nothing is fetched yet.
 fn fetching(provider: &Provider, pace: &Pace) -> Arc<Auth> {
     let settings = settings(KeySource::JwksUrl(provider.url.clone()));
-    Auth::with_pace(vec![settings], 1000, pace).unwrap()
+    Auth::with_pace(vec![settings], 1000, pace, None).unwrap()
 }
 
 fn status(auth: &Auth) -> IssuerStatus {
@@ -332,7 +332,7 @@ async fn one_issuer_does_not_wait_for_the_provider_of_another() {
     slow.hold(true);
     let mut other = settings(KeySource::JwksUrl(slow.url.clone()));
     other.issuer = "https://slow.example/".into();
-    let auth = Auth::with_pace(vec![other, usual()], 10, &clock.pace()).unwrap();
+    let auth = Auth::with_pace(vec![other, usual()], 10, &clock.pace(), None).unwrap();
     let waiting = {
         let (auth, claims) = (Arc::clone(&auth), claims(json!({"iss": "https://slow.example/"})));
         tokio::spawn(async move { reason(ask(&auth, &token(claims)).await) })

@@ -81,7 +81,7 @@ fn a_key_file_that_cannot_be_used_is_named_with_the_reason() {
             KeySource::JwksFile(path) | KeySource::PemFile(path) | KeySource::SecretFile(path) => {
                 path.display().to_string()
             }
-            KeySource::JwksUrl(_) | KeySource::Static(_) => String::new(),
+            KeySource::Discovery | KeySource::JwksUrl(_) | KeySource::Static(_) => String::new(),
         };
         assert_eq!(
             error(vec![settings(keys)]),

@@ -189,6 +189,7 @@ pub fn token(claims: Value) -> String {
 /// An issuer with this key source and everything else as it is by default.
 pub fn settings(keys: KeySource) -> IssuerSettings {
     IssuerSettings {
+        keys_folder: None,
         issuer: ISSUER.into(),
         audiences: Audiences::OneOf(vec!["other".into(), AUDIENCE.into()]),
         algorithms: keys.default_algorithms(),
@@ -300,6 +301,8 @@ pub struct Provider {
     hits: Arc<AtomicUsize>,
     paths: Arc<Mutex<BTreeMap<String, usize>>>,
     reply: Arc<Mutex<(u16, String)>>,
+    /// What is answered on one path alone.
+    pages: Arc<Mutex<BTreeMap<String, (u16, String)>>>,
     open: watch::Sender<bool>,
 }
 
@@ -311,23 +314,26 @@ impl Provider {
             hits: Arc::default(),
             paths: Arc::default(),
             reply: Arc::new(Mutex::new((200, body))),
+            pages: Arc::default(),
             open: watch::Sender::new(true),
         };
         let (hits, reply) = (Arc::clone(&provider.hits), Arc::clone(&provider.reply));
         let (paths, gate) = (Arc::clone(&provider.paths), provider.open.subscribe());
+        let pages = Arc::clone(&provider.pages);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (hits, reply) = (Arc::clone(&hits), Arc::clone(&reply));
-                let (paths, gate) = (Arc::clone(&paths), gate.clone());
+                let (paths, gate, pages) = (Arc::clone(&paths), gate.clone(), Arc::clone(&pages));
                 let answer = move |request: Request<Incoming>| {
                     hits.fetch_add(1, Ordering::SeqCst);
                     let path = request.uri().path().to_owned();
+                    let page = pages.lock().unwrap().get(&path).cloned();
                     *paths.lock().unwrap().entry(path).or_default() += 1;
                     let (reply, mut gate) = (Arc::clone(&reply), gate.clone());
                     async move {
                         // Closed when the test is over.
                         let _ = gate.wait_for(|open| *open).await;
-                        let (status, body) = reply.lock().unwrap().clone();
+                        let (status, body) = page.unwrap_or_else(|| reply.lock().unwrap().clone());
                         let body = Full::new(Bytes::from(body));
                         Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap())
                     }
@@ -350,6 +356,10 @@ impl Provider {
 
     pub fn reply(&self, status: u16, body: &str) {
         *self.reply.lock().unwrap() = (status, body.to_owned());
+    }
+
+    pub fn page(&self, path: &str, status: u16, body: &str) {
+        self.pages.lock().unwrap().insert(path.to_owned(), (status, body.to_owned()));
     }
 
     /// Answers wait until it is opened again.

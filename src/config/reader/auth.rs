@@ -47,7 +47,6 @@ impl ConfigReader<'_, '_> {
             "require_typ",
         ];
         let fields = self.r.fields(node, "an issuer", keys)?;
-        self.unbuilt(&fields, "keys_folder");
         let issuer = match fields.get("issuer") {
             Some(node) => self.r.text(node, "`issuer`").map(str::to_owned),
             None => {
@@ -75,12 +74,14 @@ impl ConfigReader<'_, '_> {
         };
         let source = match fields.get("keys") {
             Some(node) => self.keys(node),
-            None => {
-                let message = "`keys` is missing, and discovery is not part of this version";
-                self.r.error(node, Code::Unsupported, message);
-                None
-            }
+            None => Some(KeySource::Discovery),
         };
+        if let (Some(name), Some(KeySource::Discovery)) = (&issuer, &source)
+            && !(name.starts_with("https://") || name.starts_with("http://"))
+        {
+            let message = format!("`{name}` is no address, so its keys cannot be discovered; give `keys`");
+            self.r.error(fields.get("issuer").unwrap_or(node), Code::Url, message);
+        }
         let secret = matches!(source, Some(KeySource::SecretFile(_)));
         let algorithms = match fields.get("algorithms") {
             Some(node) => self.algorithms(node, secret),
@@ -92,6 +93,7 @@ impl ConfigReader<'_, '_> {
             algorithms,
             keys: source?,
             stale_if_error: self.duration(&fields, "stale_if_error", Duration::from_secs(24 * 3600)),
+            keys_folder: fields.get("keys_folder").and_then(|node| self.path(node, "`keys_folder`")),
             leeway: self.duration(&fields, "leeway", Duration::from_secs(30)),
             require: self.texts(fields.get("require"), "`require`"),
             require_typ: fields.get("require_typ").and_then(|n| self.r.text(n, "`require_typ`")).map(str::to_owned),
@@ -99,14 +101,8 @@ impl ConfigReader<'_, '_> {
     }
 
     fn keys(&mut self, node: &Node) -> Option<KeySource> {
-        if let Value::Str(word) = &node.value {
-            let message = if word == "discovery" {
-                "`keys: discovery` is not part of this version; give `jwks_url`".to_owned()
-            } else {
-                format!("`keys` is `{word}`, not jwks_url, jwks_file, pem_file or secret_file")
-            };
-            self.r.error(node, Code::Unsupported, message);
-            return None;
+        if matches!(node.value, Value::Str(_)) {
+            return self.r.word(node, "`keys`", &[("discovery", ())]).map(|()| KeySource::Discovery);
         }
         let fields = self.r.fields(node, "`keys`", &["jwks_url", "jwks_file", "pem_file", "secret_file"])?;
         let mut sources = Vec::new();
