@@ -10,6 +10,7 @@ mod health;
 mod init;
 mod policies;
 mod resolve;
+mod schema;
 mod serve;
 mod test;
 
@@ -59,6 +60,8 @@ enum Command {
     Catalogue(catalogue::Arguments),
     /// Look at audit logs
     Audit(audit::Arguments),
+    /// Print a JSON Schema of policies, of the configuration, of policy tests or of clients, for editors
+    Schema(schema::Arguments),
     /// Ask a running sidecar's /readyz; for probes in images without a shell
     Healthcheck(health::Arguments),
     /// Print the version
@@ -82,6 +85,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => health::run(&arguments),
         Command::Version => {
             print(&format!("tagwarden {}\n", env!("CARGO_PKG_VERSION")));

@@ -31,7 +31,7 @@
 //! | what is allowed | [`policy`]: pure |
 //! | records | [`audit`], [`metrics`] |
 //! | files | [`config`], [`reload`], [`tls`], [`fetch`] |
-//! | texts | [`json`], [`yaml`], [`diagnostic`]: pure |
+//! | texts | [`json`], [`yaml`], [`schema`], [`diagnostic`]: pure |
 //!
 //! # The threat model in ten lines
 //!
@@ -62,6 +62,7 @@ pub mod metrics;
 pub mod policy;
 pub mod proxy;
 pub mod reload;
+pub mod schema;
 pub mod server;
 pub mod snapshot;
 pub mod tls;

@@ -25,6 +25,7 @@ use crate::app::{Addresses, App, StartError};
 use crate::cli::{complain, exit, print};
 use crate::live::{self, Live, State};
 use crate::reload::WatchSettings;
+use crate::schema::Kind;
 use issuer::{AUDIENCE, CALLERS, DANA, FRAUD, ISSUER, Issuer, MARKETING};
 use tour::{ADDRESSES, Query, SCORE, Tour, Wanted};
 
@@ -95,8 +96,11 @@ async fn demo(once: bool) -> Result<bool, String> {
     let issuer = Issuer::new()?;
     let (upstream, feature_server) =
         server::start().await.map_err(|error| format!("the demo's feature server cannot listen: {error}"))?;
-    folder.write("policy.yaml", POLICY)?;
-    folder.write("catalogue.yaml", CATALOGUE)?;
+    // An editor finds the schema beside the files, not where the repository has it.
+    let beside = |text: &str| text.replacen("../../docs/schema/", "", 1);
+    folder.write("policy.json", &Kind::Policy.text())?;
+    folder.write("policy.yaml", &beside(POLICY))?;
+    folder.write("catalogue.yaml", &beside(CATALOGUE))?;
     folder.write("jwks.json", &issuer.jwks)?;
     let ports = if once { [0; 3] } else { [8080, 9902, 9901] };
     let app = bind(&folder, upstream, ports).await?;

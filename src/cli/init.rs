@@ -1,10 +1,12 @@
-//! `init`: a first configuration, policy and policy test, commented, that `check` and `test` accept.
+//! `init`: a first configuration, policy and policy test, commented, that `check` and `test` accept; and their schemas,
+//! which the first line of each file names to editors.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::cli::{complain, exit, print};
+use crate::schema::Kind;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -21,12 +23,16 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 pub fn run(arguments: &Arguments) -> u8 {
+    let schemas = [Kind::Config, Kind::Policy, Kind::Tests];
+    let schemas = schemas.map(|kind| (format!(".schema/{}.json", kind.name()), kind.text()));
+    let schemas = schemas.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let files: Vec<(&str, &str)> = FILES.iter().copied().chain(schemas).collect();
     // All or none: a folder that holds one of them is somebody's work.
-    if let Some((name, _)) = FILES.iter().find(|(name, _)| arguments.folder.join(name).exists()) {
+    if let Some((name, _)) = files.iter().find(|(name, _)| arguments.folder.join(name).exists()) {
         complain(&format!("`{}` is there already, and nothing was written", arguments.folder.join(name).display()));
         return exit::FAILED;
     }
-    for (name, text) in FILES {
+    for (name, text) in &files {
         let path = arguments.folder.join(name);
         if let Err(error) = write(&path, text) {
             complain(&format!("`{}` cannot be written: {error}", path.display()));

@@ -252,6 +252,8 @@ fn registry() -> Value {
 fn the_catalogue_is_as_the_import_writes_it() {
     let import = feast::from_registry_dump(registry().to_string().as_bytes(), &Options::default()).unwrap();
     let kept = std::fs::read_to_string(repository().join("policies/demo/catalogue.yaml")).unwrap();
+    let (for_editors, kept) = kept.split_once('\n').unwrap();
+    assert!(for_editors.starts_with("# yaml-language-server: "), "{for_editors}");
     assert_eq!(import.catalogue.to_yaml(), kept);
     assert_eq!(import.warnings, Vec::<String>::new());
 }

@@ -20,12 +20,12 @@ const FLOORS: &[&[&str]] = &[
     &["metrics", "audit"],
     &["config", "reload"],
     &["tls", "fetch"],
-    &["json", "yaml"],
+    &["json", "yaml", "schema"],
     &["diagnostic"],
 ];
 
 /// No runtime, no network, no log, no file, no clock: bytes and time are arguments.
-const PURE: &[&str] = &["policy", "dialect", "import", "json", "yaml", "diagnostic"];
+const PURE: &[&str] = &["policy", "dialect", "import", "json", "yaml", "schema", "diagnostic"];
 const IMPURE: &[&str] = &[
     "tokio",
     "tokio_rustls",

@@ -38,6 +38,7 @@ mod proxy_way_tokens;
 mod random_policy;
 mod reload;
 mod reload_files;
+mod schema;
 mod shadow;
 mod shutdown;
 mod tls;
