@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::{complain, exit, policies, print};
 use crate::diagnostic::Report;
 use crate::policy::Policy;
+use crate::policy::explain::Files;
 use crate::policy::unit::{self, Outcome, Test};
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +67,11 @@ fn test(arguments: &Arguments) -> Result<u8, String> {
         complain(&warning.to_string());
     }
     tests.retain(|test| arguments.filter.as_ref().is_none_or(|filter| filter.is_match(&test.name)));
-    let outcomes: Vec<Outcome> = tests.iter().map(|test| test.run(&policy)).collect();
+    let mut outcomes: Vec<Outcome> = tests.iter().map(|test| test.run(&policy)).collect();
+    let files = Files { rules: &loaded.rules, imported: &loaded.imported };
+    for (test, outcome) in tests.iter().zip(&mut outcomes) {
+        test.explain(&policy, &files, outcome);
+    }
     let failed = outcomes.iter().filter(|outcome| !outcome.differences.is_empty()).count();
     let results: Vec<(&Test, &Outcome)> = tests.iter().zip(&outcomes).collect();
     print(&match arguments.format {
@@ -105,9 +110,7 @@ fn tree(results: &[(&Test, &Outcome)], failed: usize, coverage: Option<&Policy>)
         if !outcome.differences.is_empty() {
             text.push_str(&format!("       at {}\n", test.place));
         }
-        for difference in &outcome.differences {
-            text.push_str(&format!("       {difference}\n"));
-        }
+        text.push_str(&said(outcome, "       "));
     }
     text.push_str(&format!("\n{} passed, {failed} failed\n", results.len() - failed));
     if let Some(policy) = coverage {
@@ -128,13 +131,28 @@ fn tree(results: &[(&Test, &Outcome)], failed: usize, coverage: Option<&Policy>)
     text
 }
 
+/// What was not expected, and below each the lines that say why.
+fn said(outcome: &Outcome, indent: &str) -> String {
+    let mut text = String::new();
+    for difference in &outcome.differences {
+        text.push_str(&format!("{indent}{}\n", difference.text));
+        for line in &difference.explanation {
+            text.push_str(&format!("{indent}  {line}\n"));
+        }
+    }
+    text
+}
+
 fn as_json(results: &[(&Test, &Outcome)], failed: usize, coverage: Option<&Policy>) -> String {
     let tests: Vec<_> = results
         .iter()
         .map(|(test, outcome)| {
+            let differences: Vec<&str> = outcome.differences.iter().map(|found| found.text.as_str()).collect();
+            // One list of lines for each difference.
+            let explanation: Vec<_> = outcome.differences.iter().map(|found| &found.explanation).collect();
             json!({
                 "name": test.name, "file": test.place.file.name, "line": test.place.line,
-                "passed": outcome.differences.is_empty(), "differences": outcome.differences,
+                "passed": differences.is_empty(), "differences": differences, "explanation": explanation,
             })
         })
         .collect();
@@ -160,7 +178,7 @@ fn junit(results: &[(&Test, &Outcome)], failed: usize) -> String {
                 "    <testcase name=\"{name}\" classname=\"{file}\" file=\"{file}\" line=\"{line}\"/>\n"
             ));
         } else {
-            let why = xml(&outcome.differences.join("\n"));
+            let why = xml(said(outcome, "").trim_end());
             text.push_str(&format!(
                 "    <testcase name=\"{name}\" classname=\"{file}\" file=\"{file}\" line=\"{line}\">\n      <failure message=\"not as expected\">{why}</failure>\n    </testcase>\n"
             ));

@@ -1,8 +1,10 @@
 //! Why a query gets the answer that it gets: the lineage of its outputs, at each feature the rule of policy.md that
 //! decided, and what of the files made it so; and the smallest changes that would permit it.
 //!
-//! [`explain`] gives data; [`text`] and [`graph`] write it for people, JSON is its own serialisation.
+//! [`explain`] gives data; [`text`] and [`graph`] write it for people, JSON is its own serialisation; [`chain`] writes of
+//! one feature what decides alone.
 
+pub mod chain;
 pub mod graph;
 pub mod text;
 mod why;
@@ -150,6 +152,13 @@ pub struct Read {
 
 /// Explains a query. Costs what its lineage has, and the search for changes (see [`suggest::suggest`]).
 pub fn explain(policy: &Policy, files: &Files<'_>, query: &Query) -> Explanation {
+    let explanation = lineage(policy, files, query);
+    let found = suggest::suggest(files, query, explanation.permitted);
+    Explanation { suggestions: found.suggestions, search_cut_short: found.cut_short, ..explanation }
+}
+
+/// The same without suggestions, and without the search for them.
+pub fn lineage(policy: &Policy, files: &Files<'_>, query: &Query) -> Explanation {
     let roles = role_ids(policy, query);
     let tables = policy.tables(&roles);
     let supplied: Vec<Name<'_>> = query.supplied.iter().map(|name| Name::of(policy, name)).collect();
@@ -201,7 +210,6 @@ pub fn explain(policy: &Policy, files: &Files<'_>, query: &Query) -> Explanation
     let live = |table: &Table| walk.parts.iter().any(|(part, _)| part.roles == table.roles);
     let dropped =
         tables.iter().filter(|table| !live(table)).flat_map(|table| role_names(policy, &table.roles)).collect();
-    let found = suggest::suggest(files, query, decision.permitted);
     Explanation {
         roles: role_names(policy, &roles),
         combine: match policy.settings.combine {
@@ -214,8 +222,8 @@ pub fn explain(policy: &Policy, files: &Files<'_>, query: &Query) -> Explanation
         supplied: given,
         outputs: shown_outputs,
         nodes,
-        suggestions: found.suggestions,
-        search_cut_short: found.cut_short,
+        suggestions: Vec::new(),
+        search_cut_short: false,
         bindings: None,
     }
 }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value as Json};
 
 use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
 use crate::policy::Policy;
+use crate::policy::bindings;
 use crate::policy::decide::{Name, Resolved};
+use crate::policy::explain::{self, Files, Query, chain, text};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::RoleId;
 use crate::policy::settings::UnknownFeatures;
@@ -50,11 +52,22 @@ pub struct Expect {
     pub permissions: Vec<(String, Permission)>,
 }
 
-/// What a test found that it did not expect: one line each.
+/// Something that a test found and did not expect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// In one line.
+    pub text: String,
+    /// The features that it is about; each stands once in a test.
+    pub features: Vec<String>,
+    /// Why it is so, in lines for people; empty until [`Test::explain`] tells.
+    pub explanation: Vec<String>,
+}
+
+/// What came of a test.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Empty: it passed.
-    pub differences: Vec<String>,
+    pub differences: Vec<Difference>,
     /// The roles that the caller holds.
     pub roles: Vec<RoleId>,
 }
@@ -226,13 +239,19 @@ impl Test {
             Caller::Roles(roles) => roles.clone(),
             Caller::Claims(claims) => policy.roles_of(claims),
         };
-        let mut differences = Vec::new();
+        let mut differences: Vec<Difference> = Vec::new();
+        let mut differs = |text: String, features: &[&str]| {
+            let told = |feature: &str| differences.iter().any(|before| before.features.iter().any(|f| f == feature));
+            let features = features.iter().filter(|feature| !told(feature)).map(|f| (*f).to_owned()).collect();
+            if !differences.iter().any(|before| before.text == text) {
+                differences.push(Difference { text, features, explanation: Vec::new() });
+            }
+        };
         if roles.is_empty() {
             // Such a caller is forbidden everything: that is what a test of it can expect.
             let forbidden = Expect { permitted: Some(false), ..Expect::default() };
             if self.expect != forbidden {
-                differences
-                    .push("no binding gives this caller a role, so `permitted: false` is all there is".to_owned());
+                differs("no binding gives this caller a role, so `permitted: false` is all there is".to_owned(), &[]);
             }
             return Outcome { differences, roles };
         }
@@ -253,24 +272,49 @@ impl Test {
         let held = self.outputs.iter().zip(&decision.outputs).filter(|(_, v)| !v.permission.returnable());
         refused.extend(held.map(|(name, _)| name.clone()));
         if let Some(permitted) = self.expect.permitted.filter(|permitted| *permitted != decision.permitted) {
-            differences.push(format!("permitted: expected {permitted}, is {}", decision.permitted));
-            differences.extend(refused.iter().map(|name| format!("`{name}` is refused: {}", why(name))));
+            let asked: Vec<&str> = self.outputs.iter().map(String::as_str).collect();
+            let text = format!("permitted: expected {permitted}, is {}", decision.permitted);
+            differs(text, if permitted { &[] } else { &asked });
+            for name in &refused {
+                differs(format!("`{name}` is refused: {}", why(name)), &[name]);
+            }
         }
         if let Some(expected) = &self.expect.refused {
             for name in expected.difference(&refused) {
-                differences.push(format!("`{name}` is not refused: {}", why(name)));
+                differs(format!("`{name}` is not refused: {}", why(name)), &[name]);
             }
             for name in refused.difference(expected) {
-                differences.push(format!("`{name}` is refused and was not expected to be: {}", why(name)));
+                differs(format!("`{name}` is refused and was not expected to be: {}", why(name)), &[name]);
             }
         }
         for (name, permission) in &self.expect.permissions {
             if resolved.verdict(&Name::of(policy, name), false).permission != *permission {
-                differences.push(format!("`{name}`: expected {permission}, is {}", why(name)));
+                differs(format!("`{name}`: expected {permission}, is {}", why(name)), &[name]);
             }
         }
-        differences.dedup();
         Outcome { differences, roles }
+    }
+
+    /// Tells for each difference what of the files decides it: the lineage of a feature down to what made it so, the
+    /// bindings where the caller has no role. Nothing for a test that passed.
+    pub fn explain(&self, policy: &Policy, files: &Files<'_>, outcome: &mut Outcome) {
+        if outcome.differences.is_empty() {
+            return;
+        }
+        if let (true, Caller::Claims(claims)) = (outcome.roles.is_empty(), &self.caller) {
+            let seen = bindings::text(&bindings::explain(&files.rules.bindings, claims));
+            for difference in &mut outcome.differences {
+                difference.explanation = seen.lines().map(text::plain).collect();
+            }
+            return;
+        }
+        let outputs = outcome.differences.iter().flat_map(|difference| &difference.features).cloned().collect();
+        let roles = outcome.roles.iter().map(|role| policy.role_name(*role).to_owned()).collect();
+        let query = Query { roles, supplied: self.supplied.clone(), outputs };
+        let explanation = explain::lineage(policy, files, &query);
+        for difference in &mut outcome.differences {
+            difference.explanation = chain::all(&explanation, &difference.features);
+        }
     }
 
     /// The features that it names.

@@ -42,3 +42,4 @@ mod schema;
 mod shadow;
 mod shutdown;
 mod tls;
+mod unit_explained;

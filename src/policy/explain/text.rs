@@ -7,7 +7,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;
 
 use super::why::some;
-use super::{Explanation, Node, Read};
+use super::{Explanation, Given, Node, Read};
 use crate::policy::bindings;
 use crate::policy::permission::Permission;
 use crate::policy::suggest::{MAX_CHANGES, Suggestion};
@@ -35,7 +35,11 @@ pub fn write(explanation: &Explanation) -> String {
     }
     let mut text = tree.text;
     suggestions(explanation, &mut text);
-    // What stands in files and arguments does not steer the terminal.
+    plain(&text)
+}
+
+/// What stands in files and arguments does not steer the terminal.
+pub(in crate::policy) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
@@ -50,13 +54,18 @@ fn head(explanation: &Explanation, text: &mut String) {
         writeln!(text, "role {role} may not use what is supplied, and drops out").ok();
     }
     for given in &explanation.supplied {
-        let note = match (given.refused, given.counts) {
-            (true, _) => "refused; ",
-            (false, true) => "",
-            (false, false) => "does not count (supplies: keys); ",
-        };
-        writeln!(text, "supplied {}  {}  {note}{}", given.feature, given.permission, given.why).ok();
+        writeln!(text, "{}", supplied(given)).ok();
     }
+}
+
+/// A supplied feature in one line.
+pub(super) fn supplied(given: &Given) -> String {
+    let note = match (given.refused, given.counts) {
+        (true, _) => "refused; ",
+        (false, true) => "",
+        (false, false) => "does not count (supplies: keys); ",
+    };
+    format!("supplied {}  {}  {note}{}", given.feature, given.permission, given.why)
 }
 
 fn together(explanation: &Explanation) -> String {
@@ -158,7 +167,7 @@ impl<'e> Tree<'e> {
 }
 
 /// A feature, its tags and why, in one line.
-fn line(node: &Node) -> String {
+pub(super) fn line(node: &Node) -> String {
     let mut tags: Vec<String> = Vec::new();
     for tag in &node.tags {
         let by = match (&tag.pattern, tag.imported) {
