@@ -74,10 +74,10 @@ pub fn hex(hash: &Hash) -> String {
     })
 }
 
-/// Reads a hash in hex.
+/// Reads a hash as [`hex`] writes it, and no other spelling: none of its digits may change unseen.
 pub fn parse(text: &str) -> Option<Hash> {
     let mut hash = START;
-    if text.len() != 64 {
+    if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
     for (to, at) in hash.iter_mut().zip((0..).step_by(2)) {
@@ -110,7 +110,7 @@ pub struct Verified {
     pub head: Hash,
 }
 
-/// The first fault of a log.
+/// The first fault of a log. Lines count from 1 in the file that was read last.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// Not readable.
@@ -119,25 +119,47 @@ pub enum Fault {
     /// A line without `prev` and `hash`, or one that is cut.
     #[error("line {line} is not a whole line of this log")]
     NotALine {
-        /// From 1.
+        /// Which.
         line: u64,
     },
     /// Changed, or made under another key.
     #[error("line {line} is not what was written: its hash does not fit, under this key")]
     Changed {
-        /// From 1.
+        /// Which.
+        line: u64,
+    },
+    /// The one before once more.
+    #[error("line {line} is the line before it once more")]
+    Twice {
+        /// Which.
         line: u64,
     },
     /// Missing or in another order.
     #[error("between line {before} and line {line} something is missing or moved")]
     Gap {
-        /// From 1.
+        /// The last good one.
         before: u64,
-        /// From 1.
+        /// The first behind it.
+        line: u64,
+    },
+    /// Missing or in another order, where one file follows another.
+    #[error("between line {before} of `{file}` and line {line} something is missing or moved")]
+    GapBetween {
+        /// The file before.
+        file: String,
+        /// Its last line.
+        before: u64,
+        /// The first of this file.
+        line: u64,
+    },
+    /// The first line of another log.
+    #[error("line {line} begins a chain of its own: when it was written, the log before it was not there")]
+    Anew {
+        /// Which.
         line: u64,
     },
     /// The end is another one.
-    #[error("the log ends with {head}…, not with {wanted}…: its tail is cut")]
+    #[error("the log ends with {head}… and {wanted}… is nowhere in it: its tail is cut")]
     Tail {
         /// The beginning of its head.
         head: String,
@@ -149,38 +171,94 @@ pub enum Fault {
     Empty,
 }
 
-/// Verifies a log. `head`: the beginning of the hash that it must end with, in hex, as the metric or standard error gave
-/// it.
-///
-/// # Errors
-/// The first [`Fault`].
-pub fn verify(log: impl BufRead, hasher: &Hasher, head: Option<&str>) -> Result<Verified, Fault> {
-    let mut found: Option<Verified> = None;
-    for (line, number) in log.lines().zip(1..) {
-        let line = line?;
-        let (hashed, prev, hash) = parts(&line).ok_or(Fault::NotALine { line: number })?;
-        if hasher.hash(hashed.as_bytes()) != hash {
-            return Err(Fault::Changed { line: number });
-        }
-        found = Some(match found {
-            None => Verified { lines: 1, begins_after: prev, head: hash },
-            Some(before) if before.head == prev => Verified { lines: before.lines + 1, head: hash, ..before },
-            Some(_) => return Err(Fault::Gap { before: number - 1, line: number }),
-        });
+/// Verifies a log: one file, or several that rotation made of it, oldest first.
+#[derive(Debug)]
+pub struct Verifier<'h> {
+    hasher: &'h Hasher,
+    wanted: Option<String>,
+    reached: bool,
+    found: Option<Verified>,
+    /// The file of the last line, and its number there.
+    last: (String, u64),
+}
+
+impl<'h> Verifier<'h> {
+    /// `head`: the beginning of a hash that the log must have come to, in hex, as the metric or standard error gave it. A
+    /// log that has gone on since then has it further up.
+    pub fn new(hasher: &'h Hasher, head: Option<&str>) -> Self {
+        let wanted = head.map(str::to_lowercase);
+        Self { hasher, wanted, reached: false, found: None, last: (String::new(), 0) }
     }
-    let found = found.ok_or(Fault::Empty)?;
-    match head {
-        Some(wanted) if !hex(&found.head).starts_with(&wanted.to_lowercase()) => {
-            let short = |text: &str| text.chars().take(12).collect();
-            Err(Fault::Tail { head: short(&hex(&found.head)), wanted: short(wanted) })
+
+    /// Reads the next file; `name` is for faults.
+    ///
+    /// # Errors
+    /// Its first [`Fault`].
+    pub fn read(&mut self, name: &str, mut log: impl BufRead) -> Result<(), Fault> {
+        let mut text = Vec::new();
+        for line in 1.. {
+            text.clear();
+            if log.read_until(b'\n', &mut text)? == 0 {
+                break;
+            }
+            let whole = std::str::from_utf8(text.strip_suffix(b"\n").unwrap_or(&text)).ok();
+            let (hashed, prev, hash) = whole.and_then(parts).ok_or(Fault::NotALine { line })?;
+            if self.hasher.hash(hashed.as_bytes()) != hash {
+                return Err(Fault::Changed { line });
+            }
+            let verified = match self.found {
+                None => Verified { lines: 1, begins_after: prev, head: hash },
+                Some(before) if before.head == prev => Verified { lines: before.lines + 1, head: hash, ..before },
+                Some(before) => return Err(self.broken(name, line, &prev, before.head == hash)),
+            };
+            self.found = Some(verified);
+            self.reached |= self.wanted.as_ref().is_some_and(|wanted| hex(&hash).starts_with(wanted));
+            if self.last.0 != name {
+                name.clone_into(&mut self.last.0);
+            }
+            self.last.1 = line;
         }
-        Some(_) | None => Ok(found),
+        Ok(())
+    }
+
+    fn broken(&self, name: &str, line: u64, prev: &Hash, again: bool) -> Fault {
+        let (file, before) = &self.last;
+        if again {
+            Fault::Twice { line }
+        } else if *prev == START {
+            Fault::Anew { line }
+        } else if file == name {
+            Fault::Gap { before: *before, line }
+        } else {
+            Fault::GapBetween { file: file.clone(), before: *before, line }
+        }
+    }
+
+    /// What all of it is.
+    ///
+    /// # Errors
+    /// [`Fault::Empty`], [`Fault::Tail`].
+    pub fn end(self) -> Result<Verified, Fault> {
+        let found = self.found.ok_or(Fault::Empty)?;
+        match self.wanted {
+            Some(wanted) if !self.reached => {
+                let short = |text: &str| text.chars().take(12).collect();
+                Err(Fault::Tail { head: short(&hex(&found.head)), wanted: short(&wanted) })
+            }
+            Some(_) | None => Ok(found),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn verify(log: &[u8], hasher: &Hasher, head: Option<&str>) -> Result<Verified, Fault> {
+        let mut verifier = Verifier::new(hasher, head);
+        verifier.read("log", log)?;
+        verifier.end()
+    }
 
     fn log(hasher: &Hasher, count: usize) -> (String, Hash) {
         let (mut out, mut prev) = (Vec::new(), START);
@@ -222,7 +300,14 @@ mod tests {
                 "line 2 is not what was written: its hash does not fit, under this key",
             ),
             (vec![lines[0], lines[2]], None, "between line 1 and line 2 something is missing or moved"),
-            (vec![lines[1], lines[0]], None, "between line 1 and line 2 something is missing or moved"),
+            (vec![lines[0], lines[1], lines[1], lines[2]], None, "line 3 is the line before it once more"),
+            (vec![lines[0], "", lines[1]], None, "line 2 is not a whole line of this log"),
+            (
+                vec![lines[1], lines[0]],
+                None,
+                "line 2 begins a chain of its own: when it was written, the log before it was not there",
+            ),
+            (vec![lines[0], lines[2], lines[1]], None, "between line 1 and line 2 something is missing or moved"),
             (vec![lines[0], cut], None, "line 2 is not a whole line of this log"),
             (vec![], None, "the log has no line"),
         ] {
@@ -230,6 +315,16 @@ mod tests {
         }
         let tail = fault(&lines[..3], Some(&head));
         assert!(tail.starts_with("the log ends with ") && tail.ends_with(": its tail is cut"), "{tail}");
+        let third = hex(&head_of(lines[2]).unwrap());
+        assert!(verify(text.as_bytes(), &hasher, Some(&third)).is_ok(), "it has gone on since then");
+        let mut bytes = text.clone().into_bytes();
+        bytes[lines[0].len() + 5] = 0xff;
+        let binary = verify(&bytes, &hasher, None).unwrap_err().to_string();
+        assert_eq!(binary, "line 2 is not a whole line of this log");
+        let mut files = Verifier::new(&hasher, None);
+        files.read("old", lines[..2].join("\n").as_bytes()).unwrap();
+        let gap = files.read("new", lines[3].as_bytes()).unwrap_err().to_string();
+        assert_eq!(gap, "between line 2 of `old` and line 1 something is missing or moved");
         let other = verify(text.as_bytes(), &Hasher::keyed(b"another"), None).unwrap_err().to_string();
         assert_eq!(other, "line 1 is not what was written: its hash does not fit, under this key");
     }

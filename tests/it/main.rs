@@ -11,6 +11,7 @@
 
 mod support;
 
+mod audit_chain;
 mod audit_mode;
 mod cli;
 mod demo;
