@@ -45,12 +45,12 @@ struct Issuer {
     /// What its tokens may be signed with. Default: RS256 to ES384 and EdDSA; with a `secret_file` HS256 to HS512.
     #[schemars(length(min = 1))]
     algorithms: Option<Vec<Var<Algorithm>>>,
-    /// Where its keys come from.
-    keys: Keys,
+    /// Where its keys come from. Default: discovery.
+    keys: Option<Source>,
     /// How long the last good keys outlive an outage of their source. Default: 24h.
     stale_if_error: Option<Var<Duration>>,
-    /// Not part of this version: where keys are kept over a restart.
-    keys_folder: Option<Unbuilt>,
+    /// Where keys that are fetched are kept over a restart: a folder.
+    keys_folder: Option<Text>,
     /// How far its clock and ours may be apart. Default: 30s.
     leeway: Option<Var<Duration>>,
     /// Further claims that must be there; `exp`, `iss` and (unless `unchecked`) `aud` always must.
@@ -88,6 +88,20 @@ enum Algorithm {
     HS256,
     HS384,
     HS512,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Source {
+    Word(Var<Discovery>),
+    Named(Keys),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Discovery {
+    /// The issuer's metadata names the key set (OpenID Connect Discovery 1.0; RFC 8414); `issuer` is an address then.
+    Discovery,
 }
 
 /// Where the keys of an issuer come from: exactly one of these.
