@@ -39,7 +39,13 @@ impl Place {
         format!("{}:{}", self.file.name, self.line.max(1))
     }
 
-    fn shown_line(&self) -> Option<&str> {
+    /// What findings are ordered by: file name, line, column.
+    pub fn order(&self) -> (&str, u32, u32) {
+        (&self.file.name, self.line, self.column)
+    }
+
+    /// The text of its line, where it has one.
+    pub fn shown_line(&self) -> Option<&str> {
         let index = usize::try_from(self.line.checked_sub(1)?).ok()?;
         self.file.text.lines().nth(index)
     }
@@ -69,6 +75,18 @@ impl fmt::Display for Severity {
     }
 }
 
+/// How much of a line is shown.
+const SHOWN_CHARS: usize = 160;
+
+/// A text without line breaks and other control characters, which names in files can hold.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
 /// One mistake.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
@@ -85,7 +103,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A finding at a place; how bad it is comes from its code.
     pub fn new(code: Code, place: &Place, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), place: place.clone(), help: None }
+        Self { code, message: one_line(message.into()), place: place.clone(), help: None }
     }
 
     /// Error or warning.
@@ -96,7 +114,7 @@ impl Diagnostic {
     /// Adds what to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(one_line(help.into()));
         self
     }
 
@@ -115,13 +133,16 @@ impl fmt::Display for Diagnostic {
         write!(f, "{}: {}[{}]: {}", self.place, self.severity(), self.code, self.message)?;
         if let Some(line) = self.place.shown_line() {
             let number = self.place.line.to_string();
-            let shown: String = line.chars().take(160).collect();
-            write!(f, "\n {number} | {shown}")?;
-            if self.place.column <= 160 {
-                let gap = usize::try_from(self.place.column.saturating_sub(1)).unwrap_or(0);
-                let margin = " ".repeat(number.len());
-                write!(f, "\n {margin} | {}^", " ".repeat(gap))?;
-            }
+            let margin = " ".repeat(number.len());
+            let column = usize::try_from(self.place.column.saturating_sub(1)).unwrap_or(usize::MAX);
+            // Of a long line, the part around the place.
+            let start = if column < SHOWN_CHARS - 20 { 0 } else { column - SHOWN_CHARS / 2 };
+            let shown = line.chars().skip(start).take(SHOWN_CHARS);
+            let shown: String = shown.map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+            // A tab is as wide below as it is above.
+            let gap = shown.chars().take(column - start).map(|c| if c == '\t' { c } else { ' ' });
+            let (cut, gap): (_, String) = (if start > 0 { "..." } else { "" }, gap.collect());
+            write!(f, "\n {number} | {cut}{shown}\n {margin} | {:1$}{gap}^", "", cut.len())?;
         }
         if let Some(help) = &self.help {
             write!(f, "\n   = help: {help}")?;
@@ -160,15 +181,8 @@ impl Report {
 
     /// Puts them in the order of file names, lines and columns.
     pub fn sort(&mut self) {
-        self.diagnostics.sort_by(|a, b| {
-            (&a.place.file.name, a.place.line, a.place.column, a.severity(), a.code.name()).cmp(&(
-                &b.place.file.name,
-                b.place.line,
-                b.place.column,
-                b.severity(),
-                b.code.name(),
-            ))
-        });
+        let key = |d: &Diagnostic| (d.severity(), d.code.name());
+        self.diagnostics.sort_by(|a, b| (a.place.order(), key(a)).cmp(&(b.place.order(), key(b))));
     }
 }
 
@@ -184,40 +198,58 @@ impl fmt::Display for Report {
     }
 }
 
-/// The known name with the smallest edit distance to `given`, at most a third of its length and 3.
+/// The known name with the smallest edit distance to `given`, letter case aside, at most a third of its length and 3.
 pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (given.chars().count() / 3).clamp(1, 3);
+    let letters: Vec<char> = given.to_lowercase().chars().collect();
+    let limit = (letters.len() / 3).clamp(1, 3);
     let mut best: Option<(usize, &str)> = None;
-    for name in known {
-        if name == given || name.len().abs_diff(given.len()) > limit {
-            continue;
-        }
-        let distance = edit_distance(given, name);
-        if distance <= limit && best.is_none_or(|(d, _)| distance < d) {
-            best = Some((distance, name));
+    let mut rows = Default::default();
+    for name in known.into_iter().filter(|name| *name != given) {
+        // Only what is nearer than the best so far is of interest.
+        let limit = best.map_or(limit, |(distance, _)| distance - 1);
+        match edit_distance(name, &letters, limit, &mut rows) {
+            Some(0) => return Some(name),
+            Some(distance) => best = Some((distance, name)),
+            None => {}
         }
     }
     best.map(|(_, name)| name)
 }
 
-/// Edits (insert, delete, replace) between two texts, letter case aside.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.to_lowercase().chars().collect();
-    let b: Vec<char> = b.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, &x) in a.iter().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (&y, &up) in b.iter().zip(row.iter().skip(1)) {
-            let replace = diagonal + usize::from(x != y);
-            left = replace.min(left + 1).min(up + 1);
-            diagonal = up;
-            next.push(left);
-        }
-        row = next;
+/// Edits (insert, delete, replace, swap neighbours) that make `a` of `b`, letter case aside; `None` where it takes more
+/// than `limit`. `rows` is room to work in.
+fn edit_distance(a: &str, b: &[char], limit: usize, rows: &mut [Vec<usize>; 3]) -> Option<usize> {
+    // A character has at most four bytes.
+    if a.len() + limit < b.len() || a.len() > (b.len() + limit) * 4 {
+        return None;
     }
-    row.last().copied().unwrap_or(0)
+    let [above, row, next] = rows;
+    row.clear();
+    row.extend(0..=b.len());
+    let mut last = None;
+    for (i, x) in a.chars().flat_map(char::to_lowercase).enumerate() {
+        next.clear();
+        next.push(i + 1);
+        let (mut left, mut least, mut before) = (i + 1, i + 1, None);
+        for (j, &y) in b.iter().enumerate() {
+            let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX / 2);
+            left = (at(row, j) + usize::from(x != y)).min(left + 1).min(at(row, j + 1) + 1);
+            if j > 0 && last == Some(y) && before == Some(x) {
+                left = left.min(at(above, j - 1) + 1);
+            }
+            next.push(left);
+            least = least.min(left);
+            before = Some(y);
+        }
+        // A swap looks two rows back.
+        if least > limit + 1 {
+            return None;
+        }
+        last = Some(x);
+        std::mem::swap(above, row);
+        std::mem::swap(row, next);
+    }
+    row.last().copied().filter(|distance| *distance <= limit)
 }
 
 #[cfg(test)]
@@ -231,6 +263,42 @@ mod tests {
         assert_eq!(nearest("Roles", known), Some("roles"));
         assert_eq!(nearest("policy", known), None);
         assert_eq!(nearest("allow", ["Allow", "AllowInternal"]), Some("Allow"));
+        assert_eq!(nearest("user.amout", ["user.mount", "user.amount", "user.about"]), Some("user.amount"));
+        assert_eq!(nearest("größe", ["grösse", "große"]), Some("große"));
+        assert_eq!(nearest("at", ["as", "a", "attic"]), Some("as"));
+        assert_eq!(nearest("", ["ab", "a"]), Some("a"));
+        assert_eq!(nearest("a", ["a"]), None);
+        assert_eq!(nearest("ES265", ["ES256", "ES384"]), Some("ES256"));
+        assert_eq!(nearest("feats", ["chalk", "feast"]), Some("feast"));
+        assert_eq!(nearest("ba", ["ab"]), Some("ab"));
+        assert_eq!(nearest("abc", ["cab"]), None);
+    }
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_place_is_shown() {
+        let text = format!("{}{}{}", "a".repeat(1000), "b", "c".repeat(1000));
+        let file = Arc::new(SourceFile { name: "p.yaml".into(), text });
+        for (column, line, gap) in [
+            (140, "a".repeat(160), 139),
+            (141, format!("...{}", "a".repeat(160)), 83),
+            (1001, format!("...{}b{}", "a".repeat(80), "c".repeat(79)), 83),
+            (2001, format!("...{}", "c".repeat(81)), 83),
+        ] {
+            let shown =
+                Diagnostic::new(Code::Empty, &Place { file: Arc::clone(&file), line: 1, column }, "x").to_string();
+            let expected = format!("p.yaml:1:{column}: error[empty]: x\n 1 | {line}\n   | {}^", " ".repeat(gap));
+            assert_eq!(shown, expected);
+        }
+    }
+
+    #[test]
+    fn a_finding_is_of_one_line_and_holds_nothing_that_moves_a_cursor() {
+        let file = Arc::new(SourceFile { name: "p.yaml".into(), text: "\ta\u{1b}[2Jb\n".into() });
+        let shown = Diagnostic::new(Code::UnknownKey, &Place { file, line: 1, column: 3 }, "unknown key `a\n\u{1b}b`");
+        assert_eq!(
+            shown.help("c\rd").to_string(),
+            "p.yaml:1:3: error[unknown-key]: unknown key `a\\n\\u{1b}b`\n 1 | \ta\u{fffd}[2Jb\n   | \t ^\n   = help: c\\rd"
+        );
     }
 
     #[test]

@@ -123,9 +123,11 @@ pub fn load(policy: &[Arc<SourceFile>], catalogue: &[Arc<SourceFile>]) -> (Optio
     (policy, report)
 }
 
-/// Catalogue files without a feature are an error: most likely an import that went wrong.
+/// Catalogue files without a feature are an error: most likely an import that went wrong. Where one of them does not
+/// read, that is the mistake.
 pub fn empty_catalogue(files: &[Arc<SourceFile>], imported: &Layer, report: &mut Report) {
-    if let (Some(first), true, false) = (files.first(), imported.features.is_empty(), report.has_errors()) {
+    let told = |file: &Arc<SourceFile>| report.diagnostics.iter().any(|found| Arc::ptr_eq(&found.place.file, file));
+    if let (Some(first), true, false) = (files.first(), imported.features.is_empty(), files.iter().any(told)) {
         report.push(Diagnostic::new(Code::EmptyCatalogue, &Place::file(first), "the catalogue has no feature"));
     }
 }

@@ -180,10 +180,15 @@ pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Box<Diagnostic>> {
             let place = Place { file: Arc::clone(file), line, column };
             let text = error.without_snippet().to_string();
             let text = text.split(" at line ").next().unwrap_or_default().replace('\n', " ");
-            let mut diagnostic = Diagnostic::new(Code::Syntax, &place, plain(&text));
-            if shown_at(file, line, column).is_some_and(|rest| rest.starts_with('*')) {
-                diagnostic = diagnostic.help("a pattern that begins with `*` is quoted: '*.name'");
-            }
+            let alias = ["alias references", "simple key expected", "while scanning an anchor"];
+            let diagnostic = match unquoted(file, &place) {
+                Some(name) if alias.iter().any(|begins| text.starts_with(begins)) => {
+                    let message = format!("`{name}` is read as an alias, which names nothing here");
+                    let help = format!("a pattern that begins with `*` is quoted: '{name}'");
+                    Diagnostic::new(Code::Syntax, &place, message).help(help)
+                }
+                Some(_) | None => Diagnostic::new(Code::Syntax, &place, plain(&text)),
+            };
             Err(Box::new(diagnostic))
         }
     }
@@ -191,17 +196,30 @@ pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Box<Diagnostic>> {
 
 /// The parser's words without those of its programming interface.
 fn plain(text: &str) -> &str {
-    match text {
-        text if text.starts_with("multiple YAML documents") => "a second document begins; a file has one",
-        text if text.contains("null into string") || text.contains("expected string scalar") => "a key is not a text",
-        text => text.split("; use ").next().unwrap_or(text),
+    const KNOWN: &[(&str, &str)] = &[
+        ("multiple YAML documents", "a second document begins; a file has one"),
+        ("budget breached: Depth", "lists and maps lie deeper within each other than 64 levels"),
+        ("budget breached: ", "the file, with its aliases written out, is larger than is read"),
+        ("recursive references ", "an alias stands within what it repeats"),
+        ("non-finite float ", "a number is not finite"),
+        ("invalid ", "a value is not what its `!!` says that it is"),
+        ("unexpected character: ", "no value begins with this character"),
+        ("YAML merge value ", "what `<<` merges is no map"),
+    ];
+    match KNOWN.iter().find(|(begins, _)| text.starts_with(begins)) {
+        Some((_, plain)) => plain,
+        None if text.contains("null into string") || text.contains("expected string scalar") => "a key is not a text",
+        None => text.split("; use ").next().unwrap_or(text),
     }
 }
 
-fn shown_at(file: &SourceFile, line: u32, column: u32) -> Option<String> {
-    let index = usize::try_from(line.checked_sub(1)?).ok()?;
-    let skip = usize::try_from(column.saturating_sub(1)).ok()?;
-    Some(file.text.lines().nth(index)?.chars().skip(skip).collect())
+/// The word at a place that begins with `*`, which nobody quoted.
+fn unquoted(file: &SourceFile, place: &Place) -> Option<String> {
+    let index = usize::try_from(place.line.checked_sub(1)?).ok()?;
+    let skip = usize::try_from(place.column.saturating_sub(1)).ok()?;
+    let rest: String = file.text.lines().nth(index)?.chars().skip(skip).collect();
+    let word = rest.split([' ', ',', '}', ']', '\t']).next().unwrap_or_default().trim_end_matches(':');
+    word.starts_with('*').then(|| word.to_owned())
 }
 
 /// Reads values out of a tree; every mistake goes to the report and yields `None`.
@@ -375,7 +393,8 @@ mod tests {
     #[test]
     fn an_unquoted_pattern_is_explained() {
         let error = parse(&file("features:\n  *.ssn: {tags: [pii]}\n")).unwrap_err();
-        assert_eq!(error.help.as_deref(), Some("a pattern that begins with `*` is quoted: '*.name'"));
+        assert_eq!(error.message, "`*.ssn` is read as an alias, which names nothing here");
+        assert_eq!(error.help.as_deref(), Some("a pattern that begins with `*` is quoted: '*.ssn'"));
         assert_eq!(error.place.line, 2);
     }
 
@@ -390,6 +409,12 @@ mod tests {
             ));
         }
         assert_eq!(parse(&file(&text)).unwrap_err().code, Code::Syntax);
+    }
+
+    #[test]
+    fn more_than_is_read_is_refused_before_it_is_parsed() {
+        let error = parse(&file(&" ".repeat(MAX_TEXT_BYTES + 1))).unwrap_err();
+        assert_eq!((error.code, error.message.as_str()), (Code::Syntax, "the file is larger than 64 MiB"));
     }
 
     #[test]

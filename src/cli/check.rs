@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::json;
 
-use crate::cli::policies::{self, Loaded};
-use crate::cli::{complain, exit, print};
-use crate::diagnostic::{Code, Diagnostic, Report, Severity};
+use crate::cli::{complain, exit, policies, print};
+use crate::diagnostic::{Code, Diagnostic, Place, Report};
 use crate::live;
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +44,17 @@ enum Format {
 pub fn run(arguments: &Arguments) -> u8 {
     match check(arguments) {
         Ok(report) => {
-            print(&write(arguments.format, &report));
+            match arguments.format {
+                // As compilers do: findings to standard error, what came of it to standard output.
+                Format::Text => {
+                    if !report.diagnostics.is_empty() {
+                        complain(&report.to_string());
+                    }
+                    print(&format!("{} errors, {} warnings\n", report.errors(), report.warnings()));
+                }
+                Format::Json => print(&as_json(&report)),
+                Format::Github => print(&report.diagnostics.iter().map(as_github).collect::<String>()),
+            }
             let fails = report.has_errors() || (arguments.deny_warnings && report.warnings() > 0);
             if fails { exit::DOES_NOT_LOAD } else { exit::FINE }
         }
@@ -58,66 +67,62 @@ pub fn run(arguments: &Arguments) -> u8 {
 
 fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
     let unreadable = |message: String| (exit::DOES_NOT_LOAD, message);
-    let (policies, catalogue, sources) = match (&arguments.config, &arguments.policies) {
-        (Some(path), policies) => {
-            let config = match live::read_config(path) {
-                Ok((config, _)) => config,
-                Err(live::LoadError::Report(report)) => return Ok(report),
-                Err(error) => return Err(unreadable(error.to_string())),
-            };
-            let policies = policies.clone().unwrap_or(config.policies);
-            let catalogue = if arguments.catalogue.is_empty() { config.catalogue } else { arguments.catalogue.clone() };
-            (policies, catalogue, config.issuers.len())
+    let mut report = Report::default();
+    let (mut policies, mut catalogue) = (arguments.policies.clone(), arguments.catalogue.clone());
+    let (mut sources, mut may_shrink) = (1, false);
+    if let Some(path) = &arguments.config {
+        match live::read_config(path) {
+            Ok((config, _)) => {
+                policies = policies.or(Some(config.policies));
+                catalogue = if catalogue.is_empty() { config.catalogue } else { catalogue };
+                (sources, may_shrink) = (config.issuers.len(), config.allow_shrink);
+            }
+            // What it would name is not known; what the command line names is looked at all the same.
+            Err(live::LoadError::Report(mistakes)) => report = mistakes,
+            Err(error) => return Err(unreadable(error.to_string())),
         }
-        (None, Some(policies)) => (policies.clone(), arguments.catalogue.clone(), 1),
-        (None, None) => return Err((exit::MISUSE, "name what to check: --config or --policies".to_owned())),
+    }
+    let Some(policies) = policies else {
+        let nothing = "name what to check: --config or --policies".to_owned();
+        return if arguments.config.is_some() { Ok(report) } else { Err((exit::MISUSE, nothing)) };
     };
-    let Loaded { policy, mut report, .. } = policies::load(&policies, &catalogue, true).map_err(unreadable)?;
-    if let Some(policy) = &policy {
+    let loaded = policies::load(&policies, &catalogue, true).map_err(unreadable)?;
+    report.diagnostics.extend(loaded.report.diagnostics);
+    if let Some(policy) = &loaded.policy {
         policy.check_sources(sources, &mut report);
-        if let Some(old) = &arguments.against {
+        if let Some(old) = arguments.against.as_deref().filter(|_| !may_shrink) {
             let old = policies::load(old, &catalogue, false).map_err(unreadable)?;
             let Some(old) = old.policy else {
-                return Err((exit::DOES_NOT_LOAD, format!("the old policy does not load:\n{}", old.report)));
+                return Err(unreadable(format!("the old policy does not load:\n{}", old.report)));
             };
-            if let (Err(error), Some(role)) = (live::check_shrink(&old, policy), policy.roles.first()) {
-                report.push(Diagnostic::new(Code::Shrunk, &role.place, error.to_string()));
+            if let Err(error) = live::check_shrink(&old, policy) {
+                let files = policies::texts(&[&policies]).map_err(unreadable)?;
+                let place = files.first().map(Place::file).ok_or_else(|| unreadable(error.to_string()))?;
+                report.push(Diagnostic::new(Code::Shrunk, &place, error.to_string()));
             }
         }
     }
+    report.sort();
     Ok(report)
 }
 
-fn write(format: Format, report: &Report) -> String {
-    match format {
-        Format::Text => {
-            let counts = format!("{} errors, {} warnings\n", report.errors(), report.warnings());
-            if report.diagnostics.is_empty() { counts } else { format!("{report}\n\n{counts}") }
-        }
-        Format::Json => {
-            let findings: Vec<_> = report
-                .diagnostics
-                .iter()
-                .map(|d| {
-                    json!({
-                        "severity": d.severity().to_string(), "code": d.code.name(), "message": d.message, "help": d.help,
-                        "file": d.place.file.name, "line": d.place.line, "column": d.place.column,
-                    })
-                })
-                .collect();
-            format!("{}\n", json!({"errors": report.errors(), "warnings": report.warnings(), "findings": findings}))
-        }
-        Format::Github => report
-            .diagnostics
-            .iter()
-            .map(|d| {
-                let level = if d.severity() == Severity::Error { "error" } else { "warning" };
-                let text = d.help.as_ref().map_or(d.message.clone(), |help| format!("{} ({help})", d.message));
-                let text = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-                let file = d.place.file.name.replace('%', "%25").replace(',', "%2C").replace(':', "%3A");
-                let (line, column) = (d.place.line.max(1), d.place.column.max(1));
-                format!("::{level} file={file},line={line},col={column},title={}::{text}\n", d.code)
-            })
-            .collect(),
-    }
+fn as_json(report: &Report) -> String {
+    let finding = |d: &Diagnostic| {
+        json!({
+            "severity": d.severity().to_string(), "code": d.code.name(), "message": d.message, "help": d.help,
+            "file": d.place.file.name, "line": d.place.line.max(1), "column": d.place.column.max(1),
+            "shown": d.place.shown_line(),
+        })
+    };
+    let findings: Vec<_> = report.diagnostics.iter().map(finding).collect();
+    format!("{}\n", json!({"errors": report.errors(), "warnings": report.warnings(), "findings": findings}))
+}
+
+/// A workflow command of GitHub Actions: an annotation at the place.
+fn as_github(d: &Diagnostic) -> String {
+    let text = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |value: &str| text(value).replace(',', "%2C").replace(':', "%3A");
+    let message = d.help.as_ref().map_or(d.message.clone(), |help| format!("{} ({help})", d.message));
+    let (file, line, column) = (property(&d.place.file.name), d.place.line.max(1), d.place.column.max(1));
+    format!("::{} file={file},line={line},col={column},title={}::{}\n", d.severity(), d.code, text(&message))
 }

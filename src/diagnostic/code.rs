@@ -183,16 +183,16 @@ codes! {
         "features that no role can ever return",
         "nothing, where they are meant to stay inside; else let a role return them";
     NoSource Warning "no-source":
-        "a role is limited to some data sources, and raw features that name none pass its limit by",
+        "a role is limited to some data sources, and raw features that name none pass the limit by",
         "name the `sources` of raw features";
     RolesReturnLess Warning "roles-return-less":
         "roles that one binding gives together return less than one of them alone",
-        "give them by separate bindings, or set `combine: most_permissive`";
+        "give them to different callers, or set `combine: most_permissive`";
     UnboundRole Warning "unbound-role":
         "a role that no binding gives",
         "bind it, or take it out";
     UnknownFeature Warning "unknown-feature":
-        "a policy test names a feature that is not there",
+        "a policy test, or `writes` of a role, names a feature that is not there",
         "mend the name";
     UnregisteredCatalogueTag Warning "unregistered-catalogue-tag":
         "the catalogue uses a tag that is not in the policy's register `tags`",
@@ -207,7 +207,7 @@ codes! {
         "a pattern that matches no feature",
         "mend the pattern, or take it out";
     UnusedTag Warning "unused-tag":
-        "a role maps a tag that no feature carries",
+        "a role maps a tag that no feature carries, or may read data sources with a tag that none carries",
         "mend the tag, or take it out";
 }
 

@@ -100,7 +100,7 @@ fn members(bundle: BundleText) -> Vec<Member> {
     let member = |member: file::MemberText| Member {
         feature: member.feature.value,
         alias: member.alias,
-        keys: member.keys.into_iter().collect(),
+        keys: member.keys.into_iter().map(|(key, renamed)| (key.value, renamed)).collect(),
     };
     bundle.members.into_iter().map(member).collect()
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use build::build;
+pub(super) use build::suggestible;
 
 use crate::diagnostic::Place;
 use crate::policy::pattern::Pattern;

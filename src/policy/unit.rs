@@ -136,7 +136,11 @@ impl TestReader<'_, '_> {
         match (fields.get("roles"), fields.get("caller")) {
             (Some(roles), None) => {
                 let mut ids = Vec::new();
-                for item in self.r.list(roles, "`roles`")? {
+                let items = self.r.list(roles, "`roles`")?;
+                if items.is_empty() {
+                    self.r.error(roles, Code::Empty, "`roles` of a test is empty");
+                }
+                for item in items {
                     let name = self.r.text(item, "a role")?;
                     match self.policy.role_id(name) {
                         Some(id) => ids.push(id),
@@ -151,11 +155,7 @@ impl TestReader<'_, '_> {
                 }
                 ids.sort_unstable();
                 ids.dedup();
-                if ids.is_empty() {
-                    self.r.error(roles, Code::Empty, "`roles` of a test is empty");
-                    return None;
-                }
-                Some(Caller::Roles(ids))
+                Some(Caller::Roles(ids)).filter(|_| !items.is_empty())
             }
             (None, Some(claims)) => match json(claims) {
                 Json::Object(claims) => Some(Caller::Claims(claims)),
@@ -199,6 +199,7 @@ impl TestReader<'_, '_> {
     fn expect(&mut self, node: &Node) -> Option<Expect> {
         let fields = self.r.fields(node, "`expect`", &["permitted", "refused", "permissions"])?;
         let mut expect = Expect::default();
+        let mistakes = self.r.report.diagnostics.len();
         if let Some(node) = fields.get("permitted") {
             expect.permitted = self.r.boolean(node, "`permitted`");
         }
@@ -213,7 +214,9 @@ impl TestReader<'_, '_> {
                 }
             }
         }
-        if expect.permitted.is_none() && expect.refused.is_none() && expect.permissions.is_empty() {
+        let empty = expect.permitted.is_none() && expect.refused.is_none() && expect.permissions.is_empty();
+        // What is misspelt in it was told.
+        if empty && self.r.report.diagnostics.len() == mistakes {
             self.r.error(node, Code::Empty, "`expect` expects nothing, so the test could not fail");
         }
         Some(expect)

@@ -128,15 +128,11 @@ fn check_shows_a_warning_and_fails_for_it_only_where_warnings_are_denied() {
             "policy.yaml",
             CLEAN.replace("groups: officers", "groups: readers").replace("[officer]", "[reader]"),
         ));
-    let (code, out, _) = run(["check", "--policies", &policy]);
-    assert!(
-        code == 0
-            && out.contains("policy.yaml:4:3: warning[unbound-role]: no binding gives role `officer`")
-            && out.ends_with("0 errors, 1 warnings\n"),
-        "{out}"
-    );
-    let (code, denied, _) = run(["check", "--policies", &policy, "--deny-warnings"]);
-    assert_eq!((code, denied), (3, out));
+    let (code, out, said) = run(["check", "--policies", &policy]);
+    assert_eq!((code, out.as_str()), (0, "0 errors, 1 warnings\n"), "{said}");
+    assert!(said.contains("policy.yaml:4:3: warning[unbound-role]: no binding gives role `officer`"), "{said}");
+    let denied = run(["check", "--policies", &policy, "--deny-warnings"]);
+    assert_eq!(denied, (3, out, said));
 }
 
 #[test]
@@ -147,9 +143,9 @@ fn check_tells_every_mistake_with_its_place_in_each_format() {
         .replace("joins: [customer_id]}\n  customer:country", "joins: [nokey]}\n  customer:country");
     let policy = text(folder.write("po,licy.yaml", broken));
     let (code, out, said) = run(["check", "--policies", &policy]);
-    assert_eq!((code, said.as_str()), (3, ""));
+    assert_eq!((code, out.as_str()), (3, "3 errors, 0 warnings\n"));
     for line in [":3:24: error[unknown-word]: ", "help: did you mean `Deny`", ":13:", "`nokey`"] {
-        assert!(out.contains(line), "{line}\n---\n{out}");
+        assert!(said.contains(line), "{line}\n---\n{said}");
     }
     let (code, out, _) = run(["check", "--policies", &policy, "--format", "json"]);
     let found: Value = serde_json::from_str(&out).unwrap();
@@ -170,13 +166,18 @@ fn check_takes_a_configuration_with_all_that_it_names() {
     setup.folder.write("catalogue.yaml", "version: 1\nfeatures: {shop:size: {joins: [customer_id]}}\n");
     let config = text(setup.write());
     let (code, out, said) = run(["check", "--config", &config]);
-    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    assert_eq!((code, out.as_str()), (0, "0 errors, 2 warnings\n"), "{said}");
     setup.folder.write("catalogue.yaml", "version: 1\nfeatures: {shop:size: {joins: [nobody]}}\n");
-    let (code, out, _) = run(["check", "--config", &config]);
-    assert!(code == 3 && out.contains("catalogue.yaml:2:") && out.contains("`nobody`"), "{out}");
+    let (code, _, said) = run(["check", "--config", &config]);
+    assert!(code == 3 && said.contains("catalogue.yaml:2:") && said.contains("`nobody`"), "{said}");
     setup.folder.write("tagwarden.yaml", setup.text() + "polices: x\n");
-    let (code, out, _) = run(["check", "--config", &config]);
-    assert!(code == 3 && out.contains("tagwarden.yaml:") && out.contains("unknown key `polices`"), "{out}");
+    let (code, out, said) = run(["check", "--config", &config]);
+    assert_eq!((code, out.as_str()), (3, "1 errors, 0 warnings\n"));
+    assert!(said.contains("tagwarden.yaml:") && said.contains("unknown key `polices`"), "{said}");
+    // What the command line names is looked at whatever the configuration says.
+    let broken = text(setup.folder.write("broken.yaml", "version: 1\nrols: {}\n"));
+    let (code, _, both) = run(["check", "--config", &config, "--policies", &broken]);
+    assert!(code == 3 && both.contains(&said) && both.contains("broken.yaml:2:1: error[unknown-key]"), "{both}");
 }
 
 #[test]
@@ -185,12 +186,20 @@ fn check_against_the_policy_before_finds_what_a_reload_would_refuse() {
     let old = text(folder.write("old.yaml", POLICY));
     let smaller = POLICY.replace("tags: [pii], ", "").replace("tags: [internal], ", "");
     let new = text(folder.write("new.yaml", smaller));
-    let (code, out, _) = run(["check", "--policies", &new, "--against", &old]);
-    assert!(
-        code == 3 && out.contains("error[shrunk]: the new policy has 1 tagged features where 3 are served"),
-        "{out}"
-    );
+    let (code, _, said) = run(["check", "--policies", &new, "--against", &old]);
+    let shrunk = "new.yaml:1:1: error[shrunk]: the new policy has 1 tagged features where 3 are served";
+    assert!(code == 3 && said.contains(shrunk), "{said}");
     assert_eq!(run(["check", "--policies", &old, "--against", &old]).0, 0);
+
+    let setup = Setup::at("http://127.0.0.1:9");
+    let against =
+        |setup: &Setup| run(["check", "--config", &text(setup.write()), "--policies", &new, "--against", &old]);
+    assert_eq!(against(&setup).0, 3);
+    assert_eq!(against(&setup.with("allow_shrink: true")).0, 0, "a reload would take it");
+    let broken = text(folder.write("broken.yaml", "version: 1\nrols: {}\n"));
+    let (code, out, said) = run(["check", "--policies", &new, "--against", &broken]);
+    assert_eq!((code, out.as_str()), (3, ""));
+    assert!(said.starts_with("the old policy does not load:\n") && said.contains("broken.yaml:2:1: "), "{said}");
 }
 
 /// A server that answers one request like this; its address.

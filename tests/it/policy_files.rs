@@ -1,11 +1,9 @@
-//! Files: mistakes and the report that they give, word for word; how files and layers merge; which callers a binding
-//! gives its roles.
+//! Files: how files and layers merge; which callers a binding gives its roles. (Mistakes stand in golden.rs.)
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tagwarden::diagnostic::{Report, Severity, SourceFile};
+use tagwarden::diagnostic::SourceFile;
 use tagwarden::policy::settings::Mode;
 use tagwarden::policy::{Policy, load};
 
@@ -22,108 +20,6 @@ fn files(texts: &[&str]) -> Files {
 fn loaded(policy: &[&str], catalogue: &[&str]) -> Policy {
     let (policy, report) = load(&files(policy), &files(catalogue));
     policy.unwrap_or_else(|| panic!("{report}"))
-}
-
-/// What one section of `policy_files.txt` holds.
-#[derive(Default)]
-struct Case {
-    policy: Files,
-    catalogue: Files,
-    report: String,
-}
-
-fn cases() -> BTreeMap<&'static str, Case> {
-    let mut cases = BTreeMap::new();
-    for section in include_str!("policy_files.txt").split("\n## ").skip(1) {
-        let (name, parts) = section.split_once('\n').unwrap();
-        let mut case = Case::default();
-        for part in format!("\n{parts}").split("\n>> ").skip(1) {
-            let (head, text) =
-                part.split_once('\n').map_or((part, String::new()), |(head, t)| (head, format!("{t}\n")));
-            match head.split_once(' ') {
-                Some(("policy", name)) => case.policy.push(file(name, &text)),
-                Some(("catalogue", name)) => case.catalogue.push(file(name, &text)),
-                _ => text.trim_end().clone_into(&mut case.report),
-            }
-        }
-        assert!(cases.insert(name, case).is_none(), "{name} stands twice");
-    }
-    cases
-}
-
-#[test]
-fn every_mistake_is_reported_word_for_word() {
-    let mut wrong = String::new();
-    for (name, case) in cases() {
-        let (policy, report) = load(&case.policy, &case.catalogue);
-        assert!(policy.is_none(), "{name} loads");
-        if report.to_string() != case.report {
-            wrong += &format!("\n## {name}\n{report}\n");
-        }
-    }
-    assert!(wrong.is_empty(), "found:\n{wrong}");
-}
-
-#[test]
-fn every_message_is_of_one_style() {
-    let mut told = BTreeMap::new();
-    for (name, case) in cases() {
-        let (_, Report { diagnostics }) = load(&case.policy, &case.catalogue);
-        for found in diagnostics {
-            let message = found.message.as_str();
-            assert!(message.starts_with(|c: char| c.is_lowercase() || c == '`'), "{name}: {message}");
-            assert!(!message.ends_with('.') && !message.contains('\n'), "{name}: {message}");
-            assert_eq!(found.severity(), Severity::Error, "{name}: {message}");
-            // No two mistakes are told alike: what is the same is of one kind.
-            assert_eq!(*told.entry(message.to_owned()).or_insert(found.code), found.code, "{name}: {message}");
-        }
-    }
-}
-
-fn report(policy: &[(&str, &str)], catalogue: &[(&str, &str)]) -> String {
-    let list = |files: &[(&str, &str)]| -> Files { files.iter().map(|(name, text)| file(name, text)).collect() };
-    let (policy, report) = load(&list(policy), &list(catalogue));
-    assert!(policy.is_none(), "loads");
-    report.to_string()
-}
-
-/// policy.md, The files: "Errors: … a duplicate key".
-#[test]
-fn a_duplicate_key_in_a_pattern_is_an_error() {
-    let text = "version: 1\nfeatures:\n  user.*: {tags: [pii], tags: [bank]}\n  user.a:\n";
-    assert!(report(&[("p.yaml", text)], &[]).starts_with("p.yaml:3:25: error[duplicate-key]: `tags` stands twice in "));
-}
-
-/// policy.md, The files: "All errors of all files are reported together".
-#[test]
-fn everything_that_a_pattern_has_beside_tags_is_reported() {
-    let text = "version: 1\nfeatures:\n  user.*: {inputs: [user.a], tags: [pii], joins: [user.a]}\n  user.a:\n";
-    let report = report(&[("p.yaml", text)], &[]);
-    assert!(report.contains("p.yaml:3:12: error[pattern]: ") && report.contains("p.yaml:3:43: error[pattern]: "));
-}
-
-/// policy.md, Policy over catalogue: "an empty one is an error".
-#[test]
-fn an_empty_catalogue_is_an_error_whatever_the_policy_says() {
-    let report = report(&[("p.yaml", "version: 1\nmode: filter\n")], &[("c.yaml", "version: 1\n")]);
-    assert!(report.contains("error[empty-catalogue]: "), "{report}");
-}
-
-/// No library's or type's name in an error.
-#[test]
-fn what_is_no_yaml_is_told_in_plain_words() {
-    for text in ["version: 1\n---\nversion: 1\n", "version: 1\nroles: {null: {}}\n"] {
-        let report = report(&[("p.yaml", text)], &[]);
-        assert!(!["from_str", "Option", "deserialize", "String"].iter().any(|word| report.contains(word)), "{report}");
-    }
-}
-
-/// policy.md: "left out: every source; []: none". Nothing behind `allow:` is neither.
-#[test]
-fn an_allow_list_with_nothing_behind_it_is_an_error() {
-    let text = "version: 1\nroles:\n  app: {datasources: {allow: }}\n";
-    let report = report(&[("p.yaml", text)], &[]);
-    assert!(report.contains("error[wrong-kind]: `datasources.allow` is nothing, not a list"), "{report}");
 }
 
 /// A feature in one line: what the merged layers say of it.
@@ -377,14 +273,6 @@ fn claims_are_named_or_pointed_at() {
 }
 
 #[test]
-fn a_number_that_no_claim_is_compared_with_is_an_error() {
-    let binding = json!([{"roles": ["app"], "when": {"n": u64::MAX}}]);
-    let report = report(&[("p.yaml", &format!("version: 1\nroles: {{app: }}\nbindings: {binding}\n"))], &[]);
-    let message = "error[binding-when]: claim `n` wants a number, not a text, a whole number, a boolean or a list";
-    assert!(report.contains(message), "{report}");
-}
-
-#[test]
 fn all_bindings_that_match_add_up() {
     let policy = loaded(
         &[
@@ -415,31 +303,16 @@ bindings:
     assert_eq!(policy.mode_of(&[policy.role_id("auditor").unwrap()]), Mode::Filter);
 }
 
+/// More than 65535 cannot be numbered; a golden file of so many would be a megabyte.
 #[test]
-fn with_two_sources_of_credentials_every_binding_names_one() {
-    let policy = loaded(
-        &["
-roles: {app: }
-bindings:
-  - {roles: [app], when: {iss: x, sub: y}}
-  - {roles: [app], when: {cert.cn: y}}
-  - {roles: [app], when: {sub: y}}
-  - {roles: [app], when: {certificate: y}}"],
-        &[],
-    );
-    let told = |sources: usize| {
-        let mut report = Report::default();
-        policy.check_sources(sources, &mut report);
-        report.to_string()
-    };
-    assert_eq!(told(1), "");
+fn more_roles_than_can_be_numbered_are_an_error() {
+    let roles = |count: u32| (0..count).map(|number| format!("  r{number:05}:\n")).collect::<String>();
+    let load = |count: u32| load(&[file("p.yaml", &format!("version: 1\nroles:\n{}", roles(count)))], &[]);
+    assert!(load(65_535).0.is_some());
+    let (policy, report) = load(65_536);
+    assert!(policy.is_none());
     assert_eq!(
-        told(2),
-        "a.yaml:7:5: error[binding-when]: `when` names neither `iss` nor `cert.*`, and there is more than one source of credentials
- 7 |   - {roles: [app], when: {sub: y}}
-   |     ^
-a.yaml:8:5: error[binding-when]: `when` names neither `iss` nor `cert.*`, and there is more than one source of credentials
- 8 |   - {roles: [app], when: {certificate: y}}
-   |     ^"
+        report.to_string(),
+        "p.yaml:3:3: error[too-many-roles]: there are more than 65535 roles\n 3 |   r00000:\n   |   ^"
     );
 }

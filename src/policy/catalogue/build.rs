@@ -120,6 +120,12 @@ pub fn build(policy: &Layer, imported: &Layer, report: &mut Report) -> Catalogue
     bundles(policy, imported, &mut catalogue, report);
     catalogue
 }
+/// Whether a name is looked for among all features: each costs a look at every name, and a report of this length has
+/// another cause than a slip of the pen.
+pub(in crate::policy) fn suggestible(report: &Report) -> bool {
+    report.diagnostics.len() < 100
+}
+
 fn intern_all(tags: &mut Interner, texts: &[Text]) -> Box<[TagId]> {
     let mut ids: Vec<TagId> = texts.iter().map(|text| tags.intern(&text.value)).collect();
     ids.sort_unstable();
@@ -148,9 +154,9 @@ fn links(merged: &[(&str, Merged<'_>)], numbers: &HashMap<&str, u32>, report: &m
                     Some(number) => found.push(*number),
                     None => {
                         let message = format!("feature `{name}` has the {what} `{}`, which does not exist", text.value);
-                        report.push(
-                            Diagnostic::new(code, &text.place, message).suggest(&text.value, numbers.keys().copied()),
-                        );
+                        let known = suggestible(report).then(|| merged.iter().map(|(name, _)| *name));
+                        let finding = Diagnostic::new(code, &text.place, message);
+                        report.push(finding.suggest(&text.value, known.into_iter().flatten()));
                     }
                 }
             }
@@ -202,25 +208,21 @@ fn bundles(policy: &Layer, imported: &Layer, catalogue: &mut Catalogue, report: 
     for (name, text) in texts {
         let mut members = Vec::with_capacity(text.members.len());
         for member in &text.members {
-            let Some(feature) = catalogue.id(&member.feature.value) else {
-                let message =
-                    format!("bundle `{name}` has the member `{}`, which does not exist", member.feature.value);
-                let known = catalogue.features.iter().map(|f| &*f.name);
-                report.push(
-                    Diagnostic::new(Code::UnknownMember, &member.feature.place, message)
-                        .suggest(&member.feature.value, known),
-                );
-                continue;
+            let mut find = |name: &Text, message: String| {
+                let found = catalogue.id(&name.value);
+                if found.is_none() {
+                    let known = suggestible(report).then(|| catalogue.features.iter().map(|feature| &*feature.name));
+                    let finding = Diagnostic::new(Code::UnknownMember, &name.place, message);
+                    report.push(finding.suggest(&name.value, known.into_iter().flatten()));
+                }
+                found
             };
+            let message = format!("bundle `{name}` has the member `{}`, which does not exist", member.feature.value);
+            let Some(feature) = find(&member.feature, message) else { continue };
             let mut keys = Vec::new();
             for (key, renamed) in &member.keys {
-                match catalogue.id(key) {
-                    Some(id) => keys.push((id, renamed.as_str().into())),
-                    None => {
-                        let message = format!("bundle `{name}` renames key `{key}`, which does not exist");
-                        report.push(Diagnostic::new(Code::UnknownMember, &member.feature.place, message));
-                    }
-                }
+                let message = format!("bundle `{name}` renames key `{}`, which does not exist", key.value);
+                keys.extend(find(key, message).map(|id| (id, renamed.as_str().into())));
             }
             let alias = member.alias.as_deref().map(Into::into);
             members.push(Member { feature, alias, keys });

@@ -21,7 +21,7 @@ pub struct MemberText {
     /// The name under which it is answered, where that is not its own.
     pub alias: Option<String>,
     /// Entity key of the feature -> the name that callers give it under.
-    pub keys: Vec<(String, String)>,
+    pub keys: Vec<(Text, String)>,
 }
 
 /// A data source as written.
@@ -59,7 +59,8 @@ impl FileReader<'_, '_> {
             if let Some(entries) = fields.get("keys").and_then(|n| self.r.entries(n, "`keys`")) {
                 for (key, value) in entries {
                     if let Some(renamed) = self.r.text(value, &format!("the name of key `{}`", key.name)) {
-                        keys.push((key.name.clone(), renamed.to_owned()));
+                        let key = Text { value: key.name.clone(), place: self.r.key_place(key) };
+                        keys.push((key, renamed.to_owned()));
                     }
                 }
             }

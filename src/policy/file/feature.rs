@@ -62,7 +62,7 @@ impl FileReader<'_, '_> {
         for (key, _) in entries.iter().filter(|(key, _)| key.name != "tags") {
             let place = self.r.key_place(key);
             let message = format!("pattern `{name}` has `{}`; a pattern only adds `tags`", key.name);
-            self.r.report.push(Diagnostic::new(Code::Pattern, &place, message));
+            self.r.report.push(Diagnostic::new(Code::Pattern, &place, message).suggest(&key.name, ["tags"]));
         }
         let tags = entries.iter().find(|(key, _)| key.name == "tags").map(|(_, tags)| *tags);
         let tags = self.names(tags, "`tags`");
