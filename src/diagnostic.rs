@@ -44,8 +44,7 @@ impl Place {
         (&self.file.name, self.line, self.column)
     }
 
-    /// The text of its line, where it has one.
-    pub fn shown_line(&self) -> Option<&str> {
+    fn shown_line(&self) -> Option<&str> {
         let index = usize::try_from(self.line.checked_sub(1)?).ok()?;
         self.file.text.lines().nth(index)
     }
@@ -130,8 +129,14 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, self.place.shown_line())
+    }
+}
+
+impl Diagnostic {
+    fn write(&self, f: &mut fmt::Formatter<'_>, line: Option<&str>) -> fmt::Result {
         write!(f, "{}: {}[{}]: {}", self.place, self.severity(), self.code, self.message)?;
-        if let Some(line) = self.place.shown_line() {
+        if let Some(line) = line {
             let number = self.place.line.to_string();
             let margin = " ".repeat(number.len());
             let column = usize::try_from(self.place.column.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -186,13 +191,29 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The text of each one's line, where it has one. Each run of findings in one file costs a look through it.
+    pub fn lines(&self) -> Vec<Option<&str>> {
+        let mut read: Option<(&Arc<SourceFile>, Vec<&str>)> = None;
+        let mut lines = Vec::with_capacity(self.diagnostics.len());
+        for Place { file, line, .. } in self.diagnostics.iter().map(|diagnostic| &diagnostic.place) {
+            let (_, all) = match read.take() {
+                Some((of, all)) if Arc::ptr_eq(of, file) => read.insert((of, all)),
+                Some(_) | None => read.insert((file, file.text.lines().collect())),
+            };
+            lines.push(line.checked_sub(1).and_then(|index| all.get(usize::try_from(index).ok()?)).copied());
+        }
+        lines
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
+        for ((diagnostic, line), index) in self.diagnostics.iter().zip(self.lines()).zip(0..) {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{diagnostic}")?;
+            diagnostic.write(f, line)?;
         }
         Ok(())
     }

@@ -107,14 +107,14 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
 }
 
 fn as_json(report: &Report) -> String {
-    let finding = |d: &Diagnostic| {
+    let finding = |(d, shown): (&Diagnostic, Option<&str>)| {
         json!({
             "severity": d.severity().to_string(), "code": d.code.name(), "message": d.message, "help": d.help,
             "file": d.place.file.name, "line": d.place.line.max(1), "column": d.place.column.max(1),
-            "shown": d.place.shown_line(),
+            "shown": shown,
         })
     };
-    let findings: Vec<_> = report.diagnostics.iter().map(finding).collect();
+    let findings: Vec<_> = report.diagnostics.iter().zip(report.lines()).map(finding).collect();
     format!("{}\n", json!({"errors": report.errors(), "warnings": report.warnings(), "findings": findings}))
 }
 

@@ -74,8 +74,13 @@ impl Table {
 
     /// What a feature's own tags give.
     pub fn own(&self, feature: &Feature) -> Own {
+        self.own_of_class(feature.class)
+    }
+
+    /// What the tags of a class give.
+    pub fn own_of_class(&self, class: u32) -> Own {
         // A class that the table was not built for cannot be: deny.
-        self.own.get(feature.class as usize).copied().unwrap_or(Own { permission: Permission::Deny, defaulted: true })
+        self.own.get(class as usize).copied().unwrap_or(Own { permission: Permission::Deny, defaulted: true })
     }
 
     /// A feature with nothing supplied.

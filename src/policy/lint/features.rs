@@ -7,7 +7,7 @@ use super::others;
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::policy::catalogue::{Class, Feature, FeatureId, TagId};
 use crate::policy::permission::Permission;
-use crate::policy::resolve::{RoleId, Table, own_of_role};
+use crate::policy::resolve::{RoleId, Table};
 use crate::policy::settings::{CatalogueTags, Combine};
 use crate::policy::{Binding, Policy};
 
@@ -40,15 +40,17 @@ fn count<K: std::hash::Hash + Eq, T>(map: &mut HashMap<K, For<T>>, key: K, role:
 
 struct Seen<'p> {
     policy: &'p Policy,
-    /// By feature: some role can return it.
-    returned: Vec<bool>,
+    /// Features, keys aside, that no role so far can return.
+    hidden: Vec<FeatureId>,
     /// By class: some role's own permission lets it be returned.
     own_returned: Vec<bool>,
     /// By class: every role takes its default for it.
     defaulted: Vec<bool>,
     /// By class: a clearing tag and a restricting one.
     both: HashMap<u32, For<(TagId, TagId)>>,
-    /// Features with a clearing tag over a denied input.
+    /// Features with tags and with inputs or joins.
+    tagged: Vec<FeatureId>,
+    /// Those with a clearing tag over a denied input.
     defeated: HashMap<FeatureId, For<TagId>>,
     /// Features without a tag that counts, and with inputs.
     untagged: Vec<FeatureId>,
@@ -64,9 +66,11 @@ impl<'p> Seen<'p> {
     fn new(policy: &'p Policy) -> Self {
         let catalogue = &policy.catalogue;
         let (features, classes) = (catalogue.features(), &catalogue.classes);
-        let untagged = |feature: &Feature| {
-            let inputs = catalogue.edges(feature).iter().any(|edge| edge.input);
-            inputs && classes.get(feature.class as usize).is_some_and(|class| lifting(policy, class).is_empty())
+        let lifted = |feature: &Feature| {
+            classes.get(feature.class as usize).is_some_and(|class| !lifting(policy, class).is_empty())
+        };
+        let those = |wanted: &dyn Fn(&Feature) -> bool| -> Vec<FeatureId> {
+            (0..).zip(features).filter(|(_, feature)| wanted(feature)).map(|(id, _)| id).collect()
         };
         let mut together = BTreeMap::new();
         if policy.settings.combine == Combine::MostRestrictive {
@@ -81,12 +85,13 @@ impl<'p> Seen<'p> {
         }
         Self {
             policy,
-            returned: vec![false; features.len()],
+            hidden: those(&|feature| !feature.key),
             own_returned: vec![false; classes.len()],
             defaulted: vec![true; classes.len()],
             both: HashMap::new(),
+            tagged: those(&|feature| lifted(feature) && !catalogue.edges(feature).is_empty()),
             defeated: HashMap::new(),
-            untagged: (0..).zip(features).filter(|(_, feature)| untagged(feature)).map(|(id, _)| id).collect(),
+            untagged: those(&|feature| !lifted(feature) && catalogue.edges(feature).iter().any(|edge| edge.input)),
             over_internal: HashMap::new(),
             alone: together.keys().flatten().map(|role| (*role, Bits::default())).collect(),
             together,
@@ -97,29 +102,31 @@ impl<'p> Seen<'p> {
         let (policy, catalogue) = (self.policy, &self.policy.catalogue);
         let Some(role) = policy.roles.get(usize::from(id)) else { return };
         let table = Table::build(policy, &[id]);
+        let mut mapped: Vec<Option<Permission>> = vec![None; catalogue.tags.len()];
+        for (tag, permission) in &role.tags {
+            mapped.get_mut(*tag as usize).into_iter().for_each(|slot| *slot = Some(*permission));
+        }
+        let with = |tags: &[TagId], wanted: fn(Permission) -> bool| {
+            tags.iter().find(|tag| mapped.get(**tag as usize).copied().flatten().is_some_and(wanted)).copied()
+        };
         let mut clears: Vec<Option<TagId>> = Vec::with_capacity(catalogue.classes.len());
         let owns = self.own_returned.iter_mut().zip(&mut self.defaulted);
         for ((class, number), (returned, defaulted)) in catalogue.classes.iter().zip(0..).zip(owns) {
-            let own = own_of_role(policy, id, class);
+            let own = table.own_of_class(number);
             *returned |= own.permission.returnable();
             *defaulted &= own.defaulted;
-            let with = |tags: &[TagId], wanted: &dyn Fn(Permission) -> bool| {
-                tags.iter().find(|tag| role.permission_of(**tag).is_some_and(wanted)).copied()
-            };
-            let clearing = with(lifting(policy, class), &|permission| permission == Permission::AllowDownstream);
-            let restricting = with(restricting(policy, class), &|permission| !permission.returnable());
+            let clearing = with(lifting(policy, class), |permission| permission == Permission::AllowDownstream);
+            let restricting = clearing.and_then(|_| with(restricting(policy, class), |p| !p.returnable()));
             if let (Some(clearing), Some(restricting)) = (clearing, restricting) {
                 count(&mut self.both, number, id, (clearing, restricting));
             }
             clears.push(clearing.filter(|_| restricting.is_none()));
         }
-        for ((feature, number), returned) in catalogue.features().iter().zip(0..).zip(&mut self.returned) {
-            let cell = table.cell(number);
-            *returned |= cell.permission.returnable();
-            if cell.rule == 4
-                && let Some(Some(tag)) = clears.get(feature.class as usize)
-            {
-                count(&mut self.defeated, number, id, *tag);
+        self.hidden.retain(|number| !table.cell(*number).permission.returnable());
+        for number in self.tagged.iter().filter(|number| table.cell(**number).rule == 4) {
+            let class = catalogue.feature(*number).map_or(usize::MAX, |feature| feature.class as usize);
+            if let Some(Some(tag)) = clears.get(class) {
+                count(&mut self.defeated, *number, id, *tag);
             }
         }
         for number in self.untagged.iter().filter(|number| table.cell(**number).permission.returnable()) {
@@ -174,12 +181,11 @@ impl<'p> Seen<'p> {
     /// One warning for each reason: what every role keeps inside for one tag is meant to be hidden, and told once.
     fn never_returned(&self, report: &mut Report) {
         let catalogue = &self.policy.catalogue;
-        let whys: Vec<Why> = catalogue.classes.iter().zip(0..).map(|(class, at)| self.why(class, at)).collect();
+        let mut whys: HashMap<u32, Why> = HashMap::new();
         let mut hidden: BTreeMap<Why, Vec<&Feature>> = BTreeMap::new();
-        for (feature, _) in
-            catalogue.features().iter().zip(&self.returned).filter(|(f, returned)| !f.key && !**returned)
-        {
-            hidden.entry(whys.get(feature.class as usize).copied().unwrap_or(Why::Below)).or_default().push(feature);
+        for feature in self.hidden.iter().filter_map(|number| catalogue.feature(*number)) {
+            let why = whys.entry(feature.class).or_insert_with(|| self.why(feature.class as usize));
+            hidden.entry(*why).or_default().push(feature);
         }
         for (why, mut features) in hidden {
             features.sort_by(|a, b| a.place.order().cmp(&b.place.order()));
@@ -203,13 +209,14 @@ impl<'p> Seen<'p> {
     }
 
     /// Why no role returns the features of a class that none returns.
-    fn why(&self, class: &Class, number: usize) -> Why {
+    fn why(&self, class: usize) -> Why {
         let (policy, tags) = (self.policy, &self.policy.catalogue.tags);
+        let carried = policy.catalogue.classes.get(class).map(|class| restricting(policy, class)).unwrap_or_default();
         let hides = |tag: &TagId| {
             policy.roles.iter().all(|role| role.permission_of(*tag).is_some_and(|permission| !permission.returnable()))
         };
-        let hiding = restricting(policy, class).iter().copied().filter(hides).min_by_key(|tag| tags.name(*tag));
-        let of = |list: &[bool]| list.get(number).copied().unwrap_or_default();
+        let hiding = carried.iter().copied().filter(hides).min_by_key(|tag| tags.name(*tag));
+        let of = |list: &[bool]| list.get(class).copied().unwrap_or_default();
         match hiding {
             Some(tag) => Why::Tag(tag),
             None if of(&self.own_returned) => Why::Below,
