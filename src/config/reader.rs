@@ -78,8 +78,12 @@ impl ConfigReader<'_, '_> {
                 None
             }
         };
-        let config = Config {
-            threads: fields.get("threads").and_then(|n| self.size(n, "`threads`")),
+        let threads = fields.get("threads").and_then(|node| Some((node, self.size(node, "`threads`")?)));
+        if let Some((node, 0)) = threads {
+            self.r.error(node, Code::Threads, "`threads` is 0, and nothing would run");
+        }
+        Some(Config {
+            threads: threads.map(|(_, count)| count),
             listen: self.listen(fields.get("listen")),
             metrics: self.section_address(&fields, "metrics", "127.0.0.1:9902", &["address"]),
             admin: self.section_address(
@@ -88,15 +92,12 @@ impl ConfigReader<'_, '_> {
                 "127.0.0.1:9901",
                 &["address", "token_file", "hosts", "explore"],
             ),
-            upstream: upstream?,
             token_cache_entries: self.entries(
                 fields
                     .get("auth")
                     .and_then(|n| if let Value::Map(_) = n.value { child(n, "token_cache") } else { None }),
                 "`token_cache`",
             ),
-            issuers: issuers?,
-            policies: policies?,
             catalogue: self.catalogue(fields.get("catalogue")),
             allow_shrink: fields.get("allow_shrink").and_then(|n| self.r.boolean(n, "`allow_shrink`")).unwrap_or(false),
             enforcement: self.enforcement(fields.get("enforcement")),
@@ -108,11 +109,11 @@ impl ConfigReader<'_, '_> {
             audit: self.audit(fields.get("audit")),
             name_members: self.name_members(fields.get("errors")),
             tracing: self.tracing(fields.get("tracing")),
-        };
-        if config.threads == Some(0) {
-            self.r.error(node, Code::Threads, "`threads` is 0, and nothing would run");
-        }
-        Some(config)
+            // What cannot be left out comes last, so that every other section has been read.
+            upstream: upstream?,
+            issuers: issuers?,
+            policies: policies?,
+        })
     }
 
     fn listen(&mut self, node: Option<&Node>) -> Listen {

@@ -25,13 +25,14 @@ impl ConfigReader<'_, '_> {
         if items.is_empty() {
             self.r.error(node, Code::Missing, "`auth.issuers` names no issuer, so no token would be accepted");
         }
-        let issuers: Vec<IssuerSettings> = items.iter().filter_map(|item| self.issuer(item)).collect();
-        for (item, issuer) in items.iter().zip(&issuers) {
-            if issuers.iter().filter(|other| other.issuer == issuer.issuer).count() > 1 {
+        let read: Vec<(&Node, IssuerSettings)> =
+            items.iter().filter_map(|item| Some((item, self.issuer(item)?))).collect();
+        for (item, issuer) in &read {
+            if read.iter().filter(|(_, other)| other.issuer == issuer.issuer).count() > 1 {
                 self.r.error(item, Code::DuplicateName, format!("issuer `{}` stands twice", issuer.issuer));
             }
         }
-        Some(issuers)
+        Some(read.into_iter().map(|(_, issuer)| issuer).collect())
     }
 
     fn issuer(&mut self, node: &Node) -> Option<IssuerSettings> {
