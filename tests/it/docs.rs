@@ -1,15 +1,25 @@
 //! The documentation is true: every YAML block loads, every command runs or is covered by a test that is named here.
 
+mod session;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Arc;
 
 use tagwarden::diagnostic::{Code, SourceFile};
 use tagwarden::{config, policy, yaml};
 
-const DOCUMENTS: &[&str] =
-    &["README.md", "CHANGELOG.md", "docs/feast.md", "docs/findings.md", "policies/demo/README.md"];
+const DOCUMENTS: &[&str] = &["README.md", "CHANGELOG.md", "docs/feast.md", "docs/findings.md"];
+
+/// Those, and the page of each worked example.
+fn documents() -> Vec<String> {
+    let examples = std::fs::read_dir(repository().join("policies")).unwrap();
+    let mut pages: Vec<String> =
+        examples.map(|entry| format!("policies/{}/README.md", entry.unwrap().file_name().display())).collect();
+    pages.sort_unstable();
+    DOCUMENTS.iter().map(|document| (*document).to_owned()).chain(pages).collect()
+}
 
 /// What is not run here (whole, or where it ends with a space, its beginning), and the place and text of the test that
 /// covers it.
@@ -39,24 +49,26 @@ fn text_of(path: &str) -> String {
 /// A fenced block: where it begins, its language, its text without the indentation of the fence.
 struct Block {
     place: String,
+    line: usize,
+    indent: usize,
     language: String,
     text: String,
 }
 
 fn blocks(document: &str, markdown: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut open: Option<(usize, Block)> = None;
+    let mut open: Option<Block> = None;
     for (line, number) in markdown.lines().zip(1..) {
         let (indent, rest) = (line.len() - line.trim_start().len(), line.trim_start());
         match (&mut open, rest.strip_prefix("```")) {
             (None, Some(language)) => {
                 let place = format!("{document}:{number}");
-                open = Some((indent, Block { place, language: language.to_owned(), text: String::new() }));
+                open = Some(Block { place, line: number, indent, language: language.to_owned(), text: String::new() });
             }
             (None, None) => {}
-            (Some(_), Some(_)) => blocks.extend(open.take().map(|(_, block)| block)),
-            (Some((indent, block)), None) => {
-                block.text.push_str(line.get(*indent..).unwrap_or_default());
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => {
+                block.text.push_str(line.get(block.indent..).unwrap_or_default());
                 block.text.push('\n');
             }
         }
@@ -110,6 +122,11 @@ fn load(block: &Block, folder: &Folder) {
     let name = block.text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default();
     let file = source(&block.place, &block.text);
     let report = match name {
+        // The commands that follow load it.
+        path if block.place.starts_with("policies/") => {
+            std::fs::write(folder.0.join(path), &block.text).unwrap();
+            return;
+        }
         "policy.yaml" => {
             let catalogue = source("catalogue", &text_of("tests/fixtures/feast/catalogue.yaml"));
             policy::load(&[file], &[catalogue]).1
@@ -140,46 +157,67 @@ fn covers(begins: &str, command: &str) -> bool {
     command == begins || (begins.ends_with(' ') && command.starts_with(begins))
 }
 
-fn run(folder: &Folder, command: &str) -> Output {
-    // The shell takes the quotes off; the binary is this build's.
-    let line = command.replacen("tagwarden ", "\"$TAGWARDEN\" ", 1);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &line]).current_dir(&folder.0).env("TAGWARDEN", env!("CARGO_BIN_EXE_tagwarden"));
-    shell.output().unwrap()
+/// Runs what a document shows; how many blocks were loaded and commands were run. Gives the document as it should be.
+fn walk(document: &str, used: &mut BTreeSet<&str>) -> (usize, usize, String) {
+    let folder = Folder::new(document);
+    let text = text_of(document);
+    let mut real: Vec<String> = text.lines().map(str::to_owned).collect();
+    let (mut loaded, mut ran) = (0, 0);
+    // What a block really prints may be longer or shorter than what it shows.
+    let mut moved = 0_isize;
+    for block in blocks(document, &text) {
+        let lines = match block.language.as_str() {
+            "yaml" => {
+                load(&block, &folder);
+                loaded += 1;
+                Vec::new()
+            }
+            "console" if session::is_session(&block.text) => {
+                let (steps, printed) = session::run(&block.place, &block.text, &folder.0);
+                let indent = " ".repeat(block.indent);
+                let indented = |line: &str| if line.is_empty() { String::new() } else { format!("{indent}{line}") };
+                let printed: Vec<String> = printed.lines().map(indented).collect();
+                let (from, shown) = (block.line.saturating_add_signed(moved), block.text.lines().count());
+                moved += printed.len().cast_signed() - shown.cast_signed();
+                real.splice(from..from + shown, printed);
+                ran += steps;
+                Vec::new()
+            }
+            "console" | "sh" => commands(&block),
+            "python" => commands(&block).into_iter().take(1).collect(),
+            "text" => Vec::new(),
+            other => panic!("{}: a block of the language `{other}`", block.place),
+        };
+        for command in lines {
+            if let Some((begins, ..)) = COVERED.iter().find(|(begins, ..)| covers(begins, &command)) {
+                used.insert(begins);
+                continue;
+            }
+            assert!(command.starts_with("tagwarden "), "{}: nothing covers `{command}`", block.place);
+            let output = session::shell(&folder.0, &command).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{}: `{command}`\n{text}{errors}", block.place);
+            assert!(!command.starts_with("tagwarden check ") || text.contains("0 errors, "), "{command}\n{text}");
+            ran += 1;
+        }
+    }
+    (loaded, ran, real.join("\n") + "\n")
 }
 
 #[test]
-fn every_block_loads_and_every_command_runs() {
+fn every_block_loads_and_every_command_runs_and_prints_what_is_shown() {
     let mut used: BTreeSet<&str> = BTreeSet::new();
     let (mut loaded, mut ran) = (0, 0);
-    for document in DOCUMENTS {
-        let folder = Folder::new(document);
-        for block in blocks(document, &text_of(document)) {
-            let lines = match block.language.as_str() {
-                "yaml" => {
-                    load(&block, &folder);
-                    loaded += 1;
-                    Vec::new()
-                }
-                "console" | "sh" => commands(&block),
-                "python" => commands(&block).into_iter().take(1).collect(),
-                "text" => Vec::new(),
-                other => panic!("{}: a block of the language `{other}`", block.place),
-            };
-            for command in lines {
-                if let Some((begins, ..)) = COVERED.iter().find(|(begins, ..)| covers(begins, &command)) {
-                    used.insert(begins);
-                    continue;
-                }
-                assert!(command.starts_with("tagwarden "), "{}: nothing covers `{command}`", block.place);
-                let output = run(&folder, &command);
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-                assert!(output.status.success(), "{}: `{command}`\n{text}{errors}", block.place);
-                assert!(!command.starts_with("tagwarden check ") || text.contains("0 errors, "), "{command}\n{text}");
-                ran += 1;
-            }
+    for document in documents() {
+        let (blocks, commands, real) = walk(&document, &mut used);
+        if std::env::var_os("TAGWARDEN_BLESS").is_some() {
+            std::fs::write(repository().join(&document), &real).unwrap();
         }
+        let text = text_of(&document);
+        let differs = text.lines().zip(real.lines()).zip(1..).find(|((shown, real), _)| shown != real);
+        assert!(text == real, "{document} does not show what is printed, first at {differs:?}; it is:\n{real}");
+        (loaded, ran) = (loaded + blocks, ran + commands);
     }
     assert_eq!(used, COVERED.iter().map(|(begins, ..)| *begins).collect(), "one of the list stands nowhere");
     assert!(loaded >= 8 && ran >= 8, "{loaded} blocks and {ran} commands");
@@ -194,9 +232,9 @@ fn what_covers_the_rest_is_there() {
 
 #[test]
 fn links_lead_somewhere() {
-    for document in DOCUMENTS {
-        let text = text_of(document);
-        let place = repository().join(document);
+    for document in documents() {
+        let text = text_of(&document);
+        let place = repository().join(&document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if let Some(heading) = link.strip_prefix('#') {
                 let heading = heading.replace('-', " ");
