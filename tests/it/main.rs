@@ -16,6 +16,7 @@ mod audit_mode;
 mod cli;
 mod demo;
 mod docs;
+mod examples;
 mod explain;
 mod findings;
 mod floors;
