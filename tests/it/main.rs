@@ -45,5 +45,6 @@ mod reload_files;
 mod schema;
 mod shadow;
 mod shutdown;
+mod stack_policies;
 mod tls;
 mod unit_explained;
