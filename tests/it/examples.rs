@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
+use tagwarden::diagnostic::SourceFile;
+use tagwarden::policy;
 
 use crate::support::process::run;
 use crate::support::{Folder, repository};
@@ -147,4 +150,79 @@ fn with_the_other_combine_the_same_roles_give_what_all_of_them_allow() {
         assert_eq!(all["permissions"][name], "Deny", "{name}");
     }
     assert_eq!(all["permissions"]["product:title"], "Allow");
+}
+
+/// The words between back ticks.
+fn ticked(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The callers of a column: each role that its head names, or those that it adds to `staff`.
+fn callers<'t>(head: &'t str, all: &[String]) -> Vec<Vec<&'t str>> {
+    if head == "with both" {
+        return vec![vec!["staff", "pricing", "support"]];
+    }
+    let roles: Vec<&str> = ticked(head).into_iter().filter(|name| all.iter().any(|role| role == name)).collect();
+    if head.starts_with("with ") {
+        return vec![["staff"].into_iter().chain(roles).collect()];
+    }
+    roles.into_iter().map(|role| vec![role]).collect()
+}
+
+#[test]
+fn the_table_of_each_page_says_what_its_policy_gives() {
+    for example in examples() {
+        let name = example.file_name().unwrap().to_str().unwrap();
+        let (roles, keys) = roles_and_keys(&example);
+        let page = std::fs::read_to_string(example.join("README.md")).unwrap();
+        let mut compared = 0;
+        let mut heads: Vec<&str> = Vec::new();
+        for line in page.lines() {
+            let Some(row) = line.strip_prefix('|').and_then(|line| line.strip_suffix('|')) else {
+                heads.clear();
+                continue;
+            };
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            if heads.is_empty() {
+                heads = cells;
+                continue;
+            }
+            for (head, cell) in heads.iter().zip(&cells).skip(1) {
+                let wanted: &[&str] = match cell.trim_matches('*') {
+                    cell if cell.starts_with("returned") => &["Allow", "AllowDownstream"],
+                    cell if cell.starts_with("used, not returned") => &["AllowInternal"],
+                    cell if cell.starts_with("denied") => &["Deny"],
+                    _ => continue,
+                };
+                for caller in callers(head, &roles) {
+                    let given: Vec<&str> = keys.iter().map(String::as_str).collect();
+                    let permissions = permissions(name, &caller, &given);
+                    for feature in ticked(cells[0]) {
+                        let Some(permission) = permissions.get(feature) else { continue };
+                        assert!(
+                            wanted.contains(&permission.as_str()),
+                            "{name}: {feature} for {caller:?}: {permission}"
+                        );
+                        compared += 1;
+                    }
+                }
+            }
+        }
+        assert!(compared >= 12, "{name}: {compared} permissions in its table");
+    }
+}
+
+/// The roles of an example, and its keys.
+fn roles_and_keys(example: &std::path::Path) -> (Vec<String>, Vec<String>) {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(example.join(name)).ok()?;
+        Some(Arc::new(SourceFile { name: name.to_owned(), text }))
+    };
+    let rules = ["policy.yaml", "settings.yaml", "roles.yaml", "bindings.yaml", "features.yaml"];
+    let rules: Vec<_> = rules.into_iter().filter_map(read).collect();
+    let imported: Vec<_> = read("catalogue.yaml").into_iter().collect();
+    let (policy, report) = policy::load(&rules, &imported);
+    let policy = policy.unwrap_or_else(|| panic!("{report}"));
+    let keys = policy.catalogue.features().iter().filter(|feature| feature.key).map(|feature| feature.name.to_string());
+    (policy.role_names().map(str::to_owned).collect(), keys.collect())
 }
