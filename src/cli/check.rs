@@ -1,5 +1,6 @@
 //! `check`: load and lint; every error and warning with its place.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -50,7 +51,11 @@ pub fn run(arguments: &Arguments) -> u8 {
                     if !report.diagnostics.is_empty() {
                         complain(&report.to_string());
                     }
-                    print(&format!("{} errors, {} warnings\n", report.errors(), report.warnings()));
+                    print(&format!(
+                        "{}, {}\n",
+                        counted(report.errors(), "error"),
+                        counted(report.warnings(), "warning")
+                    ));
                 }
                 Format::Json => print(&as_json(&report)),
                 Format::Github => print(&report.diagnostics.iter().map(as_github).collect::<String>()),
@@ -69,13 +74,13 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
     let unreadable = |message: String| (exit::DOES_NOT_LOAD, message);
     let mut report = Report::default();
     let (mut policies, mut catalogue) = (arguments.policies.clone(), arguments.catalogue.clone());
-    let (mut sources, mut may_shrink) = (1, false);
+    let (mut sources, mut may_shrink, mut shadow) = (1, false, None);
     if let Some(path) = &arguments.config {
         match live::read_config(path) {
             Ok((config, _)) => {
                 policies = policies.or(Some(config.policies));
                 catalogue = if catalogue.is_empty() { config.catalogue } else { catalogue };
-                (sources, may_shrink) = (config.issuers.len(), config.allow_shrink);
+                (sources, may_shrink, shadow) = (config.issuers.len(), config.allow_shrink, config.shadow);
             }
             // What it would name is not known; what the command line names is looked at all the same.
             Err(live::LoadError::Report(mistakes)) => report = mistakes,
@@ -102,6 +107,17 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
             }
         }
     }
+    if let Some(shadow) = shadow {
+        let candidate = policies::load(&shadow, &catalogue, true).map_err(unreadable)?;
+        let mut found = candidate.report;
+        if let Some(policy) = &candidate.policy {
+            policy.check_sources(sources, &mut found);
+        }
+        // Both lie over the same catalogue, whose mistakes are told once.
+        let key = |d: &Diagnostic| (d.place.file.name.clone(), d.place.line, d.place.column, d.message.clone());
+        let told: HashSet<_> = report.diagnostics.iter().map(key).collect();
+        report.diagnostics.extend(found.diagnostics.into_iter().filter(|finding| !told.contains(&key(finding))));
+    }
     report.sort();
     Ok(report)
 }
@@ -125,4 +141,8 @@ fn as_github(d: &Diagnostic) -> String {
     let message = d.help.as_ref().map_or(d.message.clone(), |help| format!("{} ({help})", d.message));
     let (file, line, column) = (property(&d.place.file.name), d.place.line.max(1), d.place.column.max(1));
     format!("::{} file={file},line={line},col={column},title={}::{}\n", d.severity(), d.code, text(&message))
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

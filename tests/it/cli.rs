@@ -129,7 +129,7 @@ fn check_shows_a_warning_and_fails_for_it_only_where_warnings_are_denied() {
             CLEAN.replace("groups: officers", "groups: readers").replace("[officer]", "[reader]"),
         ));
     let (code, out, said) = run(["check", "--policies", &policy]);
-    assert_eq!((code, out.as_str()), (0, "0 errors, 1 warnings\n"), "{said}");
+    assert_eq!((code, out.as_str()), (0, "0 errors, 1 warning\n"), "{said}");
     assert!(said.contains("policy.yaml:4:3: warning[unbound-role]: no binding gives role `officer`"), "{said}");
     let denied = run(["check", "--policies", &policy, "--deny-warnings"]);
     assert_eq!(denied, (3, out, said));
@@ -161,6 +161,26 @@ fn check_tells_every_mistake_with_its_place_in_each_format() {
 }
 
 #[test]
+fn check_takes_the_candidate_in_the_shadow_too_and_tells_what_both_share_once() {
+    let setup = Setup::at("http://127.0.0.1:9").with("catalogue: [catalogue.yaml]\nshadow: {policies: next.yaml}");
+    setup.folder.write("catalogue.yaml", "version: 1\nfeatures: {shop:size: {joins: [customer_id]}}\n");
+    setup.folder.write("next.yaml", POLICY);
+    let config = text(setup.write());
+    let alone = run(["check", "--policies", &text(setup.folder.path("policy.yaml"))]);
+    let (code, out, said) = run(["check", "--config", &config]);
+    assert_eq!(
+        (code, alone.1.as_str(), out.as_str()),
+        (0, "0 errors, 2 warnings\n", "0 errors, 4 warnings\n"),
+        "{said}"
+    );
+    setup.folder.write("catalogue.yaml", "version: 1\nfeatures: {shop:size: {joins: [nobody]}}\n");
+    setup.folder.write("next.yaml", POLICY.replacen("pii: Deny", "pii: Dany", 1));
+    let (code, out, said) = run(["check", "--config", &config]);
+    assert_eq!((code, out.as_str()), (3, "2 errors, 0 warnings\n"), "{said}");
+    assert!(said.contains("next.yaml:3:24: error[unknown-word]") && said.matches("`nobody`").count() == 1, "{said}");
+}
+
+#[test]
 fn check_takes_a_configuration_with_all_that_it_names() {
     let setup = Setup::at("http://127.0.0.1:9").with("catalogue: [catalogue.yaml]");
     setup.folder.write("catalogue.yaml", "version: 1\nfeatures: {shop:size: {joins: [customer_id]}}\n");
@@ -172,7 +192,7 @@ fn check_takes_a_configuration_with_all_that_it_names() {
     assert!(code == 3 && said.contains("catalogue.yaml:2:") && said.contains("`nobody`"), "{said}");
     setup.folder.write("tagwarden.yaml", setup.text() + "polices: x\n");
     let (code, out, said) = run(["check", "--config", &config]);
-    assert_eq!((code, out.as_str()), (3, "1 errors, 0 warnings\n"));
+    assert_eq!((code, out.as_str()), (3, "1 error, 0 warnings\n"));
     assert!(said.contains("tagwarden.yaml:") && said.contains("unknown key `polices`"), "{said}");
     // What the command line names is looked at whatever the configuration says.
     let broken = text(setup.folder.write("broken.yaml", "version: 1\nrols: {}\n"));
