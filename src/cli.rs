@@ -5,6 +5,7 @@ mod caller;
 mod catalogue;
 mod check;
 mod demo;
+mod diff;
 mod explain;
 mod health;
 mod init;
@@ -30,6 +31,8 @@ pub mod exit {
     pub const DOES_NOT_LOAD: u8 = 3;
     /// Policy tests failed.
     pub const TESTS_FAILED: u8 = 4;
+    /// `diff` found that somebody gains access.
+    pub const GAINS: u8 = 5;
 }
 
 /// A reverse-proxy authorization sidecar for feature servers.
@@ -56,6 +59,8 @@ enum Command {
     Test(test::Arguments),
     /// Tell why a feature or a query gets its answer, and the smallest changes that would permit it
     Explain(explain::Arguments),
+    /// Compare two policies: what each role gains and loses, and which line is the cause
+    Diff(diff::Arguments),
     /// Make catalogues
     Catalogue(catalogue::Arguments),
     /// Look at audit logs
@@ -83,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Resolve(arguments) => resolve::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -17,6 +17,7 @@
 pub mod bindings;
 pub mod catalogue;
 pub mod decide;
+pub mod diff;
 pub mod explain;
 pub mod file;
 pub mod lint;

@@ -15,6 +15,7 @@ mod audit_chain;
 mod audit_mode;
 mod cli;
 mod demo;
+mod diff;
 mod docs;
 mod examples;
 mod explain;
