@@ -1,5 +1,6 @@
 //! The documentation is true: every YAML block loads, every command runs or is covered by a test that is named here.
 
+mod rollout;
 mod session;
 
 use std::collections::BTreeSet;
@@ -10,15 +11,20 @@ use std::sync::Arc;
 use tagwarden::diagnostic::{Code, SourceFile};
 use tagwarden::{config, policy, yaml};
 
-const DOCUMENTS: &[&str] = &["README.md", "CHANGELOG.md", "docs/diff.md", "docs/feast.md", "docs/findings.md"];
+/// A walk that begins in an empty folder.
+const WORKSHOP: &str = "docs/workshop.md";
 
-/// Those, and the page of each worked example.
+/// The README, the changelog, what is under docs/, and the page of each worked example.
 fn documents() -> Vec<String> {
-    let examples = std::fs::read_dir(repository().join("policies")).unwrap();
-    let mut pages: Vec<String> =
-        examples.map(|entry| format!("policies/{}/README.md", entry.unwrap().file_name().display())).collect();
-    pages.sort_unstable();
-    DOCUMENTS.iter().map(|document| (*document).to_owned()).chain(pages).collect()
+    let list = |folder: &str| {
+        let entries = std::fs::read_dir(repository().join(folder)).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    };
+    let pages = list("docs").into_iter().filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
+    let examples = list("policies").into_iter().map(|name| format!("policies/{name}/README.md"));
+    ["README.md", "CHANGELOG.md"].map(str::to_owned).into_iter().chain(pages).chain(examples).collect()
 }
 
 /// What is not run here (whole, or where it ends with a space, its beginning), and the place and text of the test that
@@ -44,6 +50,16 @@ const COVERED: &[(&str, &str, &str)] = &[
         "tagwarden diff policy.yaml policy-next.yaml --against audit.jsonl",
         "tests/it/diff.rs",
         "fn recorded_queries_are_replayed(",
+    ),
+    (
+        "curl -s http://127.0.0.1:9902/metrics | grep tagwarden_shadow_disagreements_total",
+        "tests/it/docs/rollout.rs",
+        "fn the_shadow_logs_what_the_walk_shows(",
+    ),
+    (
+        r#"grep '"decision":"refused"' audit.jsonl"#,
+        "tests/it/audit_mode.rs",
+        "fn what_would_be_refused_passes_whole_and_is_recorded(",
     ),
     ("from feast import FeatureStore", "tests/e2e/test_feast_client.py", "def test_the_client_reads_unchanged("),
 ];
@@ -95,8 +111,9 @@ impl Folder {
         let name = format!("tagwarden-docs-{}-{}", document.replace('/', "-"), std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
-        let dump = repository().join("tests/fixtures/feast/registry/registry-dump.json");
-        std::fs::copy(dump, path.join("registry-dump.json")).unwrap();
+        let fixture = "tests/fixtures/feast/registry/registry-dump.json";
+        let dump = if document == WORKSHOP { "docs/workshop/registry-dump.json" } else { fixture };
+        std::fs::copy(repository().join(dump), path.join("registry-dump.json")).unwrap();
         if document.starts_with("policies/") {
             copy(repository().join(document).parent().unwrap(), &path);
         }
@@ -133,8 +150,10 @@ fn load(block: &Block, folder: &Folder) {
     let file = source(&block.place, &block.text);
     let report = match name {
         // The commands that follow load it.
-        path if block.place.starts_with("policies/") => {
-            std::fs::write(folder.0.join(path), &block.text).unwrap();
+        path if block.place.starts_with("policies/") || block.place.starts_with(WORKSHOP) => {
+            let path = folder.0.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, &block.text).unwrap();
             return;
         }
         "policy.yaml" => {
@@ -181,6 +200,9 @@ fn walk(document: &str, used: &mut BTreeSet<&str>) -> (usize, usize, String) {
             "yaml" => {
                 load(&block, &folder);
                 loaded += 1;
+                if block.text.starts_with("# .github/workflows/") {
+                    ran += session::job(&block.place, &block.text, &folder.0);
+                }
                 Vec::new()
             }
             "console" if session::is_session(&block.text) => {

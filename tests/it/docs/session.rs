@@ -5,6 +5,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+
+use tagwarden::diagnostic::SourceFile;
+use tagwarden::yaml::{self, Node, Value};
 
 /// A command and what it is shown to print.
 struct Step {
@@ -76,6 +80,47 @@ fn steps(place: &str, text: &str) -> Vec<Step> {
         goes_on = line.ends_with('\\') && (goes_on || line.starts_with("$ "));
     }
     steps
+}
+
+/// Runs the steps of a GitHub workflow, as for a pull request towards the branch `main`; how many there were. A step that
+/// looks at `$REVIEWED` fails without it, and passes with it.
+pub fn job(place: &str, text: &str, folder: &Path) -> usize {
+    let file = Arc::new(SourceFile { name: place.to_owned(), text: text.to_owned() });
+    let mut scripts = Vec::new();
+    let node = yaml::parse(&file).unwrap_or_else(|why| panic!("{why}"));
+    runs(&node, &mut scripts);
+    let step = |script: &str, reviewed: &str| {
+        let mut step = shell(folder, &format!("set -e\n{script}"));
+        step.envs([("GITHUB_BASE_REF", "main"), ("GITHUB_STEP_SUMMARY", "summary.md"), ("REVIEWED", reviewed)]);
+        let output = step.output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.success(), said)
+    };
+    assert!(shell(folder, "git update-ref refs/remotes/origin/main main").status().unwrap().success());
+    for script in &scripts {
+        let (passes, said) = step(script, "true");
+        assert!(passes, "{place}: `{script}`\n{said}");
+        if script.contains("$REVIEWED") {
+            assert!(!step(script, "false").0, "{place}: `{script}` passes although nobody reviewed it");
+        }
+    }
+    scripts.len()
+}
+
+/// The texts under `run`, in their order.
+fn runs(node: &Node, found: &mut Vec<String>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                match &value.value {
+                    Value::Str(script) if key.name == "run" => found.push(script.clone()),
+                    _ => runs(value, found),
+                }
+            }
+        }
+        Value::Seq(items) => items.iter().for_each(|item| runs(item, found)),
+        _ => {}
+    }
 }
 
 /// Whether lines are as shown; `...` is any number of them.
