@@ -60,8 +60,10 @@ fn mapped_tags(policy: &Policy, report: &mut Report) {
 /// Limits of roles to some data sources that do not do what they seem to.
 fn sources(policy: &Policy, rules: &Layer, imported: &Layer, report: &mut Report) {
     let limited = policy.roles.iter().filter(|role| role.limits_sources);
-    let raw =
-        |feature: &&Feature| feature.source_set == 0 && !feature.key && policy.catalogue.edges(feature).is_empty();
+    // What is looked up by keys alone is raw all the same; another join may read a source of its own.
+    let is_key = |id| policy.catalogue.feature(id).is_some_and(|feature| feature.key);
+    let looked_up = |feature: &Feature| policy.catalogue.edges(feature).iter().all(|e| !e.input && is_key(e.to));
+    let raw = |feature: &&Feature| feature.source_set == 0 && !feature.key && looked_up(feature);
     let unsourced: Vec<&Feature> = policy.catalogue.features().iter().filter(raw).collect();
     if let (Some(role), Some(feature)) = (limited.clone().next(), unsourced.first()) {
         let (count, raw) = (limited.count(), unsourced.len());

@@ -12,6 +12,8 @@ use tagwarden::policy::explain::{self, Explanation, Files, Query, graph, text};
 use tagwarden::policy::file::{self, LayerKind};
 use tagwarden::policy::{self, Permission};
 
+use crate::support::repository;
+
 /// Explains a query over a policy and a catalogue, either of which may be empty text.
 fn explain(rules: &str, catalogue: &str, query: &Query) -> Explanation {
     let mut report = Report::default();
@@ -330,4 +332,16 @@ fn claims_are_explained_through_the_bindings() {
         assert!(!complaint.contains("hidden"));
     }
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_blocklist_is_what_a_suggestion_goes_to_and_no_mapping_beside_it() {
+    let example = |file: &str| repository(&format!("policies/pii-blocklist/{file}")).display().to_string();
+    let (policy, catalogue) = (example("policy.yaml"), example("catalogue.yaml"));
+    let asked = ["explain", "credit:score", "--role", "scoring-v1", "--policies", &policy, "--catalogue", &catalogue];
+    let (code, out, said) = run(&asked);
+    let suggested = "take tag `raw-bank` off `blocklists.compute` of role `scoring-v1` (";
+    let line = out.lines().find(|line| line.contains(suggested)).unwrap_or_else(|| panic!("{out}{said}"));
+    // It stays on the other list, which is what is wanted of it.
+    assert!(code == Some(0) && line.ends_with("policy.yaml:17)"), "{line}");
 }

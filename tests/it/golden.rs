@@ -121,7 +121,9 @@ fn every_mistake_is_told_word_for_word() {
         let errors = found.iter().filter(|finding| finding.severity == "error").count();
         if case.arguments[0] == "check" {
             assert_eq!(code, if errors > 0 { 3 } else { 0 }, "{}", case.name);
-            assert_eq!(out, format!("{errors} errors, {} warnings\n", found.len() - errors), "{}", case.name);
+            let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+            let counts = format!("{}, {}\n", counted(errors, "error"), counted(found.len() - errors, "warning"));
+            assert_eq!(out, counts, "{}", case.name);
         } else {
             assert_eq!(code == 3, errors > 0, "{}: {code}", case.name);
         }

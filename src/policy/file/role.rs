@@ -15,6 +15,8 @@ pub struct RoleText {
     pub default: Permission,
     /// Tag, permission, place; blocklists included.
     pub tags: Vec<(Text, Permission)>,
+    /// Those of `tags` that a blocklist gives, each with the list's name.
+    pub blocked: Vec<(Text, &'static str)>,
     /// `datasources.allow`; `None`: every source.
     pub datasources: Option<Vec<Text>>,
     /// `datasources.manage`.
@@ -40,6 +42,7 @@ impl FileReader<'_, '_> {
             place,
             default: Permission::Allow,
             tags: Vec::new(),
+            blocked: Vec::new(),
             datasources: None,
             manage: false,
             chalk_allow: Vec::new(),
@@ -76,6 +79,7 @@ impl FileReader<'_, '_> {
         {
             for (list, permission) in [("compute", Permission::Deny), ("output", Permission::AllowInternal)] {
                 let names = self.names(lists.get(list), &format!("`blocklists.{list}`"));
+                role.blocked.extend(names.iter().map(|name| (name.clone(), list)));
                 role.tags.extend(names.into_iter().map(|name| (name, permission)));
             }
         }

@@ -92,6 +92,7 @@ impl Change {
             Self::MapTag { role, tag, to } => {
                 if let Some(role) = rules.roles.get_mut(role) {
                     role.tags.retain(|(text, _)| text.value != *tag);
+                    role.blocked.retain(|(text, _)| text.value != *tag);
                     role.tags.push((text(tag, &role.place), *to));
                 }
             }
@@ -177,6 +178,19 @@ impl Change {
             Self::MapTag { role, tag, to } => {
                 let all = rules.roles.get(role).into_iter().flat_map(|role| &role.tags);
                 let said: Vec<&(Text, Permission)> = all.filter(|(text, _)| text.value == *tag).collect();
+                let blocked = rules.roles.get(role).into_iter().flat_map(|role| &role.blocked);
+                let blocked: Vec<&(Text, &str)> = blocked.filter(|(text, _)| text.value == *tag).collect();
+                // A mapping beside a list would change nothing: the most restrictive counts. A list that stays may be enough.
+                let listed = blocked.len() == said.len();
+                let off = |list: &str| *to > Permission::AllowInternal || list == "compute";
+                let (off, on): (Vec<_>, Vec<_>) = blocked.into_iter().partition(|(_, list)| off(list));
+                if !off.is_empty() {
+                    let lists: Vec<String> = off.iter().map(|(_, list)| format!("`blocklists.{list}`")).collect();
+                    let (lists, places) = (lists.join(" and "), places(off.iter().map(|(text, _)| &text.place)));
+                    let take = format!("take tag `{tag}` off {lists} of role `{role}` ({places})");
+                    let enough = listed && !on.is_empty();
+                    return if enough { take } else { format!("{take}, and map it to {to} in `tags` there") };
+                }
                 let was = said.iter().map(|(_, permission)| *permission).min().map_or("", Permission::name);
                 let places = places(said.iter().map(|(text, _)| &text.place));
                 format!("map tag `{tag}` to {to} in place of {was} in role `{role}` ({places})")
