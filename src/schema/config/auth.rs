@@ -35,7 +35,12 @@ struct TokenCache {
     "then" = {"properties": {"algorithms": {"items": {
         "anyOf": [{"enum": ["HS256", "HS384", "HS512"]}, {"$ref": "#/$defs/Variable"}]
     }}}},
-    "else" = {"properties": {"algorithms": {"items": {"not": {"enum": ["HS256", "HS384", "HS512"]}}}}}
+    "else" = {"properties": {"algorithms": {"items": {"not": {"enum": ["HS256", "HS384", "HS512"]}}}}},
+    // Keys that are discovered are found under the issuer's name.
+    "allOf" = [{
+        "if": {"properties": {"keys": {"type": ["string", "null"]}}},
+        "then": {"properties": {"issuer": {"pattern": "^https?://|\\$\\{"}}}
+    }]
 ))]
 struct Issuer {
     /// Compared with `iss`, letter by letter.
