@@ -6,3 +6,4 @@ mod discovery;
 mod rotation;
 mod settings;
 pub(in crate::auth) mod support;
+mod wycheproof;
