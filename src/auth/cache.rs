@@ -1,5 +1,7 @@
 //! Verified tokens, so that the signature of one is checked once. The key is the SHA-256 of the whole token: two tokens with one
 //! signature (another encoding, a malleable signature) are two entries, and no token is kept.
+//!
+//! An entry counts once for each KiB of its token, so that the number of entries bounds the memory of their claims too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +19,13 @@ mod tests;
 /// An entry is verified again after this, however far away `exp` is.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What names a token here.
-pub(super) type TokenKey = [u8; 32];
+/// What names a token here: equal for equal tokens alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TokenKey {
+    sha256: [u8; 32],
+    /// How many entries it counts for.
+    weight: u32,
+}
 
 /// A token that verified.
 #[derive(Clone)]
@@ -62,18 +69,23 @@ impl Expiry<TokenKey, Entry> for AtExp {
 }
 
 impl TokenCache {
-    /// Holds `entries` tokens; none when that is 0.
+    /// Holds `entries` tokens of less than 1 KiB, fewer longer ones; none when that is 0.
     pub(super) fn new(entries: u64) -> TokenCache {
         TokenCache {
-            entries: Cache::builder().max_capacity(entries).expire_after(AtExp).build(),
+            entries: Cache::builder()
+                .max_capacity(entries)
+                .weigher(|key: &TokenKey, _: &Entry| key.weight)
+                .expire_after(AtExp)
+                .build(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
-    /// The name of a token.
+    /// The name of a token, with the room that it takes.
     pub(super) fn key(token: &str) -> TokenKey {
-        sha256(&[token.as_bytes()])
+        let weight = u32::try_from(1 + token.len() / 1024).unwrap_or(u32::MAX);
+        TokenKey { sha256: sha256(&[token.as_bytes()]), weight }
     }
 
     /// The entry, if `current` says that it still counts; tells hits from misses.
