@@ -11,6 +11,7 @@
 
 mod support;
 
+mod attacks;
 mod audit_chain;
 mod audit_mode;
 mod cli;
