@@ -1,6 +1,6 @@
 //! A small HTTP client for what the sidecar itself reads: the key sets of issuers and the registries of feature servers.
 //!
-//! GET alone, HTTP/1.1, over TLS or plain. No redirect is followed (the answer is handed back as it came), no connection is
+//! GET, and POST of a form (token introspection), HTTP/1.1, over TLS or plain. No redirect is followed (the answer is handed back as it came), no connection is
 //! kept, the body has a cap and the whole exchange one deadline. The root certificates are the system's (`SSL_CERT_FILE` and
 //! `SSL_CERT_DIR` apply) and are read when the first https address is fetched. Errors show an address without its query.
 
@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
-use hyper::{HeaderMap, Request, StatusCode, Uri};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
@@ -156,8 +157,8 @@ impl fmt::Debug for Answer {
 
 /// The client. One is enough for a process; the TLS half is made when it is first needed.
 pub struct Client {
-    plain: Pool<HttpConnector, Empty<Bytes>>,
-    tls: OnceCell<Pool<HttpsConnector<HttpConnector>, Empty<Bytes>>>,
+    plain: Pool<HttpConnector, Full<Bytes>>,
+    tls: OnceCell<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>,
     roots: Option<RootCertStore>,
 }
 
@@ -196,11 +197,41 @@ impl Client {
         max_bytes: usize,
         deadline: Duration,
     ) -> Result<Answer, FetchError> {
+        self.exchange(Request::new(Full::default()), url, headers, max_bytes, deadline).await
+    }
+
+    /// Sends `form` to `url` in the same way, as `application/x-www-form-urlencoded`: names and values that went through
+    /// [`form_text`].
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn post_form(
+        &self,
+        url: &Url,
+        mut headers: HeaderMap,
+        form: String,
+        max_bytes: usize,
+        deadline: Duration,
+    ) -> Result<Answer, FetchError> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let mut request = Request::new(Full::from(form));
+        *request.method_mut() = Method::POST;
+        self.exchange(request, url, headers, max_bytes, deadline).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        url: &Url,
+        headers: HeaderMap,
+        max_bytes: usize,
+        deadline: Duration,
+    ) -> Result<Answer, FetchError> {
         let exchange = async {
             if url.is_https() {
-                exchange(self.tls().await?, url, headers, max_bytes).await
+                exchange(self.tls().await?, request, url, headers, max_bytes).await
             } else {
-                exchange(&self.plain, url, headers, max_bytes).await
+                exchange(&self.plain, request, url, headers, max_bytes).await
             }
         };
         match tokio::time::timeout(deadline, exchange).await {
@@ -209,7 +240,7 @@ impl Client {
         }
     }
 
-    async fn tls(&self) -> Result<&Pool<HttpsConnector<HttpConnector>, Empty<Bytes>>, FetchError> {
+    async fn tls(&self) -> Result<&Pool<HttpsConnector<HttpConnector>, Full<Bytes>>, FetchError> {
         // A failure is not remembered: a mounted bundle may appear later.
         self.tls
             .get_or_try_init(|| async {
@@ -234,7 +265,7 @@ impl Client {
     }
 }
 
-fn pool<C: Connect + Clone>(connector: C) -> Pool<C, Empty<Bytes>> {
+fn pool<C: Connect + Clone>(connector: C) -> Pool<C, Full<Bytes>> {
     // Fetches are minutes apart: a kept connection would only be found closed.
     Pool::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)
 }
@@ -253,7 +284,8 @@ fn system_roots() -> Result<RootCertStore, FetchError> {
 }
 
 async fn exchange<C>(
-    pool: &Pool<C, Empty<Bytes>>,
+    pool: &Pool<C, Full<Bytes>>,
+    mut request: Request<Full<Bytes>>,
     url: &Url,
     headers: HeaderMap,
     max_bytes: usize,
@@ -261,7 +293,6 @@ async fn exchange<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let mut request = Request::new(Empty::new());
     *request.uri_mut() = url.0.clone();
     *request.headers_mut() = headers;
     let answer = pool
@@ -285,6 +316,19 @@ where
         }
     }
     Ok(Answer { status: head.status, headers: head.headers, body: bytes.freeze() })
+}
+
+/// One name or value of a form (URL Standard, `application/x-www-form-urlencoded`; RFC 6749, appendix B).
+pub fn form_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => text.push(char::from(*byte)),
+            b' ' => text.push('+'),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 /// An error and its causes on one line: libraries put what matters into the last of them.

@@ -71,6 +71,17 @@ async fn an_answer_comes_back_whole() {
     assert_eq!(lines[0], "GET /a/b?c=d HTTP/1.1");
     assert!(lines.contains(&"accept: text/plain"), "{request}");
     assert!(lines.contains(&format!("host: {address}").as_str()), "{request}");
+    assert!(!request.contains("content-"), "{request}");
+}
+
+#[test]
+fn the_text_of_a_form_is_that_of_the_url_standard() {
+    let all: Vec<u8> = (0x20..0x7f).collect();
+    let text = "+%21%22%23%24%25%26%27%28%29*%2B%2C-.%2F0123456789%3A%3B%3C%3D%3E%3F%40ABCDEFGHIJKLMNOPQRSTUVWXYZ%5B%5C%5D%5E_\
+                %60abcdefghijklmnopqrstuvwxyz%7B%7C%7D%7E";
+    assert_eq!(form_text(&all), text);
+    assert_eq!(form_text("\0\r\n\u{e4}\u{20ac}".as_bytes()), "%00%0D%0A%C3%A4%E2%82%AC");
+    assert_eq!(form_text(&[0xff]), "%FF");
 }
 
 #[tokio::test]
