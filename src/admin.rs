@@ -133,24 +133,30 @@ impl Admin {
                 metrics.jwks_age.with_label_values(&[issuer.issuer.as_str()]).set(age.as_secs_f64());
             }
         }
-        let tokens = snapshot.settings.auth.cache_status();
-        for (result, count) in [("hit", tokens.hits), ("miss", tokens.misses)] {
-            let counter = metrics.cache_requests.with_label_values(&["token", result]);
-            counter.inc_by(count.saturating_sub(counter.get()));
+        let auth = &snapshot.settings.auth;
+        let tokens = [("token", Some(auth.cache_status())), ("opaque", auth.opaque_status())];
+        let tokens: Vec<_> = tokens.into_iter().filter_map(|(cache, status)| Some((cache, status?))).collect();
+        for (cache, status) in &tokens {
+            for (result, count) in [("hit", status.hits), ("miss", status.misses)] {
+                let counter = metrics.cache_requests.with_label_values(&[*cache, result]);
+                counter.inc_by(count.saturating_sub(counter.get()));
+            }
         }
         let (decisions, tables) = snapshot.rules.cache_entries();
-        for (cache, entries) in [("token", tokens.entries), ("decision", decisions), ("tables", tables)] {
+        let tokens = tokens.into_iter().map(|(cache, status)| (cache, status.entries));
+        for (cache, entries) in tokens.chain([("decision", decisions), ("tables", tables)]) {
             metrics.cache_entries.with_label_values(&[cache]).set(i64::try_from(entries).unwrap_or(i64::MAX));
         }
         metrics.text()
     }
 
-    /// Ready: a policy is loaded (else nothing runs), the keys of an issuer were seen, and it is not draining.
+    /// Ready: a policy is loaded (else nothing runs), the keys of an issuer were seen (or there is none: opaque tokens alone),
+    /// and it is not draining.
     fn ready(&self) -> (bool, Value) {
         let draining = self.draining.load(Ordering::Relaxed);
         let snapshot = self.live.proxy.snapshot.load();
         let issuers = snapshot.settings.auth.status();
-        let keys = issuers.iter().any(|issuer| issuer.keys > 0);
+        let keys = issuers.is_empty() || issuers.iter().any(|issuer| issuer.keys > 0);
         let ready = keys && !draining;
         let states = self.live.states();
         let shown = |state: &State| state.stale.as_ref().map_or("ok".to_owned(), |why| format!("stale: {why}"));

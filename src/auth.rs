@@ -5,7 +5,10 @@
 //! rules are its own, so a token of one issuer is never measured by those of another. What verified once is remembered under
 //! the SHA-256 of the whole token; the time, and whether the issuer's keys are still the same, are looked at on every request.
 //!
-//! [`Auth`] holds the issuers and the cache; `verify` reads tokens, `keys` holds and fetches keys, `cache` remembers.
+//! A token that is no JWS is nobody's unless `auth.opaque` says whom to ask; a JWS never gets there, whatever is wrong with it.
+//!
+//! [`Auth`] holds the issuers and the cache; `verify` reads tokens, `keys` holds and fetches keys, `cache` remembers, `opaque`
+//! asks.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
-use hyper::header::{AUTHORIZATION, HeaderMap};
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::{Map, Value};
 
@@ -23,19 +25,23 @@ use cache::{Entry, TokenCache};
 use keys::pace::Pace;
 use keys::provider::{Location, Metadata, Provider};
 use keys::source::{Local, Origin, Source, Unverified};
+use opaque::Opaque;
 use verify::{Claims, Jws, Life, Rules};
 
+mod bearer;
 mod cache;
 mod keys;
+mod opaque;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+pub use bearer::bearer;
 pub use cache::CacheStatus;
 pub use keys::KeyError;
 pub use keys::source::SourceError;
-pub use settings::{Audiences, AuthError, IssuerSettings, KeySource};
+pub use settings::{Audiences, AuthError, IssuerSettings, JudgeSettings, KeySource, OpaqueSettings};
 
 /// `limits.token_bytes` where the configuration says nothing.
 pub const DEFAULT_TOKEN_BYTES: usize = 16 * 1024;
@@ -55,7 +61,7 @@ pub enum Refusal {
     /// The signature is good, the issuer's rules are kept, and `exp` is past.
     #[error("the access token has expired")]
     Expired,
-    /// The keys that could tell are not here: ours to mend, 503.
+    /// The keys that could tell are not here, or the server that could does not: ours to mend, 503.
     #[error("the keys of the issuer are not available")]
     KeysUnavailable {
         /// When to try again; at least a second.
@@ -84,7 +90,8 @@ impl Caller {
         &self.0.map
     }
 
-    /// `iss`: the name of an issuer of the configuration.
+    /// `iss`: the name of an issuer of the configuration; of an opaque token what its introspection says, else the address that
+    /// was asked (policy.md, Bindings).
     pub fn issuer(&self) -> &str {
         self.text("iss").unwrap_or_default()
     }
@@ -138,6 +145,7 @@ pub struct Auth {
     issuers: Vec<Issuer>,
     by_name: HashMap<String, usize>,
     cache: TokenCache,
+    opaque: Option<Arc<Opaque>>,
 }
 
 struct Issuer {
@@ -187,21 +195,32 @@ impl Auth {
         Auth::with_pace(issuers, token_cache_entries, &Pace::default(), None)
     }
 
-    /// [`Auth::new`] in the place of `before`: issuers whose keys come from where they came from keep those that they have,
-    /// for their provider may not be there just now.
+    /// [`Auth::new`] with a judge of opaque tokens, in the place of `before`: issuers whose keys come from where they came
+    /// from keep those that they have, for their provider may not be there just now; so it is with what the judge said.
     ///
     /// # Errors
     /// The same.
-    pub fn renew(
-        before: &Auth,
+    pub fn load(
+        before: Option<&Auth>,
         issuers: Vec<IssuerSettings>,
+        opaque: Option<OpaqueSettings>,
         token_cache_entries: u64,
     ) -> Result<Arc<Auth>, AuthError> {
-        Auth::with_pace(issuers, token_cache_entries, &Pace::default(), Some(before))
+        Auth::at_pace(issuers, opaque, token_cache_entries, &Pace::default(), before)
     }
 
     fn with_pace(
         settings: Vec<IssuerSettings>,
+        token_cache_entries: u64,
+        pace: &Pace,
+        before: Option<&Auth>,
+    ) -> Result<Arc<Auth>, AuthError> {
+        Auth::at_pace(settings, None, token_cache_entries, pace, before)
+    }
+
+    fn at_pace(
+        settings: Vec<IssuerSettings>,
+        opaque: Option<OpaqueSettings>,
         token_cache_entries: u64,
         pace: &Pace,
         before: Option<&Auth>,
@@ -211,6 +230,7 @@ impl Auth {
             issuers: Vec::with_capacity(settings.len()),
             by_name: HashMap::new(),
             cache: TokenCache::new(token_cache_entries),
+            opaque: None,
         };
         for settings in settings {
             let keys = KeyPart::of(&settings);
@@ -226,6 +246,16 @@ impl Auth {
             issuer.reload()?;
             issuer.source.restore();
             auth.issuers.push(issuer);
+        }
+        if let Some(settings) = opaque {
+            let known = before.and_then(|before| before.opaque.as_ref());
+            auth.opaque = Some(match known.filter(|known| known.is_of(&settings, token_cache_entries)) {
+                Some(known) => {
+                    known.reload()?;
+                    Arc::clone(known)
+                }
+                None => Arc::new(Opaque::new(settings, token_cache_entries, &client, pace)?),
+            });
         }
         Ok(Arc::new(auth))
     }
@@ -248,7 +278,8 @@ impl Auth {
     }
 
     /// The caller that a token of at most `max_bytes` speaks for at `now`. Valid while `nbf - leeway <= now < exp + leeway`.
-    /// Waits for the issuer's provider only where no key here fits, at most as long as one fetch.
+    /// Waits for the issuer's provider only where no key here fits, at most as long as one fetch; for the judge of opaque tokens
+    /// where nothing is remembered of the token.
     ///
     /// # Errors
     /// [`Refusal::Invalid`], [`Refusal::Expired`] or [`Refusal::KeysUnavailable`].
@@ -257,6 +288,9 @@ impl Auth {
             return Err(invalid("longer than the limit"));
         }
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if let Some(opaque) = self.opaque.as_ref().filter(|_| !opaque::is_jws(token)) {
+            return opaque.caller(token, now).await;
+        }
         let key = TokenCache::key(token);
         let current = |entry: &Entry| {
             let issuer = self.issuers.get(entry.issuer);
@@ -296,7 +330,8 @@ impl Auth {
     /// The key files, to be watched.
     pub fn files(&self) -> Vec<PathBuf> {
         let sources = self.issuers.iter().map(|issuer| &issuer.source);
-        sources.filter_map(|source| source.file().map(Into::into)).collect()
+        let files = sources.filter_map(|source| source.file().map(Into::into));
+        files.chain(self.opaque.as_ref().and_then(|opaque| opaque.file())).collect()
     }
 
     /// Reads the key files again: for each, whether its keys are others now. One that cannot be used leaves the keys that were
@@ -306,7 +341,8 @@ impl Auth {
             let path = issuer.source.file()?.to_owned();
             Some((path, issuer.reload()))
         });
-        files.collect()
+        let opaque = self.opaque.as_ref().and_then(|opaque| Some((opaque.file()?, opaque.reload())));
+        files.chain(opaque).collect()
     }
 
     /// How the keys of each issuer stand.
@@ -328,6 +364,11 @@ impl Auth {
     /// How the token cache does.
     pub fn cache_status(&self) -> CacheStatus {
         self.cache.status()
+    }
+
+    /// How the caches of opaque tokens do; `None`: there are no such tokens.
+    pub fn opaque_status(&self) -> Option<CacheStatus> {
+        self.opaque.as_ref().map(|opaque| opaque.status())
     }
 }
 
@@ -415,38 +456,4 @@ impl Issuer {
 
 fn invalid(reason: &'static str) -> Refusal {
     Refusal::Invalid { reason }
-}
-
-/// The token of a request: one `Authorization` header, `Bearer` in any case, one space, and a token in the letters of RFC 6750,
-/// 2.1. A token anywhere else is none (RFC 6750, 2.3 is not spoken).
-///
-/// # Errors
-/// [`Refusal::Missing`] without `Authorization`, or with another scheme; [`Refusal::Invalid`] where it cannot be read in one
-/// way only, `X-API-Key` beside it included (config.md, "Credentials").
-pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let keys = headers.get_all("x-api-key").iter().count();
-    let (first, second) = (all.next(), all.next());
-    if second.is_some() || keys > 1 || (first.is_some() && keys > 0) {
-        return Err(invalid("more than one credential"));
-    }
-    let Some(value) = first else {
-        return Err(Refusal::Missing);
-    };
-    let value = value.to_str().map_err(|_| invalid("authorization not printable"))?;
-    let scheme_end = |c: char| !c.is_ascii_alphanumeric();
-    let scheme = value.split(scheme_end).next().unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Refusal::Missing);
-    }
-    let token = value
-        .split_once(' ')
-        .and_then(|(before, token)| (before == scheme).then_some(token))
-        .ok_or(invalid("authorization not `Bearer` and one space"))?;
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-    let letters = token.trim_end_matches('=');
-    if letters.is_empty() || !letters.bytes().all(letter) {
-        return Err(invalid("authorization not a bearer token"));
-    }
-    Ok(token)
 }

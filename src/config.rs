@@ -2,6 +2,7 @@
 //! does not do is refused by name, never ignored.
 
 mod issuers;
+mod opaque;
 mod reader;
 pub mod units;
 
@@ -14,6 +15,7 @@ use crate::diagnostic::{Code, Report, SourceFile};
 pub use crate::tls::UpstreamTls;
 use crate::yaml::{self, Node, Reader, Value};
 pub use issuers::{Audiences, IssuerSettings, KeySource};
+pub use opaque::{JudgeSettings, OpaqueSettings};
 
 /// The whole configuration; paths are joined to the folder of the file.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where tokens come from.
     pub issuers: Vec<IssuerSettings>,
+    /// Whose word counts for tokens that are no JWS; `None`: there are none.
+    pub opaque: Option<OpaqueSettings>,
     /// How many verified tokens are kept.
     pub token_cache_entries: u64,
     /// Policy files: a file or a folder.
@@ -58,6 +62,13 @@ pub struct Config {
     pub tracing: Tracing,
 }
 
+impl Config {
+    /// How many sources of credentials there are (policy.md, Bindings).
+    pub fn sources(&self) -> usize {
+        self.issuers.len() + usize::from(self.opaque.is_some())
+    }
+}
+
 /// Whether what the policy says is what happens (config.md, Audit enforcement).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Enforcement {
@@ -78,8 +89,10 @@ pub struct Listen {
 }
 
 /// The feature server behind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
+    /// `url` as it was written.
+    pub url: String,
     /// Where it listens.
     pub target: Target,
     /// Trust roots, client certificate and name, for https.
@@ -90,6 +103,14 @@ pub struct Upstream {
     pub timeout: Duration,
     /// What it sees as `Authorization`.
     pub authorization: UpstreamAuthorization,
+}
+
+impl Upstream {
+    /// Certificates and keys of connections to it.
+    pub fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let client = self.tls.client.iter().flat_map(|(cert, key)| [cert, key]);
+        self.tls.ca.iter().chain(client)
+    }
 }
 
 /// Where a feature server listens.

@@ -139,7 +139,7 @@ impl Live {
         let catalogue_texts = read_catalogue(&config)?;
         let policy = load(&config, &policy_texts, &catalogue_texts)?;
         let held = Held::before(&config);
-        let auth = Auth::new(config.issuers.clone(), config.token_cache_entries)?;
+        let auth = Auth::load(None, config.issuers.clone(), config.opaque.clone(), config.token_cache_entries)?;
         auth.spawn_refresh();
         let settings = Arc::new(settings(&config, auth, &metrics)?);
         let tls = Arc::new(ArcSwapOption::from(server_tls(&config)?));
@@ -494,8 +494,8 @@ impl Live {
         let tls = server_tls(&config)?;
         let _runtime = self.runtime.enter();
         let held = Held::before(&config);
-        let same =
-            (&config.issuers, config.token_cache_entries) == (&inner.config.issuers, inner.config.token_cache_entries);
+        let parts = |config: &Config| (config.issuers.clone(), config.opaque.clone(), config.token_cache_entries);
+        let same = parts(&config) == parts(&inner.config);
         let auth = if same {
             // Keys that were fetched stay: their provider may not be there just now. Files are told from `held` on.
             let auth = Arc::clone(&before.settings.auth);
@@ -505,7 +505,8 @@ impl Live {
             auth
         } else {
             let before = &before.settings.auth;
-            let auth = Auth::renew(before, config.issuers.clone(), config.token_cache_entries)?;
+            let (issuers, opaque, entries) = parts(&config);
+            let auth = Auth::load(Some(before), issuers, opaque, entries)?;
             auth.spawn_refresh();
             auth
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jsonwebtoken::Algorithm;
 
 use super::keys::source::SourceError;
-pub use crate::config::{Audiences, IssuerSettings, KeySource};
+pub use crate::config::{Audiences, IssuerSettings, JudgeSettings, KeySource, OpaqueSettings};
 use crate::fetch::FetchError;
 
 /// Why the issuers cannot be set up, or a key file not be read again. Holds no key bytes.
@@ -62,6 +62,22 @@ pub enum AuthError {
         path: PathBuf,
         /// What is wrong with it.
         reason: SourceError,
+    },
+    /// The secret of token introspection.
+    #[error("secret file `{}` of token introspection is not usable: {reason}", .path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: SourceError,
+    },
+    /// The way to the upstream that says who a caller is.
+    #[error("`{url}` cannot be asked for `/v1/who-am-i`: {reason}")]
+    WhoAmI {
+        /// `upstream.url`.
+        url: String,
+        /// What is wrong with its certificates.
+        reason: String,
     },
     /// A key set that came as text.
     #[error("the key set of issuer `{issuer}` is not usable: {reason}")]

@@ -164,6 +164,25 @@ impl Claims {
     }
 }
 
+impl Claims {
+    /// What a server says of a token that is no JWS: as of a JWT, but that `exp` may be missing (RFC 7662, 2.2) and nobody
+    /// asks for `aud` or more.
+    pub(super) fn told(map: Map<String, Value>) -> Result<Claims, Reason> {
+        let exp = match map.get("exp") {
+            Some(exp) => numeric_date(exp, f64::floor).ok_or("exp not a time")?,
+            None => Duration::MAX,
+        };
+        let nbf = match map.get("nbf") {
+            Some(nbf) => Some(numeric_date(nbf, f64::ceil).ok_or("nbf not a time")?),
+            None => None,
+        };
+        if map.contains_key("cnf") {
+            return Err("bound to a proof that was not shown");
+        }
+        Ok(Claims { map, exp, nbf, memo: ArcSwapOption::empty() })
+    }
+}
+
 /// RFC 7519, 4.1.3: a string or an array of strings; one that is anything else is refused whole.
 fn audience(aud: Option<&Value>, wanted: &[String]) -> Result<(), Reason> {
     const SHAPE: Reason = "aud not a string or an array of strings";

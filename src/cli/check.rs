@@ -78,9 +78,10 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
     if let Some(path) = &arguments.config {
         match live::read_config(path) {
             Ok((config, _)) => {
+                sources = config.sources();
                 policies = policies.or(Some(config.policies));
                 catalogue = if catalogue.is_empty() { config.catalogue } else { catalogue };
-                (sources, may_shrink, shadow) = (config.issuers.len(), config.allow_shrink, config.shadow);
+                (may_shrink, shadow) = (config.allow_shrink, config.shadow);
             }
             // What it would name is not known; what the command line names is looked at all the same.
             Err(live::LoadError::Report(mistakes)) => report = mistakes,

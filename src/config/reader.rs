@@ -71,13 +71,14 @@ impl ConfigReader<'_, '_> {
                 None
             }
         };
-        let issuers = match fields.get("auth") {
-            Some(auth) => self.auth(auth),
+        let (issuers, opaque) = match fields.get("auth") {
+            Some(auth) => self.auth(auth, upstream.as_ref()),
             None => {
                 self.r.error(node, Code::Missing, "`auth` is missing: whose tokens are accepted");
                 None
             }
-        };
+        }
+        .unzip();
         let threads = fields.get("threads").and_then(|node| Some((node, self.size(node, "`threads`")?)));
         if let Some((node, 0)) = threads {
             self.r.error(node, Code::Threads, "`threads` is 0, and nothing would run");
@@ -112,6 +113,7 @@ impl ConfigReader<'_, '_> {
             // What cannot be left out comes last, so that every other section has been read.
             upstream: upstream?,
             issuers: issuers?,
+            opaque: opaque.flatten(),
             policies: policies?,
         })
     }

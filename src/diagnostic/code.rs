@@ -96,8 +96,8 @@ codes! {
         "a feature's name is empty or holds control characters",
         "write the name as the feature server writes it";
     Keys Error "keys":
-        "an issuer's `keys` names no source of keys, or several",
-        "name one of `jwks_url`, `jwks_file`, `pem_file` and `secret_file`";
+        "an issuer's `keys`, or `opaque`, names nothing to verify tokens with, or several things",
+        "name one of `jwks_url`, `jwks_file`, `pem_file` and `secret_file`; for `opaque`, `introspection` or `who_am_i`";
     Limit Error "limit":
         "a limit is 0, so nothing would be served",
         "leave it out, or name the most that there may be";

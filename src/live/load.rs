@@ -123,7 +123,7 @@ impl Texts {
 pub(super) fn load(config: &Config, policy: &Texts, catalogue: &Texts) -> Result<Policy, LoadError> {
     let (loaded, mut report) = policy::load(&policy.files, &catalogue.files);
     let Some(loaded) = loaded else { return Err(LoadError::Report(report)) };
-    loaded.check_sources(config.issuers.len(), &mut report);
+    loaded.check_sources(config.sources(), &mut report);
     if report.has_errors() { Err(LoadError::Report(report)) } else { Ok(loaded) }
 }
 

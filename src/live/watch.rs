@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, KeySource, UpstreamAuthorization};
+use crate::config::{Config, JudgeSettings, KeySource, UpstreamAuthorization};
 use crate::reload::{self, Digest, Source};
 
 /// What key and certificate files held before they were loaded: a change since then is told.
@@ -23,8 +23,9 @@ impl Held {
     }
 }
 
+/// Files that tokens are verified with. Of `who_am_i` they are those that its connections are made with.
 pub(super) fn key_source(config: &Config) -> Option<Source> {
-    let files: Vec<&PathBuf> = config
+    let mut files: Vec<&PathBuf> = config
         .issuers
         .iter()
         .filter_map(|issuer| match &issuer.keys {
@@ -32,13 +33,17 @@ pub(super) fn key_source(config: &Config) -> Option<Source> {
             KeySource::Discovery | KeySource::JwksUrl(_) | KeySource::Static(_) => None,
         })
         .collect();
+    match config.opaque.as_ref().map(|opaque| &opaque.judge) {
+        Some(JudgeSettings::Introspection { secret_file, .. }) => files.push(secret_file),
+        Some(JudgeSettings::WhoAmI { upstream, .. }) => files.extend(upstream.tls_files()),
+        None => {}
+    }
     (!files.is_empty()).then(|| Source::pem(files))
 }
 
 /// Files of our own side of the upstream: a token, certificates.
 pub(super) fn upstream_source(config: &Config) -> Option<Source> {
-    let mut files: Vec<&PathBuf> = config.upstream.tls.ca.iter().collect();
-    files.extend(config.upstream.tls.client.iter().flat_map(|(cert, key)| [cert, key]));
+    let mut files: Vec<&PathBuf> = config.upstream.tls_files().collect();
     if let UpstreamAuthorization::BearerFile(path) = &config.upstream.authorization {
         files.push(path);
     }

@@ -42,6 +42,8 @@ texts! {
     Target r"^(https?://[^@/?#\s]+/?|unix:.+)$" ["http://127.0.0.1:6566", "unix:/run/feast.sock"];
     /// An address of the web.
     Url r"^https?://.+$" ["https://idp.example/.well-known/jwks.json"];
+    /// An address of the web without a user.
+    Endpoint r"^https?://[^@/?#\s]+([/?#]\S*)?$" ["https://idp.example/oauth2/introspect"];
     /// An exact path: ASCII, no escapes, no empty, `.` or `..` segments.
     RoutePath r#"^/$|^(/(?!\.{1,2}(/|$))[!"$&'()*+,\-.0-9:<=>@A-Z\[\]^_`a-z{|}~]+)+$"# ["/v1/items"];
     /// A method, in capitals.

@@ -30,6 +30,7 @@ mod mended_config;
 mod observe;
 mod observe_full;
 mod observe_secrets;
+mod opaque;
 mod oracle;
 mod policy_files;
 mod policy_properties;

@@ -69,6 +69,9 @@ pub enum SourceError {
     /// The file is no key file.
     #[error("it is larger than {MAX_BYTES} bytes")]
     TooLarge,
+    /// A secret that is none.
+    #[error("it is empty")]
+    Empty,
     /// What was read.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -429,7 +432,7 @@ fn random() -> u8 {
 }
 
 /// Reads a whole file, if it is not larger than a key file can be.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
+pub(in crate::auth) fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
     use std::io::Read as _;
     let fail = |error: std::io::Error| SourceError::Read(error.kind());
     let file = std::fs::File::open(path).map_err(fail)?;

@@ -16,8 +16,9 @@ use aws_lc_rs::signature::{
 };
 use aws_lc_rs::{hmac, rand};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -295,11 +296,12 @@ impl TestClock {
     }
 }
 
-/// A provider of keys on a loopback port: it counts, fails and waits as a test wants.
+/// A provider of keys, or a judge of tokens, on a loopback port: it counts, fails and waits as a test wants.
 pub struct Provider {
     pub url: String,
     hits: Arc<AtomicUsize>,
     paths: Arc<Mutex<BTreeMap<String, usize>>>,
+    seen: Arc<Mutex<Vec<(Parts, String)>>>,
     reply: Arc<Mutex<(u16, String)>>,
     /// What is answered on one path alone.
     pages: Arc<Mutex<BTreeMap<String, (u16, String)>>>,
@@ -313,24 +315,29 @@ impl Provider {
             url: format!("http://{}/jwks", listener.local_addr().unwrap()),
             hits: Arc::default(),
             paths: Arc::default(),
+            seen: Arc::default(),
             reply: Arc::new(Mutex::new((200, body))),
             pages: Arc::default(),
             open: watch::Sender::new(true),
         };
         let (hits, reply) = (Arc::clone(&provider.hits), Arc::clone(&provider.reply));
         let (paths, gate) = (Arc::clone(&provider.paths), provider.open.subscribe());
-        let pages = Arc::clone(&provider.pages);
+        let (pages, seen) = (Arc::clone(&provider.pages), Arc::clone(&provider.seen));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (hits, reply) = (Arc::clone(&hits), Arc::clone(&reply));
                 let (paths, gate, pages) = (Arc::clone(&paths), gate.clone(), Arc::clone(&pages));
+                let seen = Arc::clone(&seen);
                 let answer = move |request: Request<Incoming>| {
                     hits.fetch_add(1, Ordering::SeqCst);
                     let path = request.uri().path().to_owned();
                     let page = pages.lock().unwrap().get(&path).cloned();
                     *paths.lock().unwrap().entry(path).or_default() += 1;
-                    let (reply, mut gate) = (Arc::clone(&reply), gate.clone());
+                    let (reply, mut gate, seen) = (Arc::clone(&reply), gate.clone(), Arc::clone(&seen));
                     async move {
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await.unwrap().to_bytes();
+                        seen.lock().unwrap().push((head, String::from_utf8(body.into()).unwrap()));
                         // Closed when the test is over.
                         let _ = gate.wait_for(|open| *open).await;
                         let (status, body) = page.unwrap_or_else(|| reply.lock().unwrap().clone());
@@ -352,6 +359,11 @@ impl Provider {
 
     pub fn paths(&self) -> BTreeMap<String, usize> {
         self.paths.lock().unwrap().clone()
+    }
+
+    /// The requests, with their bodies.
+    pub fn seen(&self) -> Vec<(Parts, String)> {
+        self.seen.lock().unwrap().clone()
     }
 
     pub fn reply(&self, status: u16, body: &str) {

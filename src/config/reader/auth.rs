@@ -6,14 +6,18 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 
 use crate::config::reader::ConfigReader;
-use crate::config::{Audiences, IssuerSettings, KeySource, units};
+use crate::config::{Audiences, IssuerSettings, JudgeSettings, KeySource, OpaqueSettings, Upstream, units};
 use crate::diagnostic::Code;
-use crate::yaml::{Node, Value};
+use crate::fetch::Url;
+use crate::yaml::{Fields, Node, Value};
 
 impl ConfigReader<'_, '_> {
-    pub(super) fn auth(&mut self, node: &Node) -> Option<Vec<IssuerSettings>> {
+    pub(super) fn auth(
+        &mut self,
+        node: &Node,
+        upstream: Option<&Upstream>,
+    ) -> Option<(Vec<IssuerSettings>, Option<OpaqueSettings>)> {
         let fields = self.r.fields(node, "`auth`", &["issuers", "opaque", "token_cache", "api_keys"])?;
-        self.unbuilt(&fields, "opaque");
         if let Some(node) = fields.get("api_keys") {
             // Without the built-in issuer there are none, whatever this says.
             self.r.boolean(node, "`api_keys`");
@@ -22,7 +26,7 @@ impl ConfigReader<'_, '_> {
             Some(issuers) => self.r.list(issuers, "`auth.issuers`")?,
             None => &[],
         };
-        if items.is_empty() {
+        if items.is_empty() && fields.get("opaque").is_none() {
             self.r.error(node, Code::Missing, "`auth.issuers` names no issuer, so no token would be accepted");
         }
         let read: Vec<(&Node, IssuerSettings)> =
@@ -32,7 +36,61 @@ impl ConfigReader<'_, '_> {
                 self.r.error(item, Code::DuplicateName, format!("issuer `{}` stands twice", issuer.issuer));
             }
         }
-        Some(read.into_iter().map(|(_, issuer)| issuer).collect())
+        let opaque = fields.get("opaque").and_then(|node| self.opaque(node, upstream));
+        Some((read.into_iter().map(|(_, issuer)| issuer).collect(), opaque))
+    }
+
+    fn opaque(&mut self, node: &Node, upstream: Option<&Upstream>) -> Option<OpaqueSettings> {
+        let fields = self.r.fields(node, "`auth.opaque`", &["introspection", "who_am_i", "ttl", "negative_ttl"])?;
+        let introspection = fields.get("introspection").map(|node| self.introspection(node));
+        let who_am_i = fields.get("who_am_i").map(|node| self.who_am_i(node, upstream));
+        let judge = match (introspection, who_am_i) {
+            (Some(judge), None) | (None, Some(judge)) => judge,
+            (Some(_), Some(_)) | (None, None) => {
+                let message = "`auth.opaque` names not exactly one of `introspection` and `who_am_i`";
+                self.r.error(node, Code::Keys, message);
+                None
+            }
+        };
+        let ttl = self.duration(&fields, "ttl", Duration::from_secs(30));
+        let negative_ttl = self.duration(&fields, "negative_ttl", Duration::from_secs(5));
+        Some(OpaqueSettings { judge: judge?, ttl, negative_ttl })
+    }
+
+    fn introspection(&mut self, node: &Node) -> Option<JudgeSettings> {
+        let fields = self.r.fields(node, "`introspection`", &["url", "client_id", "secret_file"])?;
+        let url = self.wanted(node, &fields, "introspection", "url").and_then(|text| {
+            let read = Url::parse(text).map(|url| (url, text.split(['?', '#']).next().unwrap_or_default().to_owned()));
+            let place = fields.get("url").unwrap_or(node);
+            read.map_err(|why| self.r.error(place, Code::Url, format!("`introspection.url`: {why}"))).ok()
+        });
+        let client_id = self.wanted(node, &fields, "introspection", "client_id");
+        let secret = self.wanted(node, &fields, "introspection", "secret_file");
+        let (url, issuer) = url?;
+        let secret_file = self.folder.join(secret?);
+        Some(JudgeSettings::Introspection { url, issuer, client_id: client_id?.to_owned(), secret_file })
+    }
+
+    fn who_am_i(&mut self, node: &Node, upstream: Option<&Upstream>) -> Option<JudgeSettings> {
+        let fields = self.r.fields(node, "`who_am_i`", &["team_id", "environment_id"])?;
+        let team_id = self.wanted(node, &fields, "who_am_i", "team_id");
+        let environment_id = self.wanted(node, &fields, "who_am_i", "environment_id");
+        Some(JudgeSettings::WhoAmI {
+            team_id: team_id?.to_owned(),
+            environment_id: environment_id?.to_owned(),
+            upstream: Box::new(upstream?.clone()),
+        })
+    }
+
+    /// A text without which a section has no meaning.
+    fn wanted<'n>(&mut self, node: &Node, fields: &Fields<'n>, section: &str, name: &str) -> Option<&'n str> {
+        match fields.get(name) {
+            Some(node) => self.r.text(node, &format!("`{section}.{name}`")),
+            None => {
+                self.r.error(node, Code::Missing, format!("`{section}.{name}` is missing"));
+                None
+            }
+        }
     }
 
     fn issuer(&mut self, node: &Node) -> Option<IssuerSettings> {

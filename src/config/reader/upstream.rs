@@ -26,9 +26,11 @@ impl ConfigReader<'_, '_> {
         let keys = &["url", "engine_url", "dialect", "tls", "connect_timeout", "timeout", "authorization"];
         let fields = self.r.fields(node, "`upstream`", keys)?;
         self.unbuilt(&fields, "engine_url");
+        let mut written = String::new();
         let target = match fields.get("url") {
             Some(url) => {
                 let text = self.r.text(url, "`upstream.url`")?;
+                text.clone_into(&mut written);
                 let target = units::target(text, self.folder);
                 if target.is_none() {
                     self.r.error(
@@ -83,6 +85,7 @@ impl ConfigReader<'_, '_> {
             }
         };
         Some(Upstream {
+            url: written,
             target: target?,
             tls,
             connect_timeout: self.duration(&fields, "connect_timeout", Duration::from_secs(1)),

@@ -2,17 +2,21 @@
 
 use schemars::JsonSchema;
 
-use super::super::{Count, Text, Unbuilt, Var};
-use super::{Duration, Url};
+use super::super::{Count, Text, Var};
+use super::{Duration, Endpoint, Url};
 
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend(
+    "anyOf" = [
+        {"required": ["issuers"], "properties": {"issuers": {"type": "array", "minItems": 1}}},
+        {"required": ["opaque"], "properties": {"opaque": {"type": "object"}}}
+    ]
+))]
 pub(super) struct Auth {
-    /// Issuers of tokens.
-    #[schemars(length(min = 1))]
-    issuers: Vec<Issuer>,
-    /// Not part of this version: tokens that are no JWS.
-    opaque: Option<Unbuilt>,
+    /// Issuers of tokens. At least one, but for `opaque`.
+    issuers: Option<Vec<Issuer>>,
+    /// Who says what a token is worth that is no JWS. Left out: nothing.
+    opaque: Option<Opaque>,
     /// Verified tokens that are kept.
     token_cache: Option<TokenCache>,
     /// `X-API-Key`, with the built-in issuer, which is not part of this version. Default: true.
@@ -24,6 +28,45 @@ pub(super) struct Auth {
 struct TokenCache {
     /// How many. Default: 100000.
     entries: Option<Var<Count<0>>>,
+}
+
+/// Who is asked: exactly one of `introspection` and `who_am_i`. A JWS never gets there.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend(
+    "oneOf" = [
+        {"required": ["introspection"], "properties": {"introspection": {"type": "object"}}},
+        {"required": ["who_am_i"], "properties": {"who_am_i": {"type": "object"}}}
+    ]
+))]
+struct Opaque {
+    /// An endpoint of RFC 7662.
+    introspection: Option<Introspection>,
+    /// The upstream's `/v1/who-am-i` (Chalk).
+    who_am_i: Option<WhoAmI>,
+    /// How long a good answer is kept, at most to the token's `exp`. Default: 30s.
+    ttl: Option<Var<Duration>>,
+    /// How long a bad one is. Default: 5s.
+    negative_ttl: Option<Var<Duration>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Introspection {
+    /// Where.
+    url: Var<Endpoint>,
+    /// Who we are there.
+    client_id: Text,
+    /// Our secret there, in a file; it reloads.
+    secret_file: Text,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct WhoAmI {
+    /// The team that callers must be of.
+    team_id: Text,
+    /// The environment that they must be of.
+    environment_id: Text,
 }
 
 /// One issuer, and how its tokens are judged. With a `secret_file` its algorithms are HMACs alone, else none of them.

@@ -64,6 +64,8 @@ pub struct Setup {
     pub policies: String,
     /// Where keys come from.
     pub keys: String,
+    /// Further members of `auth`, each after a comma.
+    pub auth: String,
 }
 
 /// A token of a reader.
@@ -94,6 +96,7 @@ impl Setup {
             metrics: "127.0.0.1:0".to_owned(),
             policies: "policy.yaml".to_owned(),
             keys: "{jwks_file: jwks.json}".to_owned(),
+            auth: String::new(),
         }
     }
 
@@ -121,9 +124,9 @@ impl Setup {
     pub fn text(&self) -> String {
         let mut text = format!(
             "version: 1\nmetrics: {{address: \"{}\"}}\nadmin: {{address: \"127.0.0.1:0\"}}\nupstream: {{{}}}\n\
-             auth: {{issuers: [{{issuer: \"{ISSUER}\", audiences: [{AUDIENCE}], keys: {}}}]}}\n\
+             auth: {{issuers: [{{issuer: \"{ISSUER}\", audiences: [{AUDIENCE}], keys: {}}}]{}}}\n\
              policies: {}\n{}",
-            self.metrics, self.upstream, self.keys, self.policies, self.more
+            self.metrics, self.upstream, self.keys, self.auth, self.policies, self.more
         );
         let sections = [
             ("listen:", "listen: {address: \"127.0.0.1:0\"}\n"),

@@ -179,6 +179,11 @@ impl Upstream {
         *self.state.plan.lock().unwrap() = Arc::new(move |_, _| act.clone());
     }
 
+    /// From now on it does what the plan says.
+    pub fn turns_by(&self, plan: impl Fn(&Recorded, usize) -> Act + Send + Sync + 'static) {
+        *self.state.plan.lock().unwrap() = Arc::new(plan);
+    }
+
     /// Every request that came, in the order in which they were whole.
     pub fn seen(&self) -> Vec<Recorded> {
         self.state.seen.lock().unwrap().clone()
