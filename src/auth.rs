@@ -30,6 +30,7 @@ use verify::{Claims, Jws, Life, Rules};
 
 mod bearer;
 mod cache;
+mod certificate;
 mod keys;
 mod opaque;
 mod settings;
@@ -39,10 +40,13 @@ mod verify;
 
 pub use bearer::bearer;
 pub use cache::CacheStatus;
+pub use certificate::PeerCertificate;
 pub use keys::KeyError;
 pub use keys::source::SourceError;
 pub use settings::{Audiences, AuthError, IssuerSettings, JudgeSettings, KeySource, OpaqueSettings};
 
+/// The header of keys.
+const API_KEY: &str = "x-api-key";
 /// `limits.token_bytes` where the configuration says nothing.
 pub const DEFAULT_TOKEN_BYTES: usize = 16 * 1024;
 
@@ -69,7 +73,8 @@ pub enum Refusal {
     },
 }
 
-/// Whoever sent a request, by a token that verified. Cheap to clone; nothing outside this module makes one.
+/// Whoever sent a request, by a token that verified or by a client certificate. Cheap to clone; nothing outside this module
+/// makes one.
 #[derive(Clone)]
 pub struct Caller(Arc<Claims>);
 
@@ -85,15 +90,20 @@ pub struct Memo {
 }
 
 impl Caller {
-    /// All claims of the token.
+    /// All claims of the token, or `cert.*` alone.
     pub fn claims(&self) -> &Map<String, Value> {
         &self.0.map
     }
 
     /// `iss`: the name of an issuer of the configuration; of an opaque token what its introspection says, else the address that
-    /// was asked (policy.md, Bindings).
+    /// was asked (policy.md, Bindings); `certificate` where a client certificate is the caller.
     pub fn issuer(&self) -> &str {
-        self.text("iss").unwrap_or_default()
+        if self.thumbprint().is_some() { "certificate" } else { self.text("iss").unwrap_or_default() }
+    }
+
+    /// `cert.x5t#S256`, where a client certificate is the caller.
+    pub fn thumbprint(&self) -> Option<&str> {
+        self.text(certificate::THUMBPRINT)
     }
 
     /// `sub`, when it is a string.
@@ -106,8 +116,8 @@ impl Caller {
         self.text("jti")
     }
 
-    /// A place to keep the caller's roles. It belongs to the cached token, so that bindings are evaluated once for a token and
-    /// a generation. Empty at first; written by whoever evaluates bindings.
+    /// A place to keep the caller's roles. It belongs to the cached token or the connection's certificate, so that bindings are
+    /// evaluated once for it and a generation. Empty at first; written by whoever evaluates bindings.
     pub fn memo(&self) -> &ArcSwapOption<Memo> {
         &self.0.memo
     }
@@ -269,27 +279,34 @@ impl Auth {
         }
     }
 
-    /// [`Auth::authenticate_within`] with [`DEFAULT_TOKEN_BYTES`].
+    /// [`Auth::authenticate_within`] with [`DEFAULT_TOKEN_BYTES`], on a connection without a client certificate.
     ///
     /// # Errors
     /// The same.
     pub async fn authenticate(&self, token: &str, now: SystemTime) -> Result<Caller, Refusal> {
-        self.authenticate_within(token, DEFAULT_TOKEN_BYTES, now).await
+        self.authenticate_within(token, DEFAULT_TOKEN_BYTES, now, None).await
     }
 
     /// The caller that a token of at most `max_bytes` speaks for at `now`. Valid while `nbf - leeway <= now < exp + leeway`.
     /// Waits for the issuer's provider only where no key here fits, at most as long as one fetch; for the judge of opaque tokens
-    /// where nothing is remembered of the token.
+    /// where nothing is remembered of the token. A token that is bound to a certificate (`cnf`) is held against `peer`, that of
+    /// the connection, each time (RFC 8705, 3).
     ///
     /// # Errors
     /// [`Refusal::Invalid`], [`Refusal::Expired`] or [`Refusal::KeysUnavailable`].
-    pub async fn authenticate_within(&self, token: &str, max_bytes: usize, now: SystemTime) -> Result<Caller, Refusal> {
+    pub async fn authenticate_within(
+        &self,
+        token: &str,
+        max_bytes: usize,
+        now: SystemTime,
+        peer: Option<&PeerCertificate>,
+    ) -> Result<Caller, Refusal> {
         if token.len() > max_bytes {
             return Err(invalid("longer than the limit"));
         }
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         if let Some(opaque) = self.opaque.as_ref().filter(|_| !opaque::is_jws(token)) {
-            return opaque.caller(token, now).await;
+            return opaque.caller(token, now, peer).await;
         }
         let key = TokenCache::key(token);
         let current = |entry: &Entry| {
@@ -299,7 +316,7 @@ impl Auth {
         if let Some(entry) = self.cache.get(&key, current)
             && let Some(issuer) = self.issuers.get(entry.issuer)
         {
-            let caller = issuer.in_time(entry.claims, now);
+            let caller = issuer.accept(entry.claims, now, peer);
             if matches!(caller, Err(Refusal::Expired)) {
                 self.cache.remove(&key);
             }
@@ -321,7 +338,7 @@ impl Auth {
             Unverified::Unavailable { retry_after } => Refusal::KeysUnavailable { retry_after },
         })?;
         let left = claims.ends(issuer.leeway).saturating_sub(now);
-        let caller = issuer.in_time(Arc::new(claims), now)?;
+        let caller = issuer.accept(Arc::new(claims), now, peer)?;
         let entry = Entry { claims: Arc::clone(&caller.0), issuer: place, generation, left };
         self.cache.put(key, entry);
         Ok(caller)
@@ -445,12 +462,21 @@ impl Issuer {
     }
 
     /// The last step, cached or not.
-    fn in_time(&self, claims: Arc<Claims>, now: Duration) -> Result<Caller, Refusal> {
+    fn accept(&self, claims: Arc<Claims>, now: Duration, peer: Option<&PeerCertificate>) -> Result<Caller, Refusal> {
+        proven(&claims, now, peer)?;
         match claims.life(now, self.leeway) {
             Life::Valid => Ok(Caller(claims)),
             Life::Expired => Err(Refusal::Expired),
             Life::NotYet => Err(invalid("not valid yet")),
         }
+    }
+}
+
+/// A token that is bound to a certificate is worth something beside that one alone (RFC 8705, 3).
+fn proven(claims: &Claims, now: Duration, peer: Option<&PeerCertificate>) -> Result<(), Refusal> {
+    match &claims.bound {
+        Some(bound) if !peer.is_some_and(|peer| peer.is(bound, now)) => Err(invalid(verify::NO_PROOF)),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::{Code, Report, SourceFile};
-pub use crate::tls::UpstreamTls;
+pub use crate::tls::{ListenTls, UpstreamTls};
 use crate::yaml::{self, Node, Reader, Value};
 pub use issuers::{Audiences, IssuerSettings, KeySource};
 pub use opaque::{JudgeSettings, OpaqueSettings};
@@ -62,13 +62,6 @@ pub struct Config {
     pub tracing: Tracing,
 }
 
-impl Config {
-    /// How many sources of credentials there are (policy.md, Bindings).
-    pub fn sources(&self) -> usize {
-        self.issuers.len() + usize::from(self.opaque.is_some())
-    }
-}
-
 /// Whether what the policy says is what happens (config.md, Audit enforcement).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Enforcement {
@@ -84,8 +77,8 @@ pub enum Enforcement {
 pub struct Listen {
     /// Default `127.0.0.1:8080`.
     pub address: SocketAddr,
-    /// Certificate chain and key, PEM.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Its certificate, and those of clients; `None`: in the clear.
+    pub tls: Option<ListenTls>,
 }
 
 /// The feature server behind.

@@ -8,7 +8,7 @@
 //!    |  POST /get-online-features, Authorization: Bearer …                                      ^
 //!    v                                                                                          |
 //!  server ── proxy::handle ─ route ─ authenticate ─ read ─ decide ─ rewrite ─ forward ──────────┘
-//!  accept      one snapshot   closed   auth: JWS     dialect  policy   dialect   proxy::upstream
+//!  accept      one snapshot   closed   auth: JWS     dialect  policy   dialect   upstream
 //!  TLS, h1,    for all of it  list     -> Caller     strict   tables   only what      |
 //!  h2c, caps                                                  cached   was checked    v
 //!    ^                                                                             answer
@@ -29,7 +29,7 @@
 //! | who asks | [`auth`] |
 //! | what is asked | [`dialect`], [`import`] (registries -> catalogues): pure |
 //! | what is allowed | [`policy`]: pure |
-//! | records | [`audit`], [`metrics`] |
+//! | records, the way upstream | [`audit`], [`metrics`]; [`upstream`] |
 //! | files | [`config`], [`reload`], [`tls`], [`fetch`] |
 //! | texts | [`json`], [`yaml`], [`schema`], [`diagnostic`]: pure |
 //!
@@ -66,4 +66,5 @@ pub mod schema;
 pub mod server;
 pub mod snapshot;
 pub mod tls;
+pub mod upstream;
 pub mod yaml;

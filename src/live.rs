@@ -24,7 +24,7 @@ use crate::policy::Policy;
 use crate::proxy::Proxy;
 use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watcher};
 use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
-pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, texts};
+pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, sources, texts};
 use load::{Texts, digest, load, parse_config, read_catalogue, server_tls, settings};
 use watch::{Held, certificate_source, key_source, upstream_source};
 

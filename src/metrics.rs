@@ -29,7 +29,7 @@ pub struct Metrics {
     dropped: IntCounterVec,
     /// `outputs_refused_total{permission}`.
     pub outputs_refused: IntCounterVec,
-    /// `tokens_total{result}`.
+    /// `tokens_total{result}`; a client certificate that is the caller counts as `certificate`.
     pub tokens: IntCounterVec,
     /// `cache_requests_total{cache,result}`.
     pub cache_requests: IntCounterVec,

@@ -98,6 +98,15 @@ pub struct Binding {
     when: Vec<(String, Vec<Wanted>)>,
 }
 
+/// What credentials a configuration accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// How many sources there are: issuers, client certificates.
+    pub count: usize,
+    /// Whether certificates are one of them.
+    pub certificates: bool,
+}
+
 /// The policy over the catalogue, checked and interned.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -262,13 +271,17 @@ impl Policy {
         Binding { place: text.place.clone(), roles, when }
     }
 
-    /// With more than one source of credentials every `when` names `iss` or a `cert.*` (policy.md, Bindings).
-    pub fn check_sources(&self, sources: usize, report: &mut Report) {
-        if sources < 2 {
-            return;
-        }
+    /// With more than one source of credentials every `when` names `iss` or a `cert.*` (policy.md, Bindings). What asks for
+    /// a certificate where none is asked for is a warning.
+    pub fn check_sources(&self, sources: Sources, report: &mut Report) {
         for binding in &self.bindings {
-            if !binding.when.iter().any(|(claim, _)| file::is_issuer(claim) || claim.starts_with("cert.")) {
+            let mut names = binding.when.iter().map(|(claim, _)| claim.as_str());
+            let certificate = names.clone().find(|claim| file::is_certificate(claim));
+            if let (Some(claim), false) = (certificate, sources.certificates) {
+                let message = format!("`when` names `{claim}`, and `listen.tls.client_ca` asks for no certificate");
+                report.push(Diagnostic::new(Code::NoCertificates, &binding.place, message));
+            }
+            if sources.count > 1 && certificate.is_none() && !names.any(file::is_issuer) {
                 let message =
                     "`when` names neither `iss` nor `cert.*`, and there is more than one source of credentials";
                 report.push(Diagnostic::new(Code::BindingWhen, &binding.place, message));
@@ -319,8 +332,12 @@ impl Binding {
     }
 }
 
-/// A claim by its name, or by a JSON pointer (RFC 6901) where the name begins with `/`.
+/// A claim by its name, or by a JSON pointer (RFC 6901) where the name begins with `/`. A `cert.*` beside `iss` is a token's,
+/// so none.
 fn claim<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
+    if file::is_certificate(name) && claims.contains_key("iss") {
+        return None;
+    }
     let Some(pointer) = name.strip_prefix('/') else { return claims.get(name) };
     let (first, rest) = pointer.split_once('/').map_or((pointer, None), |(first, rest)| (first, Some(rest)));
     let top = claims.get(&first.replace("~1", "/").replace("~0", "~"))?;

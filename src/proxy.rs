@@ -6,7 +6,6 @@ pub mod headers;
 pub mod record;
 pub mod respond;
 pub mod route;
-pub mod upstream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +21,7 @@ use hyper::{Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::audit::Audit;
-use crate::auth::{self, Caller, Refusal};
+use crate::auth::{self, Caller, PeerCertificate, Refusal};
 use crate::config::Enforcement;
 use crate::dialect::Unreadable;
 use crate::dialect::feast::{self, Answer, Decision, Outcome, Request};
@@ -68,12 +67,13 @@ impl Drop for InFlight<'_> {
 /// What is known of a request on its way, for metrics and audit.
 struct Exchange<'p> {
     proxy: &'p Proxy,
+    peer: Option<&'p PeerCertificate>,
     metrics: RouteMetrics,
     decision_id: HeaderValue,
     started: Instant,
     upstream: Option<Duration>,
     decision: Option<Made>,
-    /// The token was.
+    /// The token, or the certificate, was.
     verified: bool,
 }
 
@@ -88,14 +88,19 @@ struct Made {
     unverified: bool,
 }
 
-/// Answers one request. Never fails: every failure has its answer.
-pub async fn handle(proxy: &Proxy, request: hyper::Request<Incoming>) -> Response<Body> {
+/// Answers one request, on a connection whose client showed this certificate. Never fails: every failure has its answer.
+pub async fn handle(
+    proxy: &Proxy,
+    peer: Option<&PeerCertificate>,
+    request: hyper::Request<Incoming>,
+) -> Response<Body> {
     let snapshot = proxy.snapshot.load_full();
     let (parts, incoming) = request.into_parts();
     let route = snapshot.settings.routes.find(&parts.method, parts.uri.path());
     let metrics = route.as_ref().map_or(&snapshot.settings.routes.other, |route| &route.metrics).clone();
     let mut exchange = Exchange {
         proxy,
+        peer,
         metrics,
         decision_id: decision_id(),
         started: Instant::now(),
@@ -167,11 +172,16 @@ impl Exchange<'_> {
     ) -> Result<(Caller, Arc<CallerTables>), Failure> {
         let settings = &snapshot.settings;
         let count = |result: &str| self.proxy.metrics.tokens.with_label_values(&[result]).inc();
+        let (now, most) = (SystemTime::now(), settings.limits.token_bytes);
         let verified = match auth::bearer(headers) {
-            Ok(token) => settings.auth.authenticate_within(token, settings.limits.token_bytes, SystemTime::now()).await,
+            Ok(token) => settings.auth.authenticate_within(token, most, now, self.peer).await.map(|c| ("valid", c)),
+            Err(Refusal::Missing) => {
+                let caller = self.peer.and_then(|peer| peer.caller(headers, now));
+                caller.map(|caller| ("certificate", caller)).ok_or(Refusal::Missing)
+            }
             Err(refusal) => Err(refusal),
         };
-        let caller = verified.map_err(|refusal| match refusal {
+        let (result, caller) = verified.map_err(|refusal| match refusal {
             Refusal::Missing => {
                 count("missing");
                 Failure::Unauthorized { sent: false }
@@ -190,7 +200,7 @@ impl Exchange<'_> {
                 Failure::KeysUnavailable { retry_after }
             }
         })?;
-        count("valid");
+        count(result);
         self.verified = true;
         match (snapshot.tables_of(&caller), settings.enforcement) {
             (Some(tables), _) => Ok((caller, tables)),

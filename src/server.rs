@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::auth::PeerCertificate;
 use crate::config::Limits;
 use crate::proxy::{self, Proxy};
 use timed::{Activity, Stream, Timed};
@@ -163,7 +164,7 @@ impl Connection {
             known = tokio::time::timeout(limits.first_byte_timeout, handshake(stream, self.tls.take())) => known,
             _ = self.stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        let (stream, begin, http2) = known.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let Begun { stream, begin, http2, peer } = known.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if begin.is_empty() && !http2 {
             return Ok(());
         }
@@ -171,9 +172,9 @@ impl Connection {
         let io = TokioIo::new(Timed::new(stream, begin, Arc::clone(&activity)));
         let (proxy, served) = (Arc::clone(&self.proxy), Arc::clone(&activity));
         let service = service_fn(move |request: Request<Incoming>| {
-            let (proxy, serving) = (Arc::clone(&proxy), served.serving());
+            let (proxy, peer, serving) = (Arc::clone(&proxy), peer.clone(), served.serving());
             async move {
-                let response = proxy::handle(&proxy, request).await;
+                let response = proxy::handle(&proxy, peer.as_deref(), request).await;
                 drop(serving);
                 Ok::<_, Infallible>(response)
             }
@@ -224,20 +225,31 @@ impl Connection {
     }
 }
 
+/// A connection of which the protocol is known.
+struct Begun {
+    stream: Stream,
+    /// What was read of it.
+    begin: Vec<u8>,
+    http2: bool,
+    /// Of a client that showed one.
+    peer: Option<Arc<PeerCertificate>>,
+}
+
 /// TLS where there is any, then the bytes that tell HTTP/2 from HTTP/1.1.
-async fn handshake(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<(Stream, Vec<u8>, bool)> {
+async fn handshake(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Begun> {
     use tokio::io::AsyncReadExt as _;
 
-    let mut stream = match tls {
-        None => Stream::Plain(stream),
+    let (mut stream, peer) = match tls {
+        None => (Stream::Plain(stream), None),
         Some(config) => {
             let stream = TlsAcceptor::from(config).accept(stream).await?;
+            let peer = PeerCertificate::of(stream.get_ref().1);
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(stream));
             if http2 {
-                return Ok((stream, Vec::new(), true));
+                return Ok(Begun { stream, begin: Vec::new(), http2, peer });
             }
-            stream
+            (stream, peer)
         }
     };
     let mut begin = Vec::with_capacity(PREFACE.len());
@@ -251,5 +263,5 @@ async fn handshake(stream: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) ->
         begin.extend_from_slice(room.get(..read).unwrap_or_default());
     }
     let http2 = begin == PREFACE;
-    Ok((stream, begin, http2))
+    Ok(Begun { stream, begin, http2, peer })
 }

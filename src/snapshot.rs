@@ -12,7 +12,7 @@ use crate::auth::{Auth, Caller, Memo};
 use crate::config::{Enforcement, Limits};
 use crate::dialect::feast::Request;
 use crate::proxy::route::Routes;
-use crate::proxy::upstream::Upstream;
+use crate::upstream::Upstream;
 pub use rules::{CallerTables, Decided, Part, Rules};
 pub use shadow::{Change, Compared, Disagreement, Shadow};
 

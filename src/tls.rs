@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// TLS towards the upstream.
@@ -17,6 +18,24 @@ pub struct UpstreamTls {
     pub client: Option<(PathBuf, PathBuf)>,
     /// The name its certificate must carry; `None`: the host.
     pub server_name: Option<String>,
+}
+
+/// TLS on the data listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenTls {
+    /// Certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Trust roots of client certificates, PEM; `None`: none is asked for.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl ListenTls {
+    /// All of its files.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.cert, &self.key].into_iter().chain(&self.client_ca)
+    }
 }
 
 /// What is wrong with the files. Never shows their content.
@@ -39,6 +58,12 @@ pub enum TlsError {
     /// Certificate and key do not go together, or are of a kind that is not known.
     #[error("the certificate and its key cannot be used: {0}")]
     Unusable(rustls::Error),
+    /// Not all of it can be trust roots.
+    #[error("`{0}` holds what no trust root can be made of")]
+    Root(PathBuf),
+    /// Client certificates cannot be verified.
+    #[error("client certificates cannot be verified: {0}")]
+    Clients(rustls::server::VerifierBuilderError),
     /// No trust roots at all.
     #[error("this machine has no trust roots, and no `ca` is given")]
     NoRoots,
@@ -103,17 +128,36 @@ pub fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsError> {
     }
 }
 
-/// For the data listener: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
+/// Roots of client certificates: all that the file holds or, since a root left out is a client locked out, an error.
+fn client_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let unusable = || TlsError::Root(path.to_owned());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&read(path)?) {
+        roots.add(certificate.map_err(|_| unusable())?).map_err(|_| unusable())?;
+    }
+    if roots.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(roots) }
+}
+
+/// For the data listener: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN. With `client_ca` a client may show a certificate,
+/// and one that does not verify ends the handshake. Sessions are resumed under the configuration that began them alone.
 ///
 /// # Errors
 /// [`TlsError`].
-pub fn server_config(cert: &Path, private: &Path) -> Result<ServerConfig, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
+pub fn server_config(settings: &ListenTls) -> Result<ServerConfig, TlsError> {
+    let provider = provider();
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Unusable)?
-        .with_no_client_auth()
-        .with_single_cert(certificates(cert)?, key(private)?)
         .map_err(TlsError::Unusable)?;
+    let builder = match &settings.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(client_roots(path)?), provider);
+            let verifier = verifier.allow_unauthenticated().build().map_err(TlsError::Clients)?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config =
+        builder.with_single_cert(certificates(&settings.cert)?, key(&settings.key)?).map_err(TlsError::Unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -2,7 +2,7 @@
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
-use super::{Refusal, invalid};
+use super::{API_KEY, Refusal, invalid};
 
 /// The token of a request: one `Authorization` header, `Bearer` in any case, one space, and a token in the letters of RFC 6750,
 /// 2.1. A token anywhere else is none (RFC 6750, 2.3 is not spoken).
@@ -12,7 +12,7 @@ use super::{Refusal, invalid};
 /// way only, `X-API-Key` beside it included (config.md, "Credentials").
 pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
-    let keys = headers.get_all("x-api-key").iter().count();
+    let keys = headers.get_all(API_KEY).iter().count();
     let (first, second) = (all.next(), all.next());
     if second.is_some() || keys > 1 || (first.is_some() && keys > 0) {
         return Err(invalid("more than one credential"));

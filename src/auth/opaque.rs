@@ -22,7 +22,7 @@ use super::bearer::is_spelled;
 use super::cache::{CacheStatus, TokenCache, TokenKey};
 use super::keys::pace::Pace;
 use super::verify::{Claims, Life};
-use super::{AuthError, Caller, OpaqueSettings, Refusal, invalid};
+use super::{AuthError, Caller, OpaqueSettings, PeerCertificate, Refusal, invalid, proven};
 use crate::fetch::Client;
 use judge::Judge;
 
@@ -117,7 +117,12 @@ impl Opaque {
     }
 
     /// The caller that a token speaks for at `now`, since 1970. One that is not spelled as RFC 6750, 2.1 has it never leaves.
-    pub(super) async fn caller(self: &Arc<Self>, token: &str, now: Duration) -> Result<Caller, Refusal> {
+    pub(super) async fn caller(
+        self: &Arc<Self>,
+        token: &str,
+        now: Duration,
+        peer: Option<&PeerCertificate>,
+    ) -> Result<Caller, Refusal> {
         if !is_spelled(token) {
             return Err(invalid("not spelled as a bearer token"));
         }
@@ -133,6 +138,7 @@ impl Opaque {
             }
         };
         let claims = outcome?;
+        proven(&claims, now, peer)?;
         // `exp` without leeway: it is the server's own word, and it may be asked again.
         match (claims.life(now, Duration::ZERO), claims.life(now, NBF_LEEWAY)) {
             (Life::Expired, _) => Err(Refusal::Expired),

@@ -14,6 +14,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::{Map, Number, Value};
 
 use crate::auth::Memo;
+use crate::auth::certificate::{self, Thumbprint};
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,9 @@ const MAX_KID: usize = 256;
 
 /// Why a token is refused: for the debug log and for metrics, never for the caller. A closed set of literals.
 pub(super) type Reason = &'static str;
+
+/// A token that is worth nothing without the proof that it is bound to (RFC 8705, 3.1; RFC 9449, 6.1).
+pub(super) const NO_PROOF: Reason = "bound to a proof that was not shown";
 
 /// A token whose form is in order. Nothing in it is verified yet.
 pub(super) struct Jws<'a> {
@@ -117,23 +121,21 @@ impl Rules {
         if let Some(wanted) = &self.audiences {
             audience(claims.get("aud"), wanted)?;
         }
-        // RFC 8705, 3.1 and RFC 9449, 6.1: worth nothing without the proof that it is bound to, and none can be shown here.
-        if claims.contains_key("cnf") {
-            return Err("bound to a proof that was not shown");
-        }
         let missing = |name: &String| claims.get(name).is_none_or(Value::is_null);
         if self.require.iter().any(missing) {
             return Err("a required claim is missing");
         }
-        Ok(Claims { map: claims, exp, nbf, memo: ArcSwapOption::empty() })
+        Claims::of_token(claims, exp, nbf)
     }
 }
 
-/// The claims of a token that follows its issuer's rules, and what was found out from them.
+/// The claims of a token that follows its issuer's rules, or of a client certificate, and what was found out from them.
 pub(super) struct Claims {
     pub(super) map: Map<String, Value>,
-    exp: Duration,
-    nbf: Option<Duration>,
+    pub(super) exp: Duration,
+    pub(super) nbf: Option<Duration>,
+    /// The certificate that must be shown beside it (`cnf`).
+    pub(super) bound: Option<Thumbprint>,
     /// The roles that the bindings of one generation gave.
     pub(super) memo: ArcSwapOption<Memo>,
 }
@@ -147,6 +149,16 @@ pub(super) enum Life {
 }
 
 impl Claims {
+    /// Those of a token. What it says under `cert.*` is dropped: only a certificate speaks there (policy.md, Bindings).
+    pub(super) fn of_token(mut map: Map<String, Value>, exp: Duration, nbf: Option<Duration>) -> Result<Self, Reason> {
+        map.retain(|name, _| !name.starts_with(certificate::CLAIMS));
+        let bound = match map.get("cnf") {
+            Some(cnf) => Some(certificate::confirmed(cnf).ok_or(NO_PROOF)?),
+            None => None,
+        };
+        Ok(Self { map, exp, nbf, bound, memo: ArcSwapOption::empty() })
+    }
+
     /// `now` and the claims count from 1970; valid while `nbf - leeway <= now < exp + leeway` (RFC 7519, 4.1.4 and 4.1.5).
     pub(super) fn life(&self, now: Duration, leeway: Duration) -> Life {
         if now >= self.ends(leeway) {
@@ -176,10 +188,7 @@ impl Claims {
             Some(nbf) => Some(numeric_date(nbf, f64::ceil).ok_or("nbf not a time")?),
             None => None,
         };
-        if map.contains_key("cnf") {
-            return Err("bound to a proof that was not shown");
-        }
-        Ok(Claims { map, exp, nbf, memo: ArcSwapOption::empty() })
+        Claims::of_token(map, exp, nbf)
     }
 }
 

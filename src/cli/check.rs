@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cli::{complain, exit, policies, print};
 use crate::diagnostic::{Code, Diagnostic, Place, Report};
 use crate::live;
+use crate::policy::Sources;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -74,14 +75,14 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
     let unreadable = |message: String| (exit::DOES_NOT_LOAD, message);
     let mut report = Report::default();
     let (mut policies, mut catalogue) = (arguments.policies.clone(), arguments.catalogue.clone());
-    let (mut sources, mut may_shrink, mut shadow) = (1, false, None);
+    // Without a configuration nothing tells whether certificates are asked for.
+    let (mut sources, mut may_shrink, mut shadow) = (Sources { count: 1, certificates: true }, false, None);
     if let Some(path) = &arguments.config {
         match live::read_config(path) {
             Ok((config, _)) => {
-                sources = config.sources();
+                (sources, may_shrink, shadow) = (live::sources(&config), config.allow_shrink, config.shadow);
                 policies = policies.or(Some(config.policies));
                 catalogue = if catalogue.is_empty() { config.catalogue } else { catalogue };
-                (may_shrink, shadow) = (config.allow_shrink, config.shadow);
             }
             // What it would name is not known; what the command line names is looked at all the same.
             Err(live::LoadError::Report(mistakes)) => report = mistakes,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Audit, AuditLog, Config, Drain, Enforcement, Listen, Tracing, units};
+use crate::config::{Audit, AuditLog, Config, Drain, Enforcement, Listen, ListenTls, Tracing, units};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::{Fields, Node, Reader, Value};
 
@@ -126,8 +126,13 @@ impl ConfigReader<'_, '_> {
         }
         let tls = get("tls").and_then(|node| {
             let fields = self.r.fields(node, "`listen.tls`", &["cert", "key", "client_ca"])?;
-            self.unbuilt(&fields, "client_ca");
-            self.pair(node, &fields, "listen.tls")
+            let client_ca = fields.get("client_ca");
+            if let (Some(node), None, None) = (client_ca, fields.get("cert"), fields.get("key")) {
+                self.r.error(node, Code::Missing, "`client_ca` goes with `cert` and `key`, and neither is there");
+            }
+            let client_ca = client_ca.and_then(|node| self.path(node, "`client_ca`"));
+            let (cert, key) = self.pair(node, &fields, "listen.tls")?;
+            Some(ListenTls { cert, key, client_ca })
         });
         Listen { address: self.address(get("address"), "`listen.address`", "127.0.0.1:8080"), tls }
     }

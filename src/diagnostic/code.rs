@@ -182,6 +182,9 @@ codes! {
     NeverReturned Warning "never-returned":
         "features that no role can ever return",
         "nothing, where they are meant to stay inside; else let a role return them";
+    NoCertificates Warning "no-certificates":
+        "a binding asks for a client certificate, and the configuration asks clients for none",
+        "set `listen.tls.client_ca`, or take the binding out";
     NoSource Warning "no-source":
         "a role is limited to some data sources, and raw features that name none pass the limit by",
         "name the `sources` of raw features";

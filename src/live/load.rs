@@ -9,12 +9,12 @@ use crate::auth::{Auth, AuthError};
 use crate::config::{self, Config, UpstreamAuthorization};
 use crate::diagnostic::{Report, SourceFile};
 use crate::metrics::Metrics;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, Sources};
 use crate::proxy::route::Routes;
-use crate::proxy::upstream::Upstream;
 use crate::reload::{self, Digest, Files, ReadError, Source};
 use crate::snapshot::{Authorization, Settings, Subjects};
 use crate::tls::{self, TlsError};
+use crate::upstream::Upstream;
 
 /// Why the sidecar does not start, or a reload is refused.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,13 @@ impl Texts {
     }
 }
 
+/// What credentials a configuration accepts.
+pub fn sources(config: &Config) -> Sources {
+    let certificates = config.listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let opaque = usize::from(config.opaque.is_some());
+    Sources { count: config.issuers.len() + opaque + usize::from(certificates), certificates }
+}
+
 /// Loads policy and catalogue as the configuration names them.
 ///
 /// # Errors
@@ -123,7 +130,7 @@ impl Texts {
 pub(super) fn load(config: &Config, policy: &Texts, catalogue: &Texts) -> Result<Policy, LoadError> {
     let (loaded, mut report) = policy::load(&policy.files, &catalogue.files);
     let Some(loaded) = loaded else { return Err(LoadError::Report(report)) };
-    loaded.check_sources(config.sources(), &mut report);
+    loaded.check_sources(sources(config), &mut report);
     if report.has_errors() { Err(LoadError::Report(report)) } else { Ok(loaded) }
 }
 
@@ -163,8 +170,8 @@ pub(super) fn digest(policy: &Texts, catalogue: &Texts) -> String {
 }
 
 pub(super) fn server_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {
-    let Some((cert, key)) = &config.listen.tls else { return Ok(None) };
-    Ok(Some(Arc::new(tls::server_config(cert, key)?)))
+    let Some(tls) = &config.listen.tls else { return Ok(None) };
+    Ok(Some(Arc::new(tls::server_config(tls)?)))
 }
 
 /// The bytes of a secret's file.

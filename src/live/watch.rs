@@ -51,5 +51,5 @@ pub(super) fn upstream_source(config: &Config) -> Option<Source> {
 }
 
 pub(super) fn certificate_source(config: &Config) -> Option<Source> {
-    config.listen.tls.as_ref().map(|(cert, key)| Source::pem([cert, key]))
+    config.listen.tls.as_ref().map(|tls| Source::pem(tls.files()))
 }

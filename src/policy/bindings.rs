@@ -223,4 +223,23 @@ bindings:
         );
         assert!(seen.iter().all(|binding| !binding.matched));
     }
+
+    #[test]
+    fn what_stands_beside_an_issuer_is_no_certificates_claim() {
+        let wanted = [Wanted::Str("batch".to_owned())];
+        let of = |claims: &Value, name: &str| {
+            let claims = claims.as_object().unwrap();
+            outcome(name, claim(claims, name), &wanted)
+        };
+        for name in ["cert.cn", "/cert.cn", "cert.san", "/cert.san/0"] {
+            let mut claims = json!({"cert.cn": "batch", "cert.san": ["batch"]});
+            assert_eq!(of(&claims, name), Outcome::Matched { by: "\"batch\"".to_owned() }, "{name}");
+            claims["iss"] = json!("https://idp.example/");
+            assert_eq!(of(&claims, name), Outcome::Missing, "{name}");
+        }
+        // A nested one is a token's own.
+        let claims = json!({"iss": "https://idp.example/", "cert": {"cn": "batch"}});
+        assert_eq!(of(&claims, "/cert/cn"), Outcome::Matched { by: "\"batch\"".to_owned() });
+        assert_eq!(of(&claims, "cert.cn"), Outcome::Missing);
+    }
 }

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-pub(super) use binding::is_issuer;
 pub use binding::{BindingText, Wanted};
+pub(super) use binding::{is_certificate, is_issuer};
 pub use bundle::{BundleText, DataSourceText, MemberText};
 pub use feature::{FeatureText, PatternText};
 pub use role::RoleText;

@@ -13,8 +13,8 @@ use crate::proxy::Exchange;
 use crate::proxy::body::{self, BodyError};
 use crate::proxy::headers;
 use crate::proxy::respond::{Body, Failure};
-use crate::proxy::upstream::UpstreamError;
 use crate::snapshot::{Authorization, Snapshot};
+use crate::upstream::UpstreamError;
 
 impl Exchange<'_> {
     /// The upstream's health: its status and nothing else.

@@ -112,10 +112,11 @@ pub fn line(of: &Of<'_>, how: &How<'_>) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// Who asked: `sub`, else `client_id`, else `azp`; hashed with the issuer unless the configuration says plain.
+/// Who asked: `sub`, else `client_id`, else `azp`, of a certificate its thumbprint; hashed with the issuer unless the
+/// configuration says plain.
 fn subject(caller: &Caller, subjects: &Subjects) -> String {
     let named = |claim: &str| caller.claims().get(claim).and_then(|value| value.as_str());
-    let who = named("sub").or(named("client_id")).or(named("azp")).unwrap_or_default();
+    let who = named("sub").or(named("client_id")).or(named("azp")).or(caller.thumbprint()).unwrap_or_default();
     let joined = || [caller.issuer(), "\0", who].concat();
     let hash = match subjects {
         Subjects::Plain => return shown(who),

@@ -118,7 +118,7 @@ struct Listen {
 #[schemars(deny_unknown_fields, extend(
     "oneOf" = [
         {"required": ["cert", "key"], "properties": {"cert": {"type": "string"}, "key": {"type": "string"}}},
-        {"properties": {"cert": {"type": "null"}, "key": {"type": "null"}}}
+        {"properties": {"cert": {"type": "null"}, "key": {"type": "null"}, "client_ca": {"type": "null"}}}
     ]
 ))]
 struct ListenTls {
@@ -126,8 +126,9 @@ struct ListenTls {
     cert: Option<Text>,
     /// Its key, a PEM file; it reloads.
     key: Option<Text>,
-    /// Not part of this version: asks for client certificates.
-    client_ca: Option<Unbuilt>,
+    /// Whose client certificates are accepted: trust roots, a PEM file; it reloads. A client may show one, and one that does
+    /// not verify ends the handshake. Left out: none is asked for.
+    client_ca: Option<Text>,
 }
 
 #[derive(JsonSchema)]

@@ -203,8 +203,8 @@ struct Binding {
     #[schemars(extend(
         "minProperties" = 1,
         "dependentSchemas" = {
-            "iss": {"propertyNames": {"not": {"pattern": "^cert\\."}}},
-            "/iss": {"propertyNames": {"not": {"pattern": "^cert\\."}}}
+            "iss": {"propertyNames": {"not": {"pattern": "^/?cert\\."}}},
+            "/iss": {"propertyNames": {"not": {"pattern": "^/?cert\\."}}}
         },
         "examples" = [{"iss": "https://idp.example/", "client_id": "fraud-svc"}]
     ))]

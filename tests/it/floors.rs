@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["auth"],
     &["dialect", "import"],
     &["policy"],
-    &["metrics", "audit"],
+    &["metrics", "audit", "upstream"],
     &["config", "reload"],
     &["tls", "fetch"],
     &["json", "yaml", "schema"],

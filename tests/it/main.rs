@@ -15,6 +15,7 @@ mod attacks;
 mod audit_chain;
 mod audit_mode;
 mod cli;
+mod client_certificates;
 mod demo;
 mod diff;
 mod docs;

@@ -18,7 +18,7 @@ use crate::auth::verify::{Claims, Reason, strict_object};
 use crate::auth::{AuthError, JudgeSettings};
 use crate::config;
 use crate::fetch::{Client, FetchError, Url, form_text};
-use crate::proxy::upstream::{Upstream, UpstreamError};
+use crate::upstream::{Upstream, UpstreamError};
 
 /// No answer is larger. In bytes.
 const MAX_BYTES: usize = 64 * 1024;

@@ -203,9 +203,9 @@ async fn what_was_never_a_bearer_token_never_leaves() {
         assert_eq!(world.ask(token).await, "not spelled as a bearer token", "{token:?}");
     }
     let long = "a".repeat(101);
-    assert_eq!(reason(world.auth.authenticate_within(&long, 100, at(0)).await), "longer than the limit");
+    assert_eq!(reason(world.auth.authenticate_within(&long, 100, at(0), None).await), "longer than the limit");
     assert_eq!(world.provider.hits(), 0);
-    assert_eq!(reason(world.auth.authenticate_within(&long, 101, at(0)).await), "accepted");
+    assert_eq!(reason(world.auth.authenticate_within(&long, 101, at(0), None).await), "accepted");
 }
 
 #[tokio::test]

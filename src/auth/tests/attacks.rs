@@ -351,10 +351,10 @@ async fn a_token_of_a_megabyte_is_refused_unread() {
     assert_eq!(refused(&long).await, "longer than the limit");
     let honest = token(claims(json!({})));
     let auth = auth(usual());
-    let within = auth.authenticate_within(&honest, honest.len(), at(0)).await;
+    let within = auth.authenticate_within(&honest, honest.len(), at(0), None).await;
     assert_eq!(reason(within), "accepted");
     // The cap counts for a token that is known, too.
-    let beyond = auth.authenticate_within(&honest, honest.len() - 1, at(0)).await;
+    let beyond = auth.authenticate_within(&honest, honest.len() - 1, at(0), None).await;
     assert_eq!(reason(beyond), "longer than the limit");
 }
 

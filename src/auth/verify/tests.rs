@@ -49,3 +49,12 @@ fn strict_json_is_the_same_json() {
     assert_eq!(strict_object(b"\xef\xbb\xbf{}"), None);
     assert_eq!(strict_object(b"{\"a\":\"\xff\"}"), None);
 }
+
+#[test]
+fn what_a_token_says_of_a_certificate_is_dropped() {
+    let claims =
+        json!({"cert.cn": "a", "cert.san": ["b"], "cert.x5t#S256": "c", "cert.": 1, "cert": 2, "certificate": 3});
+    let Value::Object(map) = claims else { panic!() };
+    let claims = Claims::of_token(map, Duration::ZERO, None).map(|claims| claims.map);
+    assert_eq!(claims.map(Value::Object), Ok(json!({"cert": 2, "certificate": 3})));
+}

@@ -48,8 +48,8 @@ impl FileReader<'_, '_> {
             }
             None => {}
         }
-        let named = |prefix: &str| when.iter().any(|(claim, _)| claim.value.starts_with(prefix));
-        if named("cert.") && when.iter().any(|(claim, _)| is_issuer(&claim.value)) {
+        let names = |kind: fn(&str) -> bool| when.iter().any(|(claim, _)| kind(&claim.value));
+        if names(is_certificate) && names(is_issuer) {
             self.r.error(
                 node,
                 Code::BindingWhen,
@@ -82,6 +82,11 @@ impl FileReader<'_, '_> {
             }
         }
     }
+}
+
+/// Whether a name in `when` stands for a client certificate's claim, also as a pointer.
+pub fn is_certificate(claim: &str) -> bool {
+    claim.strip_prefix('/').unwrap_or(claim).starts_with("cert.")
 }
 
 /// Whether a name in `when` stands for the issuer, also as a pointer.

@@ -1,8 +1,10 @@
 //! What the integration tests share: an upstream that records, a client that shows every byte, tokens, the sidecar.
 
+pub mod certificates;
 pub mod client;
 pub mod process;
 pub mod sidecar;
+pub mod tls;
 pub mod tokens;
 pub mod upstream;
 
