@@ -82,7 +82,7 @@ def write_policy(folder: pathlib.Path, args: argparse.Namespace, changed: bool) 
 
 
 def run(command: list[str]) -> tuple[float, float, int, str]:
-    """Seconds, MiB at the peak, exit code and the last line of a command."""
+    """Seconds, MiB at the peak, exit code and the first line of a command."""
     with tempfile.TemporaryFile() as out:
         start = time.monotonic()
         child = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
@@ -91,7 +91,7 @@ def run(command: list[str]) -> tuple[float, float, int, str]:
         child.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         lines = out.read().decode().strip().splitlines() or [""]
-    return seconds, usage.ru_maxrss / 1024, child.returncode, lines[0] if len(lines) == 1 else lines[-1]
+    return seconds, usage.ru_maxrss / 1024, child.returncode, lines[0]
 
 
 def report(name: str, rounds: list[tuple[float, float]], note: str) -> None:
@@ -174,11 +174,11 @@ def main() -> None:
         for name, command, expected in [("check", check, 0), ("diff", diff, 5), ("diff, same", diff[:2] + [str(old)] * 2, 0)]:
             rounds = []
             for _ in range(args.rounds):
-                seconds, memory, code, last = run(command)
+                seconds, memory, code, first = run(command)
                 if code != expected:
-                    sys.exit(f"{name}: exit {code}: {last}")
+                    sys.exit(f"{name}: exit {code}: {first}")
                 rounds.append((seconds, memory))
-            report(name, rounds, last[:80])
+            report(name, rounds, first)
         report("hot reload", hot_reload(args.binary, old, new, args.rounds), "from the changed file to its generation")
 
 

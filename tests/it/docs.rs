@@ -61,6 +61,8 @@ const COVERED: &[(&str, &str, &str)] = &[
         "tests/it/audit_mode.rs",
         "fn what_would_be_refused_passes_whole_and_is_recorded(",
     ),
+    ("cargo build --release", "tests/it/bench.rs", "fn the_large_policy_is_written_checked_compared_and_reloaded("),
+    ("tests/bench/scale.py", "tests/it/bench.rs", "fn the_large_policy_is_written_checked_compared_and_reloaded("),
     ("from feast import FeatureStore", "tests/e2e/test_feast_client.py", "def test_the_client_reads_unchanged("),
 ];
 

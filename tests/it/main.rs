@@ -14,6 +14,7 @@ mod support;
 mod attacks;
 mod audit_chain;
 mod audit_mode;
+mod bench;
 mod cli;
 mod client_certificates;
 mod demo;
