@@ -200,7 +200,7 @@ fn suggestions(explanation: &Explanation, text: &mut String) {
     if explanation.suggestions.is_empty() {
         writeln!(text, "no set of up to {MAX_CHANGES} changes was found that permits it").ok();
     } else {
-        text.push_str("what would permit it, each verified:\n");
+        text.push_str("what would permit it, each verified; what other roles gain by it, `tagwarden diff` tells:\n");
     }
     for (suggestion, number) in explanation.suggestions.iter().zip(1..) {
         let mut lead = format!("  {number}. ");
