@@ -1,6 +1,6 @@
 //! Who asks and for what, for the commands that take roles or claims, and features.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -10,6 +10,29 @@ use crate::policy::bindings::{self, BindingSeen};
 use crate::policy::file::Layer;
 use crate::policy::resolve::RoleId;
 use crate::policy::settings::UnknownFeatures;
+
+/// The query that a command is about, and the policy that decides it.
+#[derive(Debug, clap::Args)]
+pub struct Asked {
+    /// The policy: a file or a folder
+    #[arg(long, value_name = "PATH")]
+    pub policies: PathBuf,
+    /// A generated file below the policy
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Vec<PathBuf>,
+    /// A role of the caller
+    #[arg(long, value_name = "ROLE", num_args = 1.., required_unless_present = "claims", conflicts_with = "claims")]
+    pub role: Vec<String>,
+    /// The caller's claims, JSON, in the place of roles: they go through the bindings, which are explained too
+    #[arg(long, value_name = "FILE")]
+    pub claims: Option<PathBuf>,
+    /// What the query supplies
+    #[arg(long, value_name = "FEATURE", num_args = 1..)]
+    pub supplied: Vec<String>,
+    /// What the query asks for
+    #[arg(long, value_name = "FEATURE", num_args = 1..)]
+    pub output: Vec<String>,
+}
 
 /// A caller's roles, and how claims gave them.
 pub struct Caller {

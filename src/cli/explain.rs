@@ -1,7 +1,5 @@
 //! `explain`: why a query gets the answer that it gets, and the smallest changes that would permit it.
 
-use std::path::PathBuf;
-
 use clap::ValueEnum;
 
 use crate::cli::{caller, complain, exit, policies, print};
@@ -12,24 +10,8 @@ use crate::policy::explain::{self, Explanation, Files, Query, graph, text};
 pub struct Arguments {
     /// A feature to explain; more, and whole queries, with --output
     feature: Option<String>,
-    /// The policy: a file or a folder
-    #[arg(long, value_name = "PATH")]
-    policies: PathBuf,
-    /// A generated file below the policy
-    #[arg(long, value_name = "FILE")]
-    catalogue: Vec<PathBuf>,
-    /// A role of the caller
-    #[arg(long, value_name = "ROLE", num_args = 1.., required_unless_present = "claims", conflicts_with = "claims")]
-    role: Vec<String>,
-    /// The caller's claims, JSON, in the place of roles: they go through the bindings, which are explained too
-    #[arg(long, value_name = "FILE")]
-    claims: Option<PathBuf>,
-    /// What the query supplies
-    #[arg(long, value_name = "FEATURE", num_args = 1..)]
-    supplied: Vec<String>,
-    /// What the query asks for
-    #[arg(long, value_name = "FEATURE", num_args = 1..)]
-    output: Vec<String>,
+    #[command(flatten)]
+    asked: caller::Asked,
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -48,7 +30,7 @@ enum Format {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let loaded = match policies::load(&arguments.policies, &arguments.catalogue, false) {
+    let loaded = match policies::load(&arguments.asked.policies, &arguments.asked.catalogue, false) {
         Ok(loaded) => loaded,
         Err(message) => {
             complain(&message);
@@ -73,8 +55,8 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 fn explanation(arguments: &Arguments, policy: &Policy, files: &Files<'_>) -> Result<Explanation, String> {
-    let mut named = arguments.role.clone();
-    let mut outputs: Vec<String> = arguments.feature.iter().chain(&arguments.output).cloned().collect();
+    let mut named = arguments.asked.role.clone();
+    let mut outputs: Vec<String> = arguments.feature.iter().chain(&arguments.asked.output).cloned().collect();
     // `--role app user.score`: the list of roles takes the feature that was meant to follow it.
     if outputs.is_empty()
         && named.len() > 1
@@ -85,11 +67,11 @@ fn explanation(arguments: &Arguments, policy: &Policy, files: &Files<'_>) -> Res
     if outputs.is_empty() {
         return Err("name what to explain: a feature, first of all, or --output".to_owned());
     }
-    let caller = caller::find(&named, arguments.claims.as_deref(), policy, files.rules)?;
+    let caller = caller::find(&named, arguments.asked.claims.as_deref(), policy, files.rules)?;
     caller::features(policy, "the query", &outputs)?;
-    caller::features(policy, "--supplied", &arguments.supplied)?;
+    caller::features(policy, "--supplied", &arguments.asked.supplied)?;
     let roles = caller.roles.iter().map(|role| policy.role_name(*role).to_owned()).collect();
-    let query = Query { roles, supplied: arguments.supplied.clone(), outputs };
+    let query = Query { roles, supplied: arguments.asked.supplied.clone(), outputs };
     Ok(Explanation { bindings: caller.bindings, ..explain::explain(policy, files, &query) })
 }
 

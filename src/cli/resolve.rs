@@ -1,7 +1,6 @@
 //! `resolve`: the permission of every feature, and whether the query may run.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use clap::ValueEnum;
 use serde_json::json;
@@ -13,24 +12,8 @@ use crate::policy::{Policy, bindings};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The policy: a file or a folder
-    #[arg(long, value_name = "PATH")]
-    policies: PathBuf,
-    /// A generated file below the policy
-    #[arg(long, value_name = "FILE")]
-    catalogue: Vec<PathBuf>,
-    /// A role of the caller
-    #[arg(long, value_name = "ROLE", num_args = 1.., required_unless_present = "claims", conflicts_with = "claims")]
-    role: Vec<String>,
-    /// The caller's claims, JSON, in the place of roles: they go through the bindings
-    #[arg(long, value_name = "FILE")]
-    claims: Option<PathBuf>,
-    /// What the query supplies
-    #[arg(long, value_name = "FEATURE", num_args = 1..)]
-    supplied: Vec<String>,
-    /// What the query asks for
-    #[arg(long, value_name = "FEATURE", num_args = 1..)]
-    output: Vec<String>,
+    #[command(flatten)]
+    asked: caller::Asked,
     /// How it is written
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -45,7 +28,7 @@ enum Format {
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
-    let loaded = match policies::load(&arguments.policies, &arguments.catalogue, false) {
+    let loaded = match policies::load(&arguments.asked.policies, &arguments.asked.catalogue, false) {
         Ok(loaded) => loaded,
         Err(message) => {
             complain(&message);
@@ -69,22 +52,22 @@ pub fn run(arguments: &Arguments) -> u8 {
 }
 
 fn resolve(arguments: &Arguments, policy: &Policy, rules: &Layer) -> Result<String, String> {
-    let caller = caller::find(&arguments.role, arguments.claims.as_deref(), policy, rules)?;
+    let caller = caller::find(&arguments.asked.role, arguments.asked.claims.as_deref(), policy, rules)?;
     let tables = policy.tables(&caller.roles);
-    caller::features(policy, "--supplied", &arguments.supplied)?;
-    caller::features(policy, "--output", &arguments.output)?;
-    let supplied: Vec<Name<'_>> = arguments.supplied.iter().map(|name| Name::of(policy, name)).collect();
-    let outputs: Vec<Name<'_>> = arguments.output.iter().map(|name| Name::of(policy, name)).collect();
+    caller::features(policy, "--supplied", &arguments.asked.supplied)?;
+    caller::features(policy, "--output", &arguments.asked.output)?;
+    let supplied: Vec<Name<'_>> = arguments.asked.supplied.iter().map(|name| Name::of(policy, name)).collect();
+    let outputs: Vec<Name<'_>> = arguments.asked.output.iter().map(|name| Name::of(policy, name)).collect();
     let resolved = Resolved::new(policy, &tables, &supplied);
     let decision = resolved.decide(&outputs);
 
     let all = policy.catalogue.features().iter().map(|feature| &*feature.name);
     let permissions: BTreeMap<&str, &str> = all
-        .chain(arguments.output.iter().map(String::as_str))
+        .chain(arguments.asked.output.iter().map(String::as_str))
         .map(|name| (name, resolved.verdict(&Name::of(policy, name), false).permission.name()))
         .collect();
-    let denied = decision.refused_supplied.iter().filter_map(|at| arguments.supplied.get(*at));
-    let held_back = arguments.output.iter().zip(&decision.outputs).filter(|(_, v)| !v.permission.returnable());
+    let denied = decision.refused_supplied.iter().filter_map(|at| arguments.asked.supplied.get(*at));
+    let held_back = arguments.asked.output.iter().zip(&decision.outputs).filter(|(_, v)| !v.permission.returnable());
     let mut refused: Vec<&str> = denied.chain(held_back.map(|(name, _)| name)).map(String::as_str).collect();
     refused.sort_unstable();
     refused.dedup();
@@ -100,7 +83,7 @@ fn resolve(arguments: &Arguments, policy: &Policy, rules: &Layer) -> Result<Stri
             let width = permissions.keys().map(|name| name.chars().count()).max().unwrap_or(0);
             let mut text = caller.bindings.map(|seen| bindings::text(&seen) + "\n").unwrap_or_default();
             text.extend(permissions.iter().map(|(name, permission)| format!("{name:width$}  {permission}\n")));
-            if !arguments.output.is_empty() {
+            if !arguments.asked.output.is_empty() {
                 let verdict = if decision.permitted {
                     "permitted".to_owned()
                 } else {
