@@ -416,9 +416,9 @@ impl Issuer {
             }
         };
         let url = |reason| AuthError::Url { issuer: issuer.clone(), reason };
-        let plain = |url: &str| url.starts_with("http://") && Url::parse(url).is_ok_and(|url| !url.is_loopback());
-        let provided = |location, address: &str| {
-            if plain(address) {
+        let provided = |location: Location| {
+            let first = location.url();
+            if !first.is_https() && !first.is_loopback() {
                 tracing::warn!(issuer, "keys are fetched without tls: whoever is on the way can sign tokens");
             }
             let name = keys::hex(&keys::sha256(&[issuer.as_bytes()]));
@@ -431,8 +431,8 @@ impl Issuer {
             }))
         };
         let origin = match settings.keys {
-            KeySource::Discovery => provided(Location::Metadata(Metadata::of(&issuer).map_err(url)?), &issuer),
-            KeySource::JwksUrl(text) => provided(Location::Set(Url::parse(&text).map_err(url)?), &text),
+            KeySource::Discovery => provided(Location::Metadata(Metadata::of(&issuer).map_err(url)?)),
+            KeySource::JwksUrl(text) => provided(Location::Set(Url::parse(&text).map_err(url)?)),
             KeySource::JwksFile(path) => Origin::Local(Local::JwksFile(path)),
             KeySource::PemFile(path) => Origin::Local(Local::PemFile(path)),
             KeySource::SecretFile(path) => Origin::Local(Local::SecretFile(path)),

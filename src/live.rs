@@ -143,11 +143,7 @@ impl Live {
         auth.spawn_refresh();
         let settings = Arc::new(settings(&config, auth, &metrics)?);
         let tls = Arc::new(ArcSwapOption::from(server_tls(&config)?));
-        let candidate = read_candidate(&config)?;
-        let shadow = match &candidate {
-            Some(candidate) => Some(shadow(&config, &candidate.newest, &catalogue_texts, &metrics)?),
-            None => None,
-        };
+        let (candidate, shadow) = read_candidate(&config, &catalogue_texts, &metrics)?.unzip();
         let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &metrics);
         announce(&config, &metrics);
         let snapshot = Snapshot { generation: 1, rules: Arc::new(rules), shadow, settings };
@@ -486,11 +482,7 @@ impl Live {
         if !config.allow_shrink {
             check_shrink(&before.rules.policy, &policy)?;
         }
-        let candidate = read_candidate(&config)?;
-        let shadow = match &candidate {
-            Some(candidate) => Some(shadow(&config, &candidate.newest, &catalogue_texts, &self.proxy.metrics)?),
-            None => None,
-        };
+        let (candidate, shadow) = read_candidate(&config, &catalogue_texts, &self.proxy.metrics)?.unzip();
         let tls = server_tls(&config)?;
         let _runtime = self.runtime.enter();
         let held = Held::before(&config);
@@ -548,10 +540,16 @@ impl Live {
     }
 }
 
-fn read_candidate(config: &Config) -> Result<Option<Candidate>, LoadError> {
+/// The candidate that a configuration names, as it stands, and over this catalogue.
+fn read_candidate(
+    config: &Config,
+    catalogue: &Texts,
+    metrics: &Metrics,
+) -> Result<Option<(Candidate, Shadow)>, LoadError> {
     let Some(path) = &config.shadow else { return Ok(None) };
     let texts = Texts::new(&reload::read(&Source::yaml([path]))?)?;
-    Ok(Some(Candidate { newest: texts.clone(), good: texts }))
+    let shadow = shadow(config, &texts, catalogue, metrics)?;
+    Ok(Some((Candidate { newest: texts.clone(), good: texts }, shadow)))
 }
 
 /// A candidate over a catalogue, with nothing compared.

@@ -35,6 +35,16 @@ pub(in crate::auth) enum Location {
     Metadata(Metadata),
 }
 
+impl Location {
+    /// What is asked first.
+    pub(in crate::auth) fn url(&self) -> &Url {
+        match self {
+            Location::Set(url) => url,
+            Location::Metadata(Metadata { documents: [openid, _], .. }) => openid,
+        }
+    }
+}
+
 /// Where an issuer says of itself where its keys are.
 pub(in crate::auth) struct Metadata {
     issuer: String,
@@ -107,13 +117,9 @@ impl Provider {
             };
             Ok(Fetched { fresh: freshness(&answer.headers), body: answer.body })
         };
-        tokio::time::timeout(deadline, exchanges).await.unwrap_or_else(|_| {
-            let url = match &self.location {
-                Location::Set(url) => url,
-                Location::Metadata(Metadata { documents: [openid, _], .. }) => openid,
-            };
-            Err(FetchError::Deadline { url: url.to_string(), deadline }.into())
-        })
+        tokio::time::timeout(deadline, exchanges)
+            .await
+            .unwrap_or_else(|_| Err(FetchError::Deadline { url: self.location.url().to_string(), deadline }.into()))
     }
 
     /// Keeps a set that was read without fault. A folder that cannot be written is told and changes nothing else.
