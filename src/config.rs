@@ -1,6 +1,7 @@
 //! `tagwarden.yaml`, validated (config.md, Configuration). Every mistake is reported with its place; what this version
 //! does not do is refused by name, never ignored.
 
+mod issuer;
 mod issuers;
 mod opaque;
 mod reader;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::diagnostic::{Code, Report, SourceFile};
 pub use crate::tls::{ListenTls, UpstreamTls};
 use crate::yaml::{self, Node, Reader, Value};
+pub use issuer::{BuiltInIssuer, RedisUrl, StoreSettings};
 pub use issuers::{Audiences, IssuerSettings, KeySource};
 pub use opaque::{JudgeSettings, OpaqueSettings};
 

@@ -27,6 +27,7 @@
 //! | composition | [`app`]; [`admin`], [`server`]; [`live`] (what loads and reloads) |
 //! | a request | [`proxy`], and the [`snapshot`] that it reads |
 //! | who asks | [`auth`] |
+//! | the tokens of our own | [`issuer`] |
 //! | what is asked | [`dialect`], [`import`] (registries -> catalogues): pure |
 //! | what is allowed | [`policy`]: pure |
 //! | records, the way upstream | [`audit`], [`metrics`]; [`upstream`] |
@@ -56,6 +57,7 @@ pub mod diagnostic;
 pub mod dialect;
 pub mod fetch;
 pub mod import;
+pub mod issuer;
 pub mod json;
 pub mod live;
 pub mod metrics;

@@ -15,6 +15,7 @@ const FLOORS: &[&[&str]] = &[
     // What a request goes through and what it reads are made for each other.
     &["proxy+snapshot"],
     &["auth"],
+    &["issuer"],
     &["dialect", "import"],
     &["policy"],
     &["metrics", "audit", "upstream"],

@@ -51,5 +51,7 @@ mod schema;
 mod shadow;
 mod shutdown;
 mod stack_policies;
+mod store;
+mod store_redis;
 mod tls;
 mod unit_explained;

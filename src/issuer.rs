@@ -1,0 +1,4 @@
+//! The built-in issuer (config.md, `issuer`): tokens for teams that have no identity provider.
+
+pub mod revocations;
+pub mod store;

@@ -1,0 +1,525 @@
+//! The store that replicas share, against a real server: `redis-server` or `valkey-server` from the PATH. Without one these tests
+//! fail; `TAGWARDEN_NO_REDIS=1` skips them on purpose.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tagwarden::issuer::store::{RedisUrl, Revocation, Rotation, Store, StoreError, StoreSettings};
+use tokio::io::copy_bidirectional;
+use tokio::sync::watch;
+
+use crate::store::{NOW, begin, behaviour, ended, family, newest, rotate, token};
+use crate::support::{Folder, until};
+
+/// A server of one test; it keeps nothing on disk and ends with the test.
+struct Server {
+    program: &'static str,
+    arguments: Vec<String>,
+    process: Child,
+    port: u16,
+    _folder: Folder,
+}
+
+/// Whether the tests shall be skipped, and the server's program.
+fn program() -> Option<&'static str> {
+    if std::env::var_os("TAGWARDEN_NO_REDIS").is_some_and(|value| value == "1") {
+        eprintln!("\nNOT TESTED: the Redis store, because TAGWARDEN_NO_REDIS=1\n");
+        return None;
+    }
+    let found = ["redis-server", "valkey-server"].into_iter().find(|program| {
+        let answer = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        answer.is_ok_and(|status| status.success())
+    });
+    assert!(found.is_some(), "install redis-server or valkey-server, or skip with TAGWARDEN_NO_REDIS=1");
+    found
+}
+
+impl Server {
+    /// `None`: the tests are to be skipped.
+    async fn start() -> Option<Self> {
+        Self::start_with(Folder::new(), |port| vec!["--port".to_owned(), port.to_string()]).await
+    }
+
+    async fn start_with(folder: Folder, more: impl Fn(u16) -> Vec<String>) -> Option<Self> {
+        let (program, place) = (program()?, folder.path(""));
+        // Another process may take the port before the server does.
+        for _ in 0..10 {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+            let fixed = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--dir", place.to_str().unwrap()];
+            let arguments: Vec<String> = fixed.into_iter().map(str::to_owned).chain(more(port)).collect();
+            let mut process = spawn(program, &arguments);
+            if listens(&mut process, port).await {
+                return Some(Self { program, arguments, process, port, _folder: folder });
+            }
+        }
+        panic!("the server does not start");
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    async fn store(&self) -> Store {
+        open(&self.url()).await.unwrap()
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Again on the same port, with nothing of what was there.
+    async fn restart(&mut self) {
+        self.process = spawn(self.program, &self.arguments);
+        assert!(listens(&mut self.process, self.port).await, "the port was taken");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Asks the server itself.
+    fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut connection = redis::Client::open(self.url()).unwrap().get_connection().unwrap();
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        command.query(&mut connection).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn spawn(program: &str, arguments: &[String]) -> Child {
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// `false`: it ended.
+async fn listens(process: &mut Child, port: u16) -> bool {
+    until("the server listens, or ends", async || {
+        if process.try_wait().unwrap().is_some() {
+            return Some(false);
+        }
+        tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_ok().then_some(true)
+    })
+    .await
+}
+
+async fn open(url: &str) -> Result<Store, StoreError> {
+    Store::open(&StoreSettings::Redis(RedisUrl(url.to_owned()))).await
+}
+
+async fn revoke(store: &Store, jti: &str) {
+    let what = Revocation::Token { jti: jti.to_owned(), until: NOW + 1000 };
+    store.revoke(&what, NOW).await.unwrap();
+}
+
+fn knows(store: &Store, jti: &str) -> bool {
+    store.revocations().ended(jti, None, "x", NOW)
+}
+
+async fn comes_to_know(store: &Store, jti: &str) {
+    until(&format!("the replica knows of `{jti}`"), async || knows(store, jti).then_some(())).await;
+}
+
+async fn serves_again(store: &Store) {
+    until("the store serves again", async || store.family_of(&token("x"), NOW).await.ok()).await;
+}
+
+fn refused(answer: Result<Rotation, StoreError>) -> String {
+    answer.unwrap_err().to_string()
+}
+
+async fn try_rotate(store: &Store, from: &str, to: &str) -> Result<Rotation, StoreError> {
+    store.rotate(&token(from), &token(to), crate::store::ends(NOW), NOW).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_redis_behaves() {
+    let Some(server) = Server::start().await else { return };
+    behaviour(async || server.store().await).await;
+}
+
+#[tokio::test]
+async fn everything_expires_by_itself_and_is_on_one_slot() {
+    let Some(server) = Server::start().await else { return };
+    let store = server.store().await;
+    begin(&store, "secret-token", "c", NOW).await;
+    begin(&store, "b-1", "c", NOW).await;
+    rotate(&store, "secret-token", "secret-next", NOW).await;
+    rotate(&store, "b-1", "b-2", NOW).await;
+    rotate(&store, "b-2", "b-3", NOW).await;
+    rotate(&store, "b-1", "b-4", NOW).await;
+    revoke(&store, "j").await;
+    let client = Revocation::Client { id: "c".to_owned(), issued_before: NOW, until: NOW };
+    store.revoke(&client, NOW).await.unwrap();
+    store.failed("c", Ipv4Addr::LOCALHOST.into(), NOW).await;
+    let mut keys: Vec<String> = server.ask(&["KEYS", "*"]);
+    keys.sort();
+    assert_eq!(keys.len(), 10, "{keys:?}");
+    for key in &keys {
+        assert!(key.starts_with("tagwarden:{issuer}:"), "{key}");
+        let life: i64 = server.ask(&["TTL", key]);
+        assert!((1..=10_300).contains(&life), "{key}: {life}");
+        assert!(key.contains(":family:") || !key.contains("secret"), "tokens are hashes: {key}");
+    }
+    // A family that rotates lives longer.
+    rotate(&store, "secret-next", "secret-last", NOW + 5000).await;
+    let life: i64 = server.ask(&["TTL", "tagwarden:{issuer}:family:secret-token"]);
+    assert!(life > 10_200, "{life}");
+}
+
+#[tokio::test]
+async fn a_sweep_goes_through_all_of_it() {
+    let Some(server) = Server::start().await else { return };
+    let store = server.store().await;
+    let mut script = "for i = 1, 2500 do redis.call('ZADD', 'tagwarden:{issuer}:revoked', ".to_owned();
+    script.push_str(&format!("{NOW} + i % 2, 't' .. i) end"));
+    server.ask::<()>(&["EVAL", &script, "0"]);
+    let left = || server.ask::<u32>(&["ZCARD", "tagwarden:{issuer}:revoked"]);
+    for (now, expected) in [(NOW + 299, 2500), (NOW + 300, 1250), (NOW + 301, 0)] {
+        store.sweep(now).await.unwrap();
+        assert_eq!(left(), expected);
+    }
+}
+
+#[tokio::test]
+async fn replicas_hear_of_each_other_in_under_a_second() {
+    let Some(server) = Server::start().await else { return };
+    let (here, there) = (server.store().await, server.store().await);
+    let start = Instant::now();
+    revoke(&here, "a token of hers").await;
+    assert!(knows(&here, "a token of hers"));
+    comes_to_know(&there, "a token of hers").await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+
+    begin(&here, "f", "c", NOW).await;
+    rotate(&there, "f", "f-2", NOW).await;
+    rotate(&here, "f-2", "f-3", NOW).await;
+    assert_eq!(rotate(&there, "f", "f-4", NOW).await, Rotation::Reused(family("f", "c", NOW)));
+    assert!(ended(&there, "f"));
+    until("the reuse is known", async || ended(&here, "f").then_some(())).await;
+    assert_eq!(rotate(&here, "f-3", "f-5", NOW).await, Rotation::Ended);
+
+    let client = Revocation::Client { id: "a client".to_owned(), issued_before: NOW, until: NOW + 9 };
+    here.revoke(&client, NOW).await.unwrap();
+    until("the client is known", async || there.revocations().ended("x", None, "a client", NOW - 1).then_some(()))
+        .await;
+    assert!(!there.revocations().ended("x", None, "a client", NOW));
+
+    let count = |store: Store| async move { store.failed("c", Ipv4Addr::LOCALHOST.into(), NOW).await };
+    assert_eq!([count(here).await, count(there).await], [1, 2]);
+}
+
+#[tokio::test]
+async fn another_database_is_another_issuer() {
+    let Some(server) = Server::start().await else { return };
+    let (ours, theirs) = (server.store().await, open(&format!("{}1", server.url())).await.unwrap());
+    begin(&ours, "f", "c", NOW).await;
+    assert_eq!(newest(&theirs, "f", NOW).await, None);
+    revoke(&ours, "ours").await;
+    // Each is told of its own; what comes later on the same connection shows that the other was not on it.
+    revoke(&theirs, "theirs").await;
+    let third = open(&format!("{}1", server.url())).await.unwrap();
+    assert!(knows(&third, "theirs") && !knows(&third, "ours"));
+    revoke(&third, "last").await;
+    comes_to_know(&theirs, "last").await;
+    assert!(!knows(&theirs, "ours"));
+}
+
+#[tokio::test]
+async fn a_redis_that_dies_is_unavailable_and_comes_back_with_what_was_revoked() {
+    let Some(mut server) = Server::start().await else { return };
+    let (here, there) = (server.store().await, server.store().await);
+    revoke(&here, "before").await;
+    let client = Revocation::Client { id: "gone".to_owned(), issued_before: NOW, until: NOW + 1000 };
+    here.revoke(&client, NOW).await.unwrap();
+    let family_of_it = Revocation::Family { id: "lost".to_owned(), until: NOW + 1000 };
+    here.revoke(&family_of_it, NOW).await.unwrap();
+    comes_to_know(&there, "before").await;
+    begin(&here, "f", "c", NOW).await;
+    server.kill();
+
+    let down = "the redis of the issuer cannot serve: ";
+    let text = refused(try_rotate(&here, "f", "f-2").await);
+    assert!(text == format!("{down}it refuses connections") || text == format!("{down}the connection fails"), "{text}");
+    let what = Revocation::Token { jti: "meanwhile".to_owned(), until: NOW + 1000 };
+    assert!(matches!(here.revoke(&what, NOW).await, Err(StoreError::Unavailable { .. })));
+    assert!(!knows(&here, "meanwhile"), "what is not stored is not claimed");
+    assert!(matches!(here.begin(&family("g", "c", NOW), &token("g"), NOW).await, Err(StoreError::Unavailable { .. })));
+    assert!(matches!(here.sweep(NOW).await, Err(StoreError::Unavailable { .. })));
+    // Verification goes on with what is known, and guesses are counted here.
+    assert!(knows(&here, "before") && knows(&there, "before"));
+    let address = Ipv4Addr::LOCALHOST.into();
+    assert_eq!([here.failed("c", address, NOW).await, here.failed("c", address, NOW).await], [1, 2]);
+    assert_eq!(here.failures("c", address, NOW).await, 2);
+    let silence = here.revocations().silence();
+    until("the silence grows", async || {
+        (here.revocations().silence() > silence + Duration::from_millis(50)).then_some(())
+    })
+    .await;
+
+    server.restart().await;
+    serves_again(&here).await;
+    begin(&here, "f", "c", NOW).await;
+    assert_eq!(rotate(&here, "f", "f-2", NOW).await, Rotation::Rotated(family("f", "c", NOW)));
+    until("the server is told what it lost", async || {
+        (server.ask::<u32>(&["ZCARD", "tagwarden:{issuer}:revoked"]) == 2
+            && server.ask::<u32>(&["HLEN", "tagwarden:{issuer}:clients"]) == 1)
+            .then_some(())
+    })
+    .await;
+    for key in ["revoked", "clients"] {
+        assert!(server.ask::<i64>(&["TTL", &format!("tagwarden:{{issuer}}:{key}")]) > 0);
+    }
+    let third = server.store().await;
+    assert!(knows(&third, "before") && ended(&third, "lost"));
+    assert!(
+        third.revocations().ended("x", None, "gone", NOW - 1) && !third.revocations().ended("x", None, "gone", NOW)
+    );
+    // Both follow again.
+    revoke(&third, "after").await;
+    comes_to_know(&here, "after").await;
+    comes_to_know(&there, "after").await;
+}
+
+/// What a way does with connections; those that were there when it was cut or stalled stay so.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Open,
+    Cut,
+    Stalled,
+}
+
+/// A way to a server.
+struct Way {
+    address: SocketAddr,
+    state: watch::Sender<State>,
+}
+
+impl Way {
+    async fn to(port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (state, seen) = watch::channel(State::Open);
+        tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                let mut seen = seen.clone();
+                tokio::spawn(async move {
+                    let mut to = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+                    let state = tokio::select! {
+                        state = seen.wait_for(|state| *state != State::Open) => *state.unwrap(),
+                        _ = copy_bidirectional(&mut from, &mut to) => State::Cut,
+                    };
+                    if state == State::Stalled {
+                        std::future::pending::<()>().await;
+                    }
+                });
+            }
+        });
+        Self { address, state }
+    }
+
+    async fn store(&self) -> Store {
+        open(&format!("redis://{}/", self.address)).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_was_cut_off_reads_everything_again() {
+    let Some(server) = Server::start().await else { return };
+    let way = Way::to(server.port).await;
+    let (here, there) = (server.store().await, way.store().await);
+    way.state.send(State::Cut).unwrap();
+    until("it is cut off", async || there.family_of(&token("x"), NOW).await.err()).await;
+    // More than one page.
+    for number in 0..1500 {
+        revoke(&here, &format!("j {number}")).await;
+    }
+    here.revoke(&Revocation::Client { id: "c d".to_owned(), issued_before: NOW, until: NOW + 9 }, NOW).await.unwrap();
+    assert!(!knows(&there, "j 0"));
+    way.state.send(State::Open).unwrap();
+    comes_to_know(&there, "j 0").await;
+    assert!((0..1500).all(|number| knows(&there, &format!("j {number}"))));
+    assert!(there.revocations().ended("x", None, "c d", NOW - 1));
+    revoke(&here, "later").await;
+    comes_to_know(&there, "later").await;
+}
+
+#[tokio::test]
+async fn a_connection_that_leads_nowhere_is_given_up() {
+    let Some(server) = Server::start().await else { return };
+    let way = Way::to(server.port).await;
+    let (here, there) = (server.store().await, way.store().await);
+    way.state.send(State::Stalled).unwrap();
+    let late = way.store().await;
+    assert_eq!(late.revocations().silence(), Duration::MAX);
+    revoke(&here, "missed").await;
+    way.state.send(State::Open).unwrap();
+    // What was connected before stays mute for ever.
+    comes_to_know(&there, "missed").await;
+    comes_to_know(&late, "missed").await;
+    serves_again(&there).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_is_unavailable_in_time() {
+    let Some(server) = Server::start().await else { return };
+    let store = server.store().await;
+    begin(&store, "f", "c", NOW).await;
+    server.signal("-STOP");
+    let start = Instant::now();
+    let text = refused(try_rotate(&store, "f", "f-2").await);
+    assert_eq!(text, "the redis of the issuer cannot serve: it does not answer in time");
+    // 500 ms; the rest is for a slow machine.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // Long enough for the subscription to be given up.
+    until("it is silent", async || (store.revocations().silence() > Duration::from_secs(4)).then_some(())).await;
+    server.signal("-CONT");
+    serves_again(&store).await;
+    until("it is heard", async || (store.revocations().silence() < Duration::from_secs(2)).then_some(())).await;
+    // The step that was not answered may have been done: its repeat is told so.
+    let got = rotate(&store, "f", "f-2", NOW).await;
+    assert_eq!(got, Rotation::Rotated(family("f", "c", NOW)));
+    assert_eq!(newest(&store, "f-2", NOW).await, Some(true));
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_later_is_found() {
+    let Some(mut server) = Server::start().await else { return };
+    server.kill();
+    let store = server.store().await;
+    assert_eq!(store.revocations().silence(), Duration::MAX);
+    assert!(matches!(store.family_of(&token("x"), NOW).await, Err(StoreError::Unavailable { .. })));
+    server.restart().await;
+    serves_again(&store).await;
+    until("it is heard", async || (store.revocations().silence() < Duration::from_secs(2)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_forgets_its_scripts_or_takes_no_writes_recovers() {
+    let Some(server) = Server::start().await else { return };
+    let store = server.store().await;
+    begin(&store, "f", "c", NOW).await;
+    server.ask::<()>(&["SCRIPT", "FLUSH"]);
+    assert_eq!(rotate(&store, "f", "f-2", NOW).await, Rotation::Rotated(family("f", "c", NOW)));
+    server.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    let text = refused(try_rotate(&store, "f-2", "f-3").await);
+    assert_eq!(text, "the redis of the issuer cannot serve: it answers `READONLY`");
+    server.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(rotate(&store, "f-2", "f-3", NOW).await, Rotation::Rotated(family("f", "c", NOW)));
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told_at_once_and_never_shown() {
+    let with = |port: u16| ["--port", &port.to_string(), "--requirepass", "right-word"].map(str::to_owned).to_vec();
+    let Some(server) = Server::start_with(Folder::new(), with).await else { return };
+    let port = server.port;
+    for (login, code) in [(":wrong-word@", "WRONGPASS"), ("someone:right-word@", "WRONGPASS"), ("", "NOAUTH")] {
+        let error = open(&format!("redis://{login}127.0.0.1:{port}")).await.unwrap_err();
+        let expected = format!("the redis of the issuer refuses the credentials of `redis_url`: `{code}`");
+        assert_eq!(error.to_string(), expected, "{login}");
+        assert!(!format!("{error:?}").contains("word"), "{error:?}");
+    }
+    let store = open(&format!("redis://:right-word@127.0.0.1:{port}")).await.unwrap();
+    begin(&store, "f", "c", NOW).await;
+    assert_eq!(newest(&store, "f", NOW).await, Some(true));
+    assert!(!format!("{store:?}").contains("word") && !format!("{store:?}").contains("127.0.0.1"), "{store:?}");
+}
+
+#[tokio::test]
+async fn urls_that_are_none_say_why_and_show_nothing() {
+    let parts = "it is not `redis://user:password@host:port/database` with each part percent-encoded";
+    for (url, reason) in [
+        ("hidden", "it has no scheme"),
+        ("http://hidden@example", "its scheme is neither `redis` nor `rediss`"),
+        ("unix:///hidden", "its scheme is neither `redis` nor `rediss`"),
+        ("rediss://:hidden@example/#insecure", "it has a fragment"),
+        ("redis://:hidden@example:port", parts),
+        ("redis://:hidden@example/database", parts),
+        ("redis://", parts),
+    ] {
+        let error = open(url).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("`redis_url` cannot be read: {reason}"), "{url}");
+        assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
+    }
+}
+
+/// The roots of the machine are read from where the environment says, so the part that trusts runs in a process of its own.
+#[tokio::test]
+async fn tls_is_verified() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let (folder, authority) = (Folder::new(), params.self_signed(&key).unwrap().pem());
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap().pem();
+    let (ca, cert, key) = (
+        folder.write("ca.pem", authority),
+        folder.write("cert.pem", leaf),
+        folder.write("key.pem", key.serialize_pem()),
+    );
+    let with = |port: u16| {
+        let [ca, cert, key] = [&ca, &cert, &key].map(|path| path.to_str().unwrap());
+        let files = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca];
+        let port = port.to_string();
+        let rest = ["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no"];
+        files.into_iter().chain(rest).map(str::to_owned).collect()
+    };
+    let Some(server) = Server::start_with(folder, with).await else { return };
+    let url = format!("rediss://localhost:{}", server.port);
+    // Unknown to this process, whether it has roots or not.
+    match open(&url).await {
+        Ok(store) => {
+            let text = store.family_of(&token("x"), NOW).await.unwrap_err().to_string();
+            assert_eq!(text, "the redis of the issuer cannot serve: the connection fails");
+        }
+        Err(error) => assert_eq!(
+            error.to_string(),
+            "the redis of the issuer cannot be reached over tls: this machine has no trust roots, and no `ca` is given"
+        ),
+    }
+    let part = |url: &str| {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["store_redis::the_part_that_trusts", "--exact", "--ignored", "--nocapture"])
+            .env("SSL_CERT_FILE", &ca)
+            .env("TAGWARDEN_TEST_REDIS", url)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    let got = part(&url);
+    assert!(got.contains("rotated over tls"), "{got}");
+    // The certificate is good, and of another name.
+    let got = part(&format!("rediss://127.0.0.1:{}", server.port));
+    assert!(got.contains("refused: the redis of the issuer cannot serve: the connection fails"), "{got}");
+}
+
+#[tokio::test]
+#[ignore = "a part of `tls_is_verified`"]
+async fn the_part_that_trusts() {
+    let store = open(&std::env::var("TAGWARDEN_TEST_REDIS").unwrap()).await.unwrap();
+    match store.begin(&family("f", "c", NOW), &token("f"), NOW).await {
+        Ok(()) => {
+            assert_eq!(rotate(&store, "f", "f-2", NOW).await, Rotation::Rotated(family("f", "c", NOW)));
+            println!("rotated over tls");
+        }
+        Err(error) => println!("refused: {error}"),
+    }
+}
