@@ -73,7 +73,7 @@ async fn a_token_that_is_not_active_is_401_and_a_server_that_fails_503() {
     let answer = sidecar.query(TOKEN, FINE).await;
     assert_eq!(answer.fails(401, "UNAUTHORIZED"), "The access token is invalid");
     assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"tagwarden\", error=\"invalid_token\""));
-    provider.turns_to(Act::json("200 OK", r#"{"active":true,"exp":1000000000}"#));
+    provider.turns_to(Act::json("200 OK", r#"{"active":true,"token_type":"Bearer","exp":1000000000}"#));
     assert_eq!(sidecar.query("expired", FINE).await.fails(401, "TOKEN_EXPIRED"), "Access token has expired");
     for (token, act) in [("t1", Act::answer("500 Oh", "", "")), ("t2", Act::Close), ("t3", Act::Reset)] {
         provider.turns_to(act);

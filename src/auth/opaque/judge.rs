@@ -174,6 +174,11 @@ impl Introspection {
             Some(Value::String(_)) => {}
             Some(_) => return Err("iss not a string"),
         }
+        // RFC 7662 leaves it open, and there are servers that say it of access tokens alone: a refresh token of theirs is
+        // active, and nothing else tells it from an access token.
+        if !KINDS.iter().any(|member| answer.contains_key(*member)) {
+            return Err("of no kind that is said");
+        }
         claims(answer)
     }
 }
@@ -223,11 +228,13 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Fault> {
     Ok(answer)
 }
 
-/// The claims of an access token; a refresh token is none, nor an id token. Servers say which it is in any of three members:
-/// `token_type` (RFC 7662, 2.2), `token_use` (Hydra, Cognito) and `typ` (Keycloak).
+/// Where servers say of what kind a token is: RFC 7662, 2.2; Hydra and Cognito; Keycloak.
+const KINDS: [&str; 3] = ["token_type", "token_use", "typ"];
+
+/// The claims of an access token; a refresh token is none, nor an id token.
 fn claims(answer: Map<String, Value>) -> Verdict {
     const ACCESS: &[&str] = &["bearer", "access_token", "access", "at+jwt", "application/at+jwt", "jwt"];
-    for member in ["token_type", "token_use", "typ"] {
+    for member in KINDS {
         let access =
             |value: &Value| value.as_str().is_some_and(|kind| ACCESS.iter().any(|a| kind.eq_ignore_ascii_case(a)));
         if !answer.get(member).is_none_or(access) {

@@ -36,7 +36,7 @@ fn settings(provider: &Provider, folder: &Folder) -> OpaqueSettings {
 }
 
 fn active(more: Value) -> String {
-    let mut answer = json!({"active": true, "sub": "someone"});
+    let mut answer = json!({"active": true, "sub": "someone", "token_type": "Bearer"});
     answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     answer.to_string()
 }
@@ -100,7 +100,7 @@ async fn the_claims_are_those_of_the_answer() {
         World::new(&active(json!({"client_id": "c", "groups": ["a", "b"], "scope": "x y", "nickname": null}))).await;
     let caller = ask(&world.auth, TOKEN).await.unwrap();
     let claims = json!({"active": true, "sub": "someone", "client_id": "c", "groups": ["a", "b"], "scope": "x y",
-        "iss": world.provider.url});
+        "iss": world.provider.url, "token_type": "Bearer"});
     assert_eq!(json!(caller.claims()), claims);
     assert_eq!((caller.issuer(), caller.subject()), (&*world.provider.url, Some("someone")));
     // policy.md, Bindings: the answer's `iss` counts, whoever's it is.
@@ -118,7 +118,7 @@ async fn only_what_is_active_by_the_boolean_true_is_accepted() {
         assert_eq!(world.told(json!({"active": active, "sub": "x"})).await, "not active", "{active}");
     }
     assert_eq!(world.told(json!({"sub": "x"})).await, "not active");
-    assert_eq!(world.told(json!({"active": true})).await, "accepted");
+    assert_eq!(world.told(json!({"active": true, "token_type": "Bearer"})).await, "accepted");
 }
 
 #[tokio::test]
@@ -139,6 +139,10 @@ async fn a_refresh_token_is_no_access_token() {
     }
     let mixed = json!({"active": true, "token_type": "Bearer", "token_use": "refresh_token"});
     assert_eq!(world.told(mixed).await, "not an access token");
+    // What oidc-provider 8 says of a refresh token; a null is nothing either.
+    let unsaid = json!({"active": true, "sub": "alice", "client_id": "c", "exp": NOW + 60, "scope": "openid"});
+    assert_eq!(world.told(unsaid).await, "of no kind that is said");
+    assert_eq!(world.told(json!({"active": true, "token_type": null})).await, "of no kind that is said");
 }
 
 #[tokio::test]
@@ -156,7 +160,7 @@ async fn the_times_of_an_answer_hold() {
         (json!({"nbf": {}}), "nbf not a time"),
         (json!({"cnf": {"jkt": "x"}}), "bound to a proof that was not shown"),
     ] {
-        let mut answer = json!({"active": true});
+        let mut answer = json!({"active": true, "token_type": "Bearer"});
         answer.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
         assert_eq!(world.told(answer).await, said, "{claims}");
     }

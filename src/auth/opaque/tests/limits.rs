@@ -40,7 +40,7 @@ async fn a_bad_answer_lasts_for_its_own_time() {
     let world = World::new("").await;
     for (answer, said) in [
         (json!({"active": false}), "not active"),
-        (json!({"active": true, "exp": NOW - 1}), "expired"),
+        (json!({"active": true, "token_type": "Bearer", "exp": NOW - 1}), "expired"),
         (json!({"active": true, "typ": "Refresh"}), "not an access token"),
     ] {
         world.provider.reply(200, &answer.to_string());
