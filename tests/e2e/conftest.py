@@ -2,6 +2,7 @@
 
 Everything listens on free ports of 127.0.0.1, lives in the session's temporary folder, and is stopped by its
 process id. TAGWARDEN_BIN names the binary; left out, it is target/debug/tagwarden of this repository.
+TAGWARDEN_PROVIDER is the folder in which `npm ci` installed what tests/e2e/provider needs; tests/run sets it.
 """
 
 import os
@@ -14,6 +15,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from feast import FeatureStore, RepoConfig
+from feast.permissions.client.http_auth_requests_wrapper import HttpSessionManager
+from openid import Provider
 from support import AUDIENCE, ISSUER, Idp, Process, RecordingUpstream, free_port, read
 
 HERE = Path(__file__).resolve().parent
@@ -112,33 +116,43 @@ class FeastRepo:
         return server
 
 
-class Sidecar:
-    """`tagwarden serve` in front of an upstream; its configuration, policy, audit log and output are in `folder`."""
+def auth_of(idp):
+    """`auth` of a sidecar that trusts the two keys of `Idp`."""
+    return f"""\
+issuers:
+  - issuer: {ISSUER}
+    audiences: [{AUDIENCE}]
+    algorithms: [RS256, ES256]
+    keys: {{jwks_file: {idp.jwks}}}
+"""
 
-    def __init__(self, folder, upstream_port, catalogue, jwks, policy=POLICY, extra=""):
+
+class Sidecar:
+    """`tagwarden serve` in front of an upstream; its configuration, policy, audit log and output are in `folder`. `auth` is
+    that section of the configuration. `ready=False`: it is not waited for, for it will not be ready."""
+
+    def __init__(self, folder, upstream_port, catalogue, auth, policy=POLICY, extra="", ready=True):
         folder.mkdir()
-        self.port, self.metrics, self.admin = free_port(), free_port(), free_port()
-        self.policy, self.audit, config = folder / "policy.yaml", folder / "audit.jsonl", folder / "tagwarden.yaml"
+        self.folder, self.port, self.metrics, self.admin = folder, free_port(), free_port(), free_port()
+        self.policy, self.audit, self.config = folder / "policy.yaml", folder / "audit.jsonl", folder / "tagwarden.yaml"
         self.policy.write_text(policy)
-        config.write_text(textwrap.dedent(f"""\
+        self.config.write_text(textwrap.dedent(f"""\
             version: 1
             listen: {{address: 127.0.0.1:{self.port}}}
             metrics: {{address: 127.0.0.1:{self.metrics}}}
             admin: {{address: 127.0.0.1:{self.admin}}}
             upstream: {{url: "http://127.0.0.1:{upstream_port}", dialect: feast}}
-            auth:
-              issuers:
-                - issuer: {ISSUER}
-                  audiences: [{AUDIENCE}]
-                  algorithms: [RS256, ES256]
-                  keys: {{jwks_file: {jwks}}}
             policies: {self.policy}
             catalogue: [{catalogue}]
             drain: {{delay: 1ms, timeout: 5s}}
             audit: {{log: {self.audit}}}
-            """) + extra)
-        self.process = Process([TAGWARDEN, "serve", "--config", config], folder / "log", cwd=folder)
-        self.process.wait_ready(self.metrics, "/readyz", 30)
+            auth:
+            """) + textwrap.indent(auth, "  ") + extra)
+        self.start(ready)
+
+    def start(self, ready=True):
+        self.process = Process([TAGWARDEN, "serve", "--config", self.config], self.folder / "log", cwd=self.folder)
+        self.process.wait_ready(self.metrics, "/readyz" if ready else "/livez", 30)
 
     def stop(self):
         self.process.stop()
@@ -176,16 +190,54 @@ def idp(folder):
 
 @pytest.fixture(scope="session")
 def start_sidecar(folder, catalogue, idp):
-    """start_sidecar(name, upstream_port, policy=…, extra=…): one more sidecar, stopped with the session."""
+    """start_sidecar(name, upstream_port, auth=…, policy=…, extra=…): one more sidecar, stopped with the session."""
     started = []
 
-    def start(name, upstream_port, **options):
-        started.append(Sidecar(folder / name, upstream_port, catalogue, idp.jwks, **options))
+    def start(name, upstream_port, auth=auth_of(idp), **options):
+        started.append(Sidecar(folder / name, upstream_port, catalogue, auth, **options))
         return started[-1]
 
     yield start
     for sidecar in started:
         sidecar.stop()
+
+
+@pytest.fixture(scope="session")
+def start_provider(folder):
+    """start_provider(name): one more OpenID provider, stopped with the session."""
+    started = []
+
+    def start(name):
+        started.append(Provider(folder / name))
+        return started[-1]
+
+    yield start
+    for provider in started:
+        provider.stop()
+
+
+@pytest.fixture
+def store(feast_repo):
+    """store(port, token=None, **auth): a Feast client of the server at that port, with a token or another way to get one. The
+    registry is the applied repository's own file, read in place: a copy of an applied repository must never be applied."""
+
+    def make(port, token=None, **auth):
+        HttpSessionManager.close_session()  # one for the whole process, kept by the kind of authentication alone
+        auth |= {"token": token} if token else {}
+        return FeatureStore(
+            config=RepoConfig(
+                project="shop",
+                provider="local",
+                registry=str(feast_repo.folder / "data" / "registry.db"),
+                online_store={"type": "remote", "path": f"http://127.0.0.1:{port}"},
+                offline_store={"type": "dask"},
+                auth={"type": "oidc"} | auth if auth else {"type": "no_auth"},
+                entity_key_serialization_version=3,
+            )
+        )
+
+    yield make
+    HttpSessionManager.close_session()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from conftest import POLICY
 from support import read, wait_for
-from test_feast_client import ROWS, STORED, store  # noqa: F401, a fixture
+from test_feast_client import ROWS, STORED
 
 KEYS = {"customer_id": [1, 2, 5, 9999]}
 BODIES = [

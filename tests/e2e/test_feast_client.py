@@ -7,14 +7,11 @@ timestamps. It reads the registry by itself, for `get_feature_service` and the l
 (Clients of other versions read stored columns through `OnlineStore.online_read`, view by view, and run on-demand
 views themselves. Such a client must be returned the inputs, so that AllowInternal inputs stop it there.)
 
-The token goes as `Authorization: Bearer` from `auth: {type: oidc, token: …}`; `token_env_var`, a client secret or
-FEAST_OIDC_TOKEN would do as well. The registry is the applied repository's own file, read in place: a copy of an
-applied repository must never be applied.
+The token goes as `Authorization: Bearer` from `auth: {type: oidc, token: …}`; `token_env_var` or FEAST_OIDC_TOKEN would do
+as well, and so does a client secret (test_provider.py).
 """
 
 import pytest
-from feast import FeatureStore, RepoConfig
-from feast.permissions.client.http_auth_requests_wrapper import HttpSessionManager
 from support import columns, read
 
 ROWS = [{"customer_id": n, "basket_total": 10.0 * n, "coupon": "x"} for n in (1, 2, 5, 9999)]
@@ -24,28 +21,6 @@ STORED = [
     "customer_activity:recent_amounts", "customer_activity:recent_codes", "customer_activity:attrs",
     "customer_activity:last_seen", "num:edge__big", "num:ratio", "num:f32",
 ]
-
-
-@pytest.fixture
-def store(feast_repo):
-    """store(port, token=None): a client of the server at that port."""
-
-    def make(port, token=None):
-        HttpSessionManager.close_session()  # one for the whole process, kept by the kind of authentication alone
-        return FeatureStore(
-            config=RepoConfig(
-                project="shop",
-                provider="local",
-                registry=str(feast_repo.folder / "data" / "registry.db"),
-                online_store={"type": "remote", "path": f"http://127.0.0.1:{port}"},
-                offline_store={"type": "dask"},
-                auth={"type": "oidc", "token": token} if token else {"type": "no_auth"},
-                entity_key_serialization_version=3,
-            )
-        )
-
-    yield make
-    HttpSessionManager.close_session()
 
 
 def test_the_client_reads_unchanged(store, sidecar, feast, idp):

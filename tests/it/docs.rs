@@ -39,7 +39,11 @@ const COVERED: &[(&str, &str, &str)] = &[
         "tests/e2e/test_feast_refused.py",
         "def test_the_rest_registry_gives_the_same_catalogue(",
     ),
-    ("tagwarden serve --config tagwarden.yaml", "tests/e2e/conftest.py", r#"[TAGWARDEN, "serve", "--config", config]"#),
+    (
+        "tagwarden serve --config tagwarden.yaml",
+        "tests/e2e/conftest.py",
+        r#"[TAGWARDEN, "serve", "--config", self.config]"#,
+    ),
     ("curl -s http://127.0.0.1:8080/get-online-features ", "tests/e2e/test_feast_replay.py", "def test_accepted("),
     (
         "tagwarden diff git:origin/main:policies policies --catalogue catalogue.yaml --format markdown",
