@@ -68,6 +68,12 @@ codes! {
     BundleMember Error "bundle-member":
         "a member of a bundle names no feature",
         "write the feature's name, or a map with `feature`";
+    Claim Error "claim":
+        "a client's claim is one that the issuer sets, or one that tokens cannot carry",
+        "give the claim another name, or a value that JSON has";
+    ClientId Error "client-id":
+        "a client's id is empty, too long, or cannot be sent in a header",
+        "name it with up to 128 printable ASCII characters, without blanks, `:` and `\"`";
     Conflict Error "conflict":
         "two files say different things of one setting, feature, bundle or data source",
         "say it in one of the two places that are named";
@@ -81,7 +87,7 @@ codes! {
         "a key stands twice in one map",
         "make one of the two";
     DuplicateName Error "duplicate-name":
-        "a role, bundle, data source or issuer stands twice",
+        "a role, bundle, data source or issuer, or a secret or API key of clients, stands twice",
         "make one of the two, or give one of them another name";
     Duration Error "duration":
         "a duration does not read",
@@ -95,6 +101,9 @@ codes! {
     FeatureName Error "feature-name":
         "a feature's name is empty or holds control characters",
         "write the name as the feature server writes it";
+    Hash Error "hash":
+        "a client's secret or API key is kept as something else than a hash that is verified",
+        "let `tagwarden client` write it; an imported argon2id hash costs at most `m=65536,t=10,p=4`";
     Keys Error "keys":
         "an issuer's `keys`, or `opaque`, names nothing to verify tokens with, or several things",
         "name one of `jwks_url`, `jwks_file`, `pem_file` and `secret_file`; for `opaque`, `introspection` or `who_am_i`";
@@ -113,6 +122,9 @@ codes! {
     Route Error "route":
         "a route is always served, is no plain path, or contradicts itself",
         "see the message: a path, methods in capitals, and either `roles` or `public`";
+    SecretId Error "secret-id":
+        "the id of a client's secret or API key is too long, or has other letters than `a` to `z` and digits",
+        "name it `s1` or `k1`, as `tagwarden client` does";
     Share Error "share":
         "a share is not between 0 and 1",
         "write a number from 0 to 1";
@@ -131,9 +143,15 @@ codes! {
     Threads Error "threads":
         "`threads` is 0, so nothing would run",
         "leave it out, or name how many";
+    Time Error "time":
+        "a time does not read",
+        "write `2026-11-23T08:00:00Z`, or an offset such as `+01:00` in the place of `Z`";
     TooManyRoles Error "too-many-roles":
         "there are more roles than can be told apart",
         "make one role of those that map the same tags";
+    TooManySecrets Error "too-many-secrets":
+        "a client has more than two secrets that have not expired",
+        "take the oldest out, or let it expire";
     UnknownInput Error "unknown-input":
         "an input is no feature that any file names",
         "mend the name, or name the feature under `features`";

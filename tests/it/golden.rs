@@ -1,21 +1,27 @@
 //! Mistakes and what is said of them, word for word: `tests/golden/check/<mistake>.yaml`, or a folder of that name, and
 //! beside it `<mistake>.stderr`.
 //!
-//! A file is a policy; one whose name begins with `config-` is a configuration. In a folder, `policy.yaml`, else
+//! A file is a policy; one whose name begins with `config-` is a configuration, and one with `clients-` is read as the issuer's
+//! clients, without a command. In a folder, `policy.yaml`, else
 //! `policies/`, else the whole is the policy; `catalogue.yaml` lies below it, `old.yaml` is the policy before,
 //! `tagwarden.yaml` a configuration to begin with; with `tests/`, policy tests are read. `TAGWARDEN_BLESS=1` writes what
 //! is said now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
-use tagwarden::diagnostic::{Code, Severity};
+use tagwarden::diagnostic::{Code, Severity, SourceFile};
+use tagwarden::issuer::clients;
 
 use crate::support::{process, repository};
 
 /// Codes that no golden file can show, and why.
 const WITHOUT: &[(Code, &str)] = &[(Code::TooManyRoles, "it takes 65,536 roles: policy_files.rs makes them")];
+
+/// In the place of a command: clients.yaml is read.
+const CLIENTS: &str = "(clients)";
 
 /// What is said of a mistake.
 struct Case {
@@ -36,6 +42,7 @@ fn cases() -> Vec<Case> {
             Some(name) if name.starts_with("config-") => {
                 (name.to_owned(), vec!["check".into(), "--config".into(), file])
             }
+            Some(name) if name.starts_with("clients-") => (name.to_owned(), vec![CLIENTS.into(), file]),
             Some(name) => (name.to_owned(), vec!["check".into(), "--policies".into(), file]),
             None if path.is_dir() => (file.clone(), of_folder(&path, &file)),
             None => continue,
@@ -65,6 +72,11 @@ fn of_folder(path: &Path, name: &str) -> Vec<String> {
 impl Case {
     /// Exit code, standard output, standard error; run where the names of files are the same on every machine.
     fn run(&self, more: &[&str]) -> (i32, String, String) {
+        if let [CLIENTS, name] = self.arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            let text = std::fs::read_to_string(folder().join(name)).unwrap();
+            let (read, report) = clients::read(&Arc::new(SourceFile { name: name.to_owned(), text }));
+            return (if read.is_some() { 0 } else { 3 }, String::new(), format!("{report}\n"));
+        }
         let mut command = process::command(self.arguments.iter().map(String::as_str).chain(more.iter().copied()));
         let output = command.current_dir(folder()).env_remove("TAGWARDEN_GOLDEN").output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tagwarden::diagnostic::{Code, Diagnostic, Report, Severity, SourceFile};
+use tagwarden::issuer::clients;
 use tagwarden::policy::file::{self, LayerKind};
 use tagwarden::policy::unit;
 use tagwarden::schema::Kind;
@@ -17,9 +18,6 @@ use tagwarden::{config, policy};
 use crate::support::process::run;
 use crate::support::{Folder, repository};
 use walk::{Schema, Step};
-
-/// Those that a reader of this version reads.
-const READ: [Kind; 3] = [Kind::Policy, Kind::Config, Kind::Tests];
 
 #[test]
 fn the_files_are_what_the_command_prints() {
@@ -121,7 +119,7 @@ fn complaints_of(kind: Kind, text: String, variable: Option<&str>) -> Vec<Diagno
             unit::read(&[text], &policy, &mut report);
         }
         Kind::Config => report = config::read(&text, Path::new("/"), &|_| variable.map(str::to_owned)).1,
-        Kind::Clients => panic!("nobody reads clients"),
+        Kind::Clients => report = clients::read(&text).1,
     }
     report.diagnostics.into_iter().filter(|said| said.code.severity() == Severity::Error).collect()
 }
@@ -183,7 +181,7 @@ fn differences(schema: &Schema, words: &BTreeSet<String>) -> Vec<String> {
 fn the_readers_know_exactly_the_keys_of_the_schemas() {
     let words = literals();
     let mut objects = 0;
-    for kind in READ {
+    for kind in Kind::ALL {
         let schema = Schema::new(kind);
         assert_eq!(differences(&schema, &words), Vec::<String>::new());
         objects += schema.objects().len();
@@ -206,7 +204,7 @@ fn a_schema_that_lacks_or_invents_a_key_is_found() {
 #[test]
 fn the_readers_take_exactly_the_words_of_the_schemas() {
     let (mut lists, mut words_seen) = (0, 0);
-    for kind in READ {
+    for kind in Kind::ALL {
         let schema = Schema::new(kind);
         for (path, place) in schema.places() {
             let words = schema.words(place);
@@ -241,7 +239,7 @@ fn the_readers_take_exactly_the_words_of_the_schemas() {
 fn every_kind_of_value_is_tried_in_every_place() {
     let mut lines = String::new();
     let mut taken = [0, 0];
-    for kind in READ {
+    for kind in Kind::ALL {
         let schema = Schema::new(kind);
         for (path, place) in schema.places() {
             // No page is there to be switched on or off, and nobody reads it.
@@ -321,16 +319,13 @@ fn good_examples_are_read_and_bad_ones_are_not() {
     for (folder, good) in [("tests/schema/good", true), ("tests/schema/bad", false)] {
         let mut files = Vec::new();
         yaml_files(&repository(folder), &mut files);
-        let mut counts = [0; READ.len()];
+        let mut counts = [0; Kind::ALL.len()];
         for path in files {
             let name = path.file_stem().unwrap().to_str().unwrap();
             let of = |kind: &Kind| name.starts_with(&format!("{}-", kind.name()));
-            let Some(at) = READ.iter().position(of) else {
-                assert!(of(&Kind::Clients), "{name}");
-                continue;
-            };
+            let at = Kind::ALL.iter().position(of).unwrap_or_else(|| panic!("{name}"));
             counts[at] += 1;
-            let said = complaints_of(READ[at], std::fs::read_to_string(&path).unwrap(), None);
+            let said = complaints_of(Kind::ALL[at], std::fs::read_to_string(&path).unwrap(), None);
             assert_eq!(said.is_empty(), good, "{name}: {said:?}");
         }
         assert!(counts.iter().all(|count| *count > 0), "{folder}: {counts:?}");
