@@ -4,6 +4,7 @@
 //! SHA-256, which costs the same for anybody. Any other text costs as many argon2id verifications as it would for the client that
 //! has most of them, whoever is named ([`Clients::authenticate`]).
 
+pub mod edit;
 mod read;
 #[cfg(test)]
 mod tests;
