@@ -81,7 +81,7 @@ impl App {
         let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full, hasher, shown)?;
         let (listen, drain) = (config.listen.address, config.drain);
         let (metrics_address, admin_address) = (config.metrics, config.admin);
-        let live = Live::start(config_file, config, audit, metrics, watch)?;
+        let live = Live::start(config_file, config, audit, metrics, watch).await?;
         let at = |address: SocketAddr| move |error| StartError::Bind { address, error };
         let server = Server::bind(listen, Arc::clone(&live.proxy), Arc::clone(&live.tls));
         let server = server.await.map_err(at(listen))?;

@@ -7,6 +7,9 @@
 //!
 //! A token that is no JWS is nobody's unless `auth.opaque` says whom to ask; a JWS never gets there, whatever is wrong with it.
 //!
+//! Tokens of the built-in issuer are verified like anybody's; then, on every request, `own` asks whether they were ended. An API
+//! key is a credential of that issuer alone.
+//!
 //! [`Auth`] holds the issuers and the cache; `verify` reads tokens, `keys` holds and fetches keys, `cache` remembers, `opaque`
 //! asks.
 
@@ -21,11 +24,13 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::{Map, Value};
 
 use crate::fetch::{Client, Url};
+use crate::issuer::Issuer as BuiltIn;
 use cache::{Entry, TokenCache};
 use keys::pace::Pace;
 use keys::provider::{Location, Metadata, Provider};
 use keys::source::{Local, Origin, Source, Unverified};
 use opaque::Opaque;
+use own::Own;
 use verify::{Claims, Jws, Life, Rules};
 
 mod bearer;
@@ -33,12 +38,13 @@ mod cache;
 mod certificate;
 mod keys;
 mod opaque;
+mod own;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use bearer::bearer;
+pub use bearer::{Credential, credential};
 pub use cache::CacheStatus;
 pub use certificate::PeerCertificate;
 pub use keys::KeyError;
@@ -156,6 +162,7 @@ pub struct Auth {
     by_name: HashMap<String, usize>,
     cache: TokenCache,
     opaque: Option<Arc<Opaque>>,
+    own: Option<Own>,
 }
 
 struct Issuer {
@@ -165,6 +172,13 @@ struct Issuer {
     rules: Rules,
     keys: KeyPart,
     source: Arc<Source>,
+}
+
+/// Who says what is worth something, beside the issuers.
+#[derive(Default)]
+struct Judges {
+    opaque: Option<OpaqueSettings>,
+    own: Option<Arc<BuiltIn>>,
 }
 
 /// All that the keys of an issuer depend on.
@@ -205,7 +219,7 @@ impl Auth {
         Auth::with_pace(issuers, token_cache_entries, &Pace::default(), None)
     }
 
-    /// [`Auth::new`] with a judge of opaque tokens, in the place of `before`: issuers whose keys come from where they came
+    /// [`Auth::new`] with a judge of opaque tokens and the built-in issuer, in the place of `before`: issuers whose keys come from where they came
     /// from keep those that they have, for their provider may not be there just now; so it is with what the judge said.
     ///
     /// # Errors
@@ -214,9 +228,11 @@ impl Auth {
         before: Option<&Auth>,
         issuers: Vec<IssuerSettings>,
         opaque: Option<OpaqueSettings>,
+        own: Option<Arc<BuiltIn>>,
         token_cache_entries: u64,
     ) -> Result<Arc<Auth>, AuthError> {
-        Auth::at_pace(issuers, opaque, token_cache_entries, &Pace::default(), before)
+        let judges = Judges { opaque, own };
+        Auth::at_pace(issuers, judges, token_cache_entries, &Pace::default(), before)
     }
 
     fn with_pace(
@@ -225,12 +241,12 @@ impl Auth {
         pace: &Pace,
         before: Option<&Auth>,
     ) -> Result<Arc<Auth>, AuthError> {
-        Auth::at_pace(settings, None, token_cache_entries, pace, before)
+        Auth::at_pace(settings, Judges::default(), token_cache_entries, pace, before)
     }
 
     fn at_pace(
-        settings: Vec<IssuerSettings>,
-        opaque: Option<OpaqueSettings>,
+        mut settings: Vec<IssuerSettings>,
+        judges: Judges,
         token_cache_entries: u64,
         pace: &Pace,
         before: Option<&Auth>,
@@ -241,7 +257,13 @@ impl Auth {
             by_name: HashMap::new(),
             cache: TokenCache::new(token_cache_entries),
             opaque: None,
+            own: None,
         };
+        if let Some(own) = judges.own {
+            let trusted = own.trusted();
+            auth.own = Some(Own::new(own, settings.len()));
+            settings.push(trusted);
+        }
         for settings in settings {
             let keys = KeyPart::of(&settings);
             let mut issuer = Issuer::new(settings, &client, pace)?;
@@ -257,7 +279,7 @@ impl Auth {
             issuer.source.restore();
             auth.issuers.push(issuer);
         }
-        if let Some(settings) = opaque {
+        if let Some(settings) = judges.opaque {
             let known = before.and_then(|before| before.opaque.as_ref());
             auth.opaque = Some(match known.filter(|known| known.is_of(&settings, token_cache_entries)) {
                 Some(known) => {
@@ -316,7 +338,7 @@ impl Auth {
         if let Some(entry) = self.cache.get(&key, current)
             && let Some(issuer) = self.issuers.get(entry.issuer)
         {
-            let caller = issuer.accept(entry.claims, now, peer);
+            let caller = issuer.accept(entry.claims, now, peer).and_then(|caller| self.stands(entry.issuer, caller));
             if matches!(caller, Err(Refusal::Expired)) {
                 self.cache.remove(&key);
             }
@@ -339,9 +361,37 @@ impl Auth {
         })?;
         let left = claims.ends(issuer.leeway).saturating_sub(now);
         let caller = issuer.accept(Arc::new(claims), now, peer)?;
+        let caller = self.stands(place, caller)?;
         let entry = Entry { claims: Arc::clone(&caller.0), issuer: place, generation, left };
         self.cache.put(key, entry);
         Ok(caller)
+    }
+
+    /// The last step for a token of the built-in issuer, cached or not.
+    fn stands(&self, place: usize, caller: Caller) -> Result<Caller, Refusal> {
+        match self.own.as_ref().filter(|own| own.place == place) {
+            Some(own) => own.stands(caller.claims()).map(|()| caller),
+            None => Ok(caller),
+        }
+    }
+
+    /// The caller of an API key of the built-in issuer at `now`.
+    ///
+    /// # Errors
+    /// [`Refusal::Missing`] where API keys are no credentials; [`Refusal::Invalid`].
+    pub fn by_api_key(&self, key: &str, now: SystemTime) -> Result<Caller, Refusal> {
+        let own = self.own.as_ref().filter(|own| own.issuer.settings().api_keys).ok_or(Refusal::Missing)?;
+        own.caller(key, now.duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
+    /// Verifies with these keys of the built-in issuer (a JWK set) from now on; whether they are others than before.
+    ///
+    /// # Errors
+    /// None of them can be used.
+    pub fn use_own_keys(&self, jwks: &str) -> Result<bool, AuthError> {
+        let Some(issuer) = self.own.as_ref().and_then(|own| self.issuers.get(own.place)) else { return Ok(false) };
+        let replaced = issuer.source.replace(jwks.as_bytes());
+        replaced.map_err(|reason| AuthError::Text { issuer: issuer.name.clone(), reason })
     }
 
     /// The key files, to be watched.

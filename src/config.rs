@@ -18,6 +18,7 @@ use crate::yaml::{self, Node, Reader, Value};
 pub use issuer::{BuiltInIssuer, RedisUrl, StoreSettings};
 pub use issuers::{Audiences, IssuerSettings, KeySource};
 pub use opaque::{JudgeSettings, OpaqueSettings};
+pub use reader::ISSUER_PATHS;
 
 /// The whole configuration; paths are joined to the folder of the file.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub issuers: Vec<IssuerSettings>,
     /// Whose word counts for tokens that are no JWS; `None`: there are none.
     pub opaque: Option<OpaqueSettings>,
+    /// The issuer of our own; `None`: there is none.
+    pub issuer: Option<BuiltInIssuer>,
     /// How many verified tokens are kept.
     pub token_cache_entries: u64,
     /// Policy files: a file or a folder.

@@ -14,6 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use scan::{colon, container_end, expect, literal_end, number_end, repeated, space, string_end};
 use scan::{not_utf8, unescape, unexpected};
+pub use strict::{shown, strict_object, strict_value};
 
 /// Levels of nesting that a text may have; the outermost object is the first.
 pub const MAX_DEPTH: usize = 128;
@@ -465,6 +466,7 @@ fn wants(value: Value, kind: Kind, expected: &'static str) -> Result<(), JsonErr
 }
 
 mod scan;
+mod strict;
 
 #[cfg(test)]
 mod tests;

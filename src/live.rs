@@ -6,6 +6,7 @@
 //! too, as a whole, but for what a running process cannot change.
 
 mod load;
+mod own;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watch
 use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
 pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, sources, texts};
 use load::{Texts, digest, load, parse_config, read_catalogue, server_tls, settings};
-use watch::{Held, certificate_source, key_source, upstream_source};
+pub use own::read_clients;
+use watch::{Held, certificate_source, client_source, key_source, upstream_source};
 
 /// How one kind of file stands, for `/status` and `/readyz`.
 #[derive(Clone, Debug, Default)]
@@ -54,11 +56,13 @@ pub struct States {
     pub upstream: State,
     /// The candidate's files.
     pub shadow: State,
+    /// The issuer's clients.
+    pub clients: State,
 }
 
 impl States {
     /// Each kind with its name.
-    pub fn all(&self) -> [(&'static str, &State); 7] {
+    pub fn all(&self) -> [(&'static str, &State); 8] {
         [
             ("policy", &self.policy),
             ("catalogue", &self.catalogue),
@@ -67,6 +71,7 @@ impl States {
             ("certificates", &self.certificates),
             ("upstream", &self.upstream),
             ("shadow", &self.shadow),
+            ("clients", &self.clients),
         ]
     }
 }
@@ -126,7 +131,7 @@ impl Live {
     ///
     /// # Errors
     /// [`LoadError`]: nothing is served.
-    pub fn start(
+    pub async fn start(
         config_file: Option<ConfigFile>,
         config: Config,
         audit: Audit,
@@ -139,9 +144,14 @@ impl Live {
         let catalogue_texts = read_catalogue(&config)?;
         let policy = load(&config, &policy_texts, &catalogue_texts)?;
         let held = Held::before(&config);
-        let auth = Auth::load(None, config.issuers.clone(), config.opaque.clone(), config.token_cache_entries)?;
+        let (issuer, clients) = own::open(&config, None).await?;
+        let (issuers, opaque) = (config.issuers.clone(), config.opaque.clone());
+        let auth = Auth::load(None, issuers, opaque, issuer.clone(), config.token_cache_entries)?;
         auth.spawn_refresh();
-        let settings = Arc::new(settings(&config, auth, &metrics)?);
+        if let Some((issuer, clients)) = issuer.as_ref().zip(clients) {
+            issuer.use_clients(clients);
+        }
+        let settings = Arc::new(settings(&config, auth, issuer, &metrics)?);
         let tls = Arc::new(ArcSwapOption::from(server_tls(&config)?));
         let (candidate, shadow) = read_candidate(&config, &catalogue_texts, &metrics)?.unzip();
         let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &metrics);
@@ -198,6 +208,7 @@ impl Live {
         if let (Some(path), Some(candidate)) = (&config.shadow, &inner.candidate) {
             watched.push((Source::yaml([path]), candidate.newest.held, Self::candidate_changed));
         }
+        watched.extend(client_source(config).map(|source| (source, held.clients, Self::clients_changed as Changed)));
         watched.extend(key_source(config).map(|source| (source, held.keys, Self::keys_changed as Changed)));
         let certificates = certificate_source(config);
         let upstream = upstream_source(config);
@@ -404,6 +415,7 @@ impl Live {
                 }
             }
         }
+        self.own_keys_changed(&mut inner);
         self.retry_config(&mut inner);
         self.show(&inner);
     }
@@ -430,7 +442,8 @@ impl Live {
     fn upstream_changed(self: &Arc<Self>, _: Result<Files, ReadError>) {
         let mut inner = self.lock();
         let before = self.proxy.snapshot.load_full();
-        match settings(&inner.config, Arc::clone(&before.settings.auth), &self.proxy.metrics) {
+        let (auth, issuer) = (Arc::clone(&before.settings.auth), before.settings.issuer.clone());
+        match settings(&inner.config, auth, issuer, &self.proxy.metrics) {
             Ok(settings) => {
                 inner.states.upstream.stale = None;
                 let shadow = before.shadow.as_ref().map(|shadow| shadow.anew(inner.config.decision_cache_entries));
@@ -470,10 +483,16 @@ impl Live {
     }
 
     fn apply_config(self: &Arc<Self>, inner: &mut Inner, path: &Path, files: &Files) -> Result<(), LoadError> {
-        let config = parse_config(path, files)?;
+        let mut config = parse_config(path, files)?;
         let old = &inner.config;
         if (&config.listen.address, config.metrics, config.admin) != (&old.listen.address, old.metrics, old.admin) {
             tracing::warn!("`listen`, `metrics` and `admin` addresses change with a restart alone");
+        }
+        if let (Some(new), Some(old)) = (&mut config.issuer, &old.issuer)
+            && new.store != old.store
+        {
+            tracing::warn!("`issuer.store` changes with a restart alone");
+            new.store = old.store.clone();
         }
         let policy_texts = Texts::new(&reload::read(&Source::yaml([&config.policies]))?)?;
         let catalogue_texts = read_catalogue(&config)?;
@@ -486,24 +505,38 @@ impl Live {
         let tls = server_tls(&config)?;
         let _runtime = self.runtime.enter();
         let held = Held::before(&config);
-        let parts = |config: &Config| (config.issuers.clone(), config.opaque.clone(), config.token_cache_entries);
+        let parts = |config: &Config| {
+            (config.issuers.clone(), config.opaque.clone(), config.issuer.clone(), config.token_cache_entries)
+        };
         let same = parts(&config) == parts(&inner.config);
-        let auth = if same {
+        let (auth, issuer, clients) = if same {
             // Keys that were fetched stay: their provider may not be there just now. Files are told from `held` on.
-            let auth = Arc::clone(&before.settings.auth);
+            let (auth, issuer) = (Arc::clone(&before.settings.auth), before.settings.issuer.clone());
             for (_, reloaded) in auth.reload_files() {
                 reloaded?;
             }
-            auth
+            let clients = match (&config.issuer, &issuer) {
+                (Some(settings), Some(issuer)) => {
+                    let clients = own::read_clients(settings)?;
+                    own::renew_keys(&auth, issuer)?;
+                    Some(clients)
+                }
+                (None, _) | (_, None) => None,
+            };
+            (auth, issuer, clients)
         } else {
-            let before = &before.settings.auth;
-            let (issuers, opaque, entries) = parts(&config);
-            let auth = Auth::load(Some(before), issuers, opaque, entries)?;
+            let own = before.settings.issuer.as_deref();
+            let (issuer, clients) = self.runtime.block_on(own::open(&config, own))?;
+            let (issuers, opaque, _, entries) = parts(&config);
+            let auth = Auth::load(Some(&before.settings.auth), issuers, opaque, issuer.clone(), entries)?;
             auth.spawn_refresh();
-            auth
+            (auth, issuer, clients)
         };
-        let settings = Arc::new(settings(&config, auth, &self.proxy.metrics)?);
+        let settings = Arc::new(settings(&config, auth, issuer.clone(), &self.proxy.metrics)?);
         let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &self.proxy.metrics);
+        if let Some((issuer, clients)) = issuer.zip(clients) {
+            issuer.use_clients(clients);
+        }
         self.tls.store(tls);
         // All that it names was loaded.
         inner.states = States {

@@ -3,10 +3,12 @@
 pub mod body;
 mod forward;
 pub mod headers;
+mod own;
 pub mod record;
 pub mod respond;
 pub mod route;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -21,7 +23,7 @@ use hyper::{Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::audit::Audit;
-use crate::auth::{self, Caller, PeerCertificate, Refusal};
+use crate::auth::{self, Caller, Credential, PeerCertificate, Refusal};
 use crate::config::Enforcement;
 use crate::dialect::Unreadable;
 use crate::dialect::feast::{self, Answer, Decision, Outcome, Request};
@@ -64,10 +66,19 @@ impl Drop for InFlight<'_> {
     }
 }
 
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<'p> {
+    /// Where it is.
+    pub address: IpAddr,
+    /// The client certificate that it showed.
+    pub certificate: Option<&'p PeerCertificate>,
+}
+
 /// What is known of a request on its way, for metrics and audit.
 struct Exchange<'p> {
     proxy: &'p Proxy,
-    peer: Option<&'p PeerCertificate>,
+    peer: Peer<'p>,
     metrics: RouteMetrics,
     decision_id: HeaderValue,
     started: Instant,
@@ -88,12 +99,8 @@ struct Made {
     unverified: bool,
 }
 
-/// Answers one request, on a connection whose client showed this certificate. Never fails: every failure has its answer.
-pub async fn handle(
-    proxy: &Proxy,
-    peer: Option<&PeerCertificate>,
-    request: hyper::Request<Incoming>,
-) -> Response<Body> {
+/// Answers one request, on a connection from there. Never fails: every failure has its answer.
+pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<Incoming>) -> Response<Body> {
     let snapshot = proxy.snapshot.load_full();
     let (parts, incoming) = request.into_parts();
     let route = snapshot.settings.routes.find(&parts.method, parts.uri.path());
@@ -161,22 +168,22 @@ impl Exchange<'_> {
                 self.pass(snapshot, parts, incoming).await
             }
             Kind::Query => self.query(snapshot, parts, incoming).await,
+            Kind::Own(endpoint) => self.own(snapshot, *endpoint, parts, incoming).await,
         }
     }
 
-    /// Who sent the request, and what its roles may. Nothing of the body is read before.
-    async fn caller(
-        &mut self,
-        snapshot: &Snapshot,
-        headers: &HeaderMap,
-    ) -> Result<(Caller, Arc<CallerTables>), Failure> {
+    /// Who sent the request. Nothing of the body is read before.
+    async fn authenticate(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Caller, Failure> {
         let settings = &snapshot.settings;
         let count = |result: &str| self.proxy.metrics.tokens.with_label_values(&[result]).inc();
-        let (now, most) = (SystemTime::now(), settings.limits.token_bytes);
-        let verified = match auth::bearer(headers) {
-            Ok(token) => settings.auth.authenticate_within(token, most, now, self.peer).await.map(|c| ("valid", c)),
+        let (now, most, peer) = (SystemTime::now(), settings.limits.token_bytes, self.peer.certificate);
+        let verified = match auth::credential(headers) {
+            Ok(Credential::Bearer(token)) => {
+                settings.auth.authenticate_within(token, most, now, peer).await.map(|caller| ("valid", caller))
+            }
+            Ok(Credential::ApiKey(key)) => settings.auth.by_api_key(key, now).map(|caller| ("api_key", caller)),
             Err(Refusal::Missing) => {
-                let caller = self.peer.and_then(|peer| peer.caller(headers, now));
+                let caller = peer.and_then(|peer| peer.caller(headers, now));
                 caller.map(|caller| ("certificate", caller)).ok_or(Refusal::Missing)
             }
             Err(refusal) => Err(refusal),
@@ -202,6 +209,17 @@ impl Exchange<'_> {
         })?;
         count(result);
         self.verified = true;
+        Ok(caller)
+    }
+
+    /// Who sent the request, and what its roles may.
+    async fn caller(
+        &mut self,
+        snapshot: &Snapshot,
+        headers: &HeaderMap,
+    ) -> Result<(Caller, Arc<CallerTables>), Failure> {
+        let caller = self.authenticate(snapshot, headers).await?;
+        let settings = &snapshot.settings;
         match (snapshot.tables_of(&caller), settings.enforcement) {
             (Some(tables), _) => Ok((caller, tables)),
             (None, Enforcement::Audit) => Ok((caller, snapshot.rules.nobody())),
@@ -338,9 +356,12 @@ impl Exchange<'_> {
     }
 
     async fn request_body(&self, snapshot: &Snapshot, incoming: Incoming) -> Result<Bytes, Failure> {
-        let limits = &snapshot.settings.limits;
-        let deadline = self.started + limits.body_timeout;
-        body::read(incoming, limits.request_body, deadline).await.map_err(|error| match error {
+        self.body(snapshot, snapshot.settings.limits.request_body, incoming).await
+    }
+
+    async fn body(&self, snapshot: &Snapshot, most: usize, incoming: Incoming) -> Result<Bytes, Failure> {
+        let deadline = self.started + snapshot.settings.limits.body_timeout;
+        body::read(incoming, most, deadline).await.map_err(|error| match error {
             BodyError::TooLarge(_) => Failure::BodyTooLarge,
             BodyError::Timeout => Failure::RequestTimeout,
             BodyError::Broken(_) => Failure::InvalidQuery("the body broke off".to_owned()),

@@ -5,7 +5,7 @@ mod timed;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::auth::PeerCertificate;
 use crate::config::Limits;
-use crate::proxy::{self, Proxy};
+use crate::proxy::{self, Peer, Proxy};
 use timed::{Activity, Stream, Timed};
 
 /// What HTTP/2 connections begin with (RFC 9113, 3.4).
@@ -118,8 +118,8 @@ impl Server {
                 accepted = accept => accepted,
                 _ = stop.wait_for(|stop| *stop) => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match accepted {
+                Ok((stream, from)) => (stream, from.ip()),
                 Err(error) => {
                     // Out of descriptors, most likely: those that are open go on, and close.
                     tracing::warn!(%error, "a connection cannot be accepted");
@@ -130,6 +130,7 @@ impl Server {
             let connection = Connection {
                 proxy: Arc::clone(&self.proxy),
                 tls: self.tls.load_full(),
+                from,
                 limits: limits(),
                 stop: stop.clone(),
             };
@@ -152,6 +153,7 @@ impl Server {
 struct Connection {
     proxy: Arc<Proxy>,
     tls: Option<Arc<rustls::ServerConfig>>,
+    from: IpAddr,
     limits: Limits,
     stop: watch::Receiver<bool>,
 }
@@ -170,11 +172,12 @@ impl Connection {
         }
         let activity = Arc::new(Activity::new(http2));
         let io = TokioIo::new(Timed::new(stream, begin, Arc::clone(&activity)));
-        let (proxy, served) = (Arc::clone(&self.proxy), Arc::clone(&activity));
+        let (proxy, served, from) = (Arc::clone(&self.proxy), Arc::clone(&activity), self.from);
         let service = service_fn(move |request: Request<Incoming>| {
             let (proxy, peer, serving) = (Arc::clone(&proxy), peer.clone(), served.serving());
             async move {
-                let response = proxy::handle(&proxy, peer.as_deref(), request).await;
+                let response =
+                    proxy::handle(&proxy, Peer { address: from, certificate: peer.as_deref() }, request).await;
                 drop(serving);
                 Ok::<_, Infallible>(response)
             }

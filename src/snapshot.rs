@@ -11,6 +11,7 @@ use hyper::header::HeaderValue;
 use crate::auth::{Auth, Caller, Memo};
 use crate::config::{Enforcement, Limits};
 use crate::dialect::feast::Request;
+use crate::issuer::Issuer;
 use crate::proxy::route::Routes;
 use crate::upstream::Upstream;
 pub use rules::{CallerTables, Decided, Part, Rules};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub routes: Routes,
     /// The feature server.
     pub upstream: Upstream,
+    /// The issuer of our own, where there is one.
+    pub issuer: Option<Arc<Issuer>>,
     /// What it sees as `Authorization`.
     pub authorization: Authorization,
     /// From the request sent to the last byte of the answer.

@@ -4,18 +4,35 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use super::{API_KEY, Refusal, invalid};
 
-/// The token of a request: one `Authorization` header, `Bearer` in any case, one space, and a token in the letters of RFC 6750,
-/// 2.1. A token anywhere else is none (RFC 6750, 2.3 is not spoken).
+/// What a request brings to say who sent it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Credential<'r> {
+    /// A token: one `Authorization` header, `Bearer` in any case, one space, and a token in the letters of RFC 6750, 2.1.
+    Bearer(&'r str),
+    /// `X-API-Key`.
+    ApiKey(&'r str),
+}
+
+impl std::fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential")
+    }
+}
+
+/// The credential of a request. A token anywhere else is none (RFC 6750, 2.3 is not spoken).
 ///
 /// # Errors
-/// [`Refusal::Missing`] without `Authorization`, or with another scheme; [`Refusal::Invalid`] where it cannot be read in one
-/// way only, `X-API-Key` beside it included (config.md, "Credentials").
-pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let keys = headers.get_all(API_KEY).iter().count();
+/// [`Refusal::Missing`] without one, or with another scheme; [`Refusal::Invalid`] where it cannot be read in one way only, and
+/// where there is more than one (config.md, "Credentials").
+pub fn credential(headers: &HeaderMap) -> Result<Credential<'_>, Refusal> {
+    let (mut all, mut keys) = (headers.get_all(AUTHORIZATION).iter(), headers.get_all(API_KEY).iter());
     let (first, second) = (all.next(), all.next());
-    if second.is_some() || keys > 1 || (first.is_some() && keys > 0) {
+    let (key, another) = (keys.next(), keys.next());
+    if second.is_some() || another.is_some() || (first.is_some() && key.is_some()) {
         return Err(invalid("more than one credential"));
+    }
+    if let Some(key) = key {
+        return key.to_str().map(Credential::ApiKey).map_err(|_| invalid("api key not printable"));
     }
     let Some(value) = first else {
         return Err(Refusal::Missing);
@@ -30,7 +47,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
         .split_once(' ')
         .and_then(|(before, token)| (before == scheme).then_some(token))
         .ok_or(invalid("authorization not `Bearer` and one space"))?;
-    if is_spelled(token) { Ok(token) } else { Err(invalid("authorization not a bearer token")) }
+    if is_spelled(token) { Ok(Credential::Bearer(token)) } else { Err(invalid("authorization not a bearer token")) }
 }
 
 /// Whether it has the letters of RFC 6750, 2.1, and no others.

@@ -18,7 +18,8 @@ use jsonwebtoken::Algorithm;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use serde_json::{Map, Value};
 
-use super::verify::{base64url, strict_object};
+use super::verify::base64url;
+use crate::json::strict_object;
 
 pub(super) mod pace;
 pub(super) mod provider;

@@ -1,6 +1,7 @@
 //! The tree of `tagwarden.yaml` -> [`Config`], one function a section.
 
 mod auth;
+mod issuer;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use crate::config::{Audit, AuditLog, Config, Drain, Enforcement, Listen, ListenTls, Tracing, units};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::{Fields, Node, Reader, Value};
+
+pub use issuer::PATHS as ISSUER_PATHS;
 
 pub(super) struct ConfigReader<'r, 'f> {
     r: Reader<'r>,
@@ -54,7 +57,7 @@ impl ConfigReader<'_, '_> {
             Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
             None => self.r.error(node, Code::Version, "`version: 1` is missing"),
         }
-        for key in ["json", "issuer", "chalk"] {
+        for key in ["json", "chalk"] {
             self.unbuilt(&fields, key);
         }
         let policies = match fields.get("policies") {
@@ -71,21 +74,28 @@ impl ConfigReader<'_, '_> {
                 None
             }
         };
-        let (issuers, opaque) = match fields.get("auth") {
-            Some(auth) => self.auth(auth, upstream.as_ref()),
+        let (listen, public_url) = self.listen(fields.get("listen"));
+        let certificates = listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let built_in = fields.get("issuer");
+        let others = certificates || built_in.is_some();
+        let (issuers, opaque, api_keys) = match fields.get("auth") {
+            Some(auth) => self
+                .auth(auth, upstream.as_ref(), others)
+                .map_or((None, None, true), |(issuers, opaque, keys)| (Some(issuers), opaque, keys)),
+            None if others => (Some(Vec::new()), None, true),
             None => {
                 self.r.error(node, Code::Missing, "`auth` is missing: whose tokens are accepted");
-                None
+                (None, None, true)
             }
-        }
-        .unzip();
+        };
+        let issuer = built_in.map(|node| self.built_in(node, public_url.as_deref(), api_keys));
         let threads = fields.get("threads").and_then(|node| Some((node, self.size(node, "`threads`")?)));
         if let Some((node, 0)) = threads {
             self.r.error(node, Code::Threads, "`threads` is 0, and nothing would run");
         }
-        Some(Config {
+        let config = Config {
             threads: threads.map(|(_, count)| count),
-            listen: self.listen(fields.get("listen")),
+            listen,
             metrics: self.section_address(&fields, "metrics", "127.0.0.1:9902", &["address"]),
             admin: self.section_address(
                 &fields,
@@ -113,17 +123,28 @@ impl ConfigReader<'_, '_> {
             // What cannot be left out comes last, so that every other section has been read.
             upstream: upstream?,
             issuers: issuers?,
-            opaque: opaque.flatten(),
+            opaque,
+            issuer: match issuer {
+                Some(issuer) => Some(issuer?),
+                None => None,
+            },
             policies: policies?,
-        })
+        };
+        if let Some(node) = built_in {
+            self.apart(node, &config);
+        }
+        Some(config)
     }
 
-    fn listen(&mut self, node: Option<&Node>) -> Listen {
+    /// With `public_url`, which is the issuer's.
+    fn listen(&mut self, node: Option<&Node>) -> (Listen, Option<String>) {
         let fields = node.and_then(|node| self.r.fields(node, "`listen`", &["address", "tls", "public_url"]));
         let get = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
-        if let Some(node) = get("public_url") {
-            self.r.text(node, "`public_url`");
-        }
+        let public_url = get("public_url").and_then(|node| {
+            let text = self.r.text(node, "`public_url`")?;
+            self.web_address(node, "listen.public_url", text);
+            Some(text.to_owned())
+        });
         let tls = get("tls").and_then(|node| {
             let fields = self.r.fields(node, "`listen.tls`", &["cert", "key", "client_ca"])?;
             let client_ca = fields.get("client_ca");
@@ -134,7 +155,8 @@ impl ConfigReader<'_, '_> {
             let (cert, key) = self.pair(node, &fields, "listen.tls")?;
             Some(ListenTls { cert, key, client_ca })
         });
-        Listen { address: self.address(get("address"), "`listen.address`", "127.0.0.1:8080"), tls }
+        let address = self.address(get("address"), "`listen.address`", "127.0.0.1:8080");
+        (Listen { address, tls }, public_url)
     }
 
     /// `cert` and `key`, both or neither.

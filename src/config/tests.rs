@@ -31,6 +31,40 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(75));
     assert_eq!(config.drain.delay, Duration::from_secs(5));
     assert!(config.audit.block_when_full && config.audit.hash_subjects);
+    assert_eq!(config.issuer, None);
+}
+
+#[test]
+fn the_smallest_issuer_has_the_documented_defaults() {
+    let (head, rest) = SMALLEST.split_once("auth:").unwrap();
+    let rest = rest.split_once('\n').unwrap().1;
+    let issuer = "issuer: {url: \"https://a.example/\", audience: f}\n";
+    let config = load(&format!("{head}{rest}{issuer}")).unwrap();
+    assert!(config.issuers.is_empty() && config.opaque.is_none());
+    let told = config.issuer.unwrap();
+    let whole = BuiltInIssuer {
+        url: "https://a.example/".into(),
+        audience: "f".into(),
+        keys: "/etc/tagwarden/keys".into(),
+        clients: "/etc/tagwarden/clients.yaml".into(),
+        access_token_ttl: Duration::from_secs(3600),
+        refresh_token_ttl: Duration::from_secs(30 * 86_400),
+        store: StoreSettings::Embedded("/etc/tagwarden/data/tokens.redb".into()),
+        max_stale: Duration::from_secs(60),
+        api_keys: true,
+        public_url: "https://a.example".into(),
+    };
+    assert_eq!(told, whole);
+    let more = format!("{SMALLEST}{issuer}listen: {{public_url: \"https://b.example/x/\"}}\n")
+        .replace("auth: {", "auth: {api_keys: false, ");
+    let told = load(&more).unwrap().issuer.unwrap();
+    assert_eq!((told.public_url.as_str(), told.api_keys), ("https://b.example/x", false));
+    let redis = issuer.replace("audience: f", "audience: f, store: {redis_url: \"redis://127.0.0.1/\"}");
+    let told = load(&format!("{SMALLEST}{redis}")).unwrap().issuer.unwrap();
+    assert_eq!(told.store, StoreSettings::Redis(RedisUrl("redis://127.0.0.1/".into())));
+    let plain = redis.replace("redis://", "redis://u:word@");
+    let error = load(&format!("{SMALLEST}{plain}")).unwrap_err();
+    assert!(error.contains("error[plain-secret]") && !error.contains("u:word"), "{error}");
 }
 
 #[test]
@@ -54,7 +88,8 @@ issuer: {url: x}
         "error[audiences]: `audiences` is empty; the word `unchecked` turns the check off",
         "error[url]: `jwks_url` is neither http nor https",
         "error[algorithm]: algorithm `HS256` goes only with a `secret_file`",
-        "error[unsupported]: `issuer` is not part of this version",
+        "error[missing]: `issuer.audience` is missing",
+        "error[url]: `issuer.url`: the address is not usable",
         "error[missing]: `policies` is missing: a file or a folder",
     ] {
         assert!(error.contains(message), "{message}\n---\n{error}");

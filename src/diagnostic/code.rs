@@ -119,6 +119,9 @@ codes! {
     Pattern Error "pattern":
         "a pattern says nothing, says more than `tags`, or stands in a catalogue",
         "give a pattern tags and nothing else, in the policy";
+    PlainSecret Error "plain-secret":
+        "a secret stands in the configuration itself",
+        "take it from a variable, or from a file";
     Route Error "route":
         "a route is always served, is no plain path, or contradicts itself",
         "see the message: a path, methods in capitals, and either `roles` or `public`";
@@ -134,6 +137,9 @@ codes! {
     Size Error "size":
         "a size does not read",
         "write bytes, or `64KiB`, `8MiB`";
+    Store Error "store":
+        "the issuer's store is none, or two",
+        "name `embedded`, a file, or `redis_url`";
     Syntax Error "syntax":
         "the file is not YAML, or larger or deeper than is read",
         "mend the place that is shown";

@@ -1,26 +1,15 @@
 //! Reading a registry's JSON: strictly, and with the place of every value at hand.
 
-use std::fmt;
-
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::ImportError;
-
-/// A name as a message shows it: on one line, and not without end.
-pub(super) fn shown(name: &str) -> String {
-    const LONGEST: usize = 128;
-    let mut out: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if name.chars().nth(LONGEST).is_some() {
-        out.push_str("...");
-    }
-    out
-}
+pub(super) use crate::json::shown;
+use crate::json::strict_value;
 
 /// The value of a JSON text in which no object has a key twice: which of the two counts is for
 /// every reader to choose, and the feature server might choose the other.
 pub(super) fn read_json(text: &[u8], document: &'static str) -> Result<Value, ImportError> {
-    serde_json::from_slice::<Strict>(text).map(|Strict(value)| value).map_err(|error| {
+    strict_value(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let problem = match error.classify() {
             serde_json::error::Category::Data => error.to_string(),
@@ -33,69 +22,6 @@ pub(super) fn read_json(text: &[u8], document: &'static str) -> Result<Value, Im
         };
         ImportError::Unreadable { document, problem }
     })
-}
-
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Strict;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Strict, E> {
-        Ok(Strict(Value::Null))
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Strict, E> {
-        Ok(Strict(value.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Strict, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Strict(Value::Array(list)))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Strict, A::Error> {
-        let mut object = serde_json::Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if object.contains_key(&key) {
-                let key = shown(&key);
-                return Err(de::Error::custom(format!("the key `{key}` stands twice")));
-            }
-            let Strict(value) = entries.next_value()?;
-            object.insert(key, value);
-        }
-        Ok(Strict(Value::Object(object)))
-    }
 }
 
 /// A value and the way to it, so that every error can name its place. A field that is absent is

@@ -8,6 +8,7 @@ use hyper::header::HeaderValue;
 use crate::auth::{Auth, AuthError};
 use crate::config::{self, Config, UpstreamAuthorization};
 use crate::diagnostic::{Report, SourceFile};
+use crate::issuer::{Issuer, IssuerError};
 use crate::metrics::Metrics;
 use crate::policy::{self, Policy, Sources};
 use crate::proxy::route::Routes;
@@ -31,6 +32,9 @@ pub enum LoadError {
     /// Keys.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The built-in issuer.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -120,7 +124,8 @@ impl Texts {
 pub fn sources(config: &Config) -> Sources {
     let certificates = config.listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let opaque = usize::from(config.opaque.is_some());
-    Sources { count: config.issuers.len() + opaque + usize::from(certificates), certificates }
+    let own = usize::from(config.issuer.is_some());
+    Sources { count: config.issuers.len() + own + opaque + usize::from(certificates), certificates }
 }
 
 /// Loads policy and catalogue as the configuration names them.
@@ -184,7 +189,12 @@ pub fn secret(path: &Path) -> Result<Vec<u8>, LoadError> {
     if bytes.trim_ascii().is_empty() { Err(unusable("it is empty".to_owned())) } else { Ok(bytes) }
 }
 
-pub(super) fn settings(config: &Config, auth: Arc<Auth>, metrics: &Metrics) -> Result<Settings, LoadError> {
+pub(super) fn settings(
+    config: &Config,
+    auth: Arc<Auth>,
+    issuer: Option<Arc<Issuer>>,
+    metrics: &Metrics,
+) -> Result<Settings, LoadError> {
     let authorization = match &config.upstream.authorization {
         UpstreamAuthorization::Drop => Authorization::Drop,
         UpstreamAuthorization::Forward => Authorization::Forward,
@@ -209,6 +219,7 @@ pub(super) fn settings(config: &Config, auth: Arc<Auth>, metrics: &Metrics) -> R
         auth,
         routes: Routes::new(config, metrics),
         upstream: Upstream::new(&config.upstream)?,
+        issuer,
         authorization,
         upstream_timeout: config.upstream.timeout,
         limits: config.limits,

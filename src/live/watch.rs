@@ -10,6 +10,7 @@ pub(super) struct Held {
     pub(super) keys: Option<Digest>,
     pub(super) certificates: Option<Digest>,
     pub(super) upstream: Option<Digest>,
+    pub(super) clients: Option<Digest>,
 }
 
 impl Held {
@@ -19,6 +20,7 @@ impl Held {
             keys: digest(key_source(config)),
             certificates: digest(certificate_source(config)),
             upstream: digest(upstream_source(config)),
+            clients: digest(client_source(config)),
         }
     }
 }
@@ -38,7 +40,14 @@ pub(super) fn key_source(config: &Config) -> Option<Source> {
         Some(JudgeSettings::WhoAmI { upstream, .. }) => files.extend(upstream.tls_files()),
         None => {}
     }
+    // A folder.
+    files.extend(config.issuer.as_ref().map(|issuer| &issuer.keys));
     (!files.is_empty()).then(|| Source::pem(files))
+}
+
+/// The clients of the built-in issuer.
+pub(super) fn client_source(config: &Config) -> Option<Source> {
+    config.issuer.as_ref().map(|issuer| Source::yaml([&issuer.clients]))
 }
 
 /// Files of our own side of the upstream: a token, certificates.

@@ -26,6 +26,15 @@ pub enum Failure {
     },
     /// The signature is good and `exp` is past.
     TokenExpired,
+    /// An API key that is nobody's, where one is exchanged for tokens.
+    InvalidApiKey,
+    /// A refresh token that is unknown, expired, used or revoked.
+    InvalidRefreshToken,
+    /// Failed secrets.
+    TooManyAttempts {
+        /// Seconds until they are counted anew.
+        retry_after: u64,
+    },
     /// No binding gives the caller a role, or the route is not for its roles.
     Forbidden,
     /// The query is not permitted; the names are the caller's own.
@@ -49,6 +58,8 @@ pub enum Failure {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The issuer's store is down: ours to mend.
+    IssuerUnavailable,
     /// The upstream refused, broke off, redirected (`None`) or answered with an error (its status).
     UpstreamFailed(Option<StatusCode>),
     /// The upstream's answer cannot be verified.
@@ -61,7 +72,10 @@ impl Failure {
     /// The status on the wire.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthorized { .. } | Self::TokenExpired => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized { .. } | Self::TokenExpired | Self::InvalidApiKey | Self::InvalidRefreshToken => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden | Self::FeaturesRefused(_) => StatusCode::FORBIDDEN,
             Self::InvalidQuery(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -69,7 +83,9 @@ impl Failure {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Overloaded | Self::KeysUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::KeysUnavailable { .. } | Self::IssuerUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::UpstreamFailed(status) => status.unwrap_or(StatusCode::BAD_GATEWAY),
             Self::UpstreamUnreadable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -79,7 +95,9 @@ impl Failure {
     /// The stable word.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unauthorized { .. } => "UNAUTHORIZED",
+            Self::Unauthorized { .. } | Self::InvalidApiKey => "UNAUTHORIZED",
+            Self::InvalidRefreshToken => "INVALID_REFRESH_TOKEN",
+            Self::TooManyAttempts { .. } => "TOO_MANY_ATTEMPTS",
             Self::TokenExpired => "TOKEN_EXPIRED",
             Self::Forbidden => "FORBIDDEN",
             Self::FeaturesRefused(_) => "FEATURES_REFUSED",
@@ -90,7 +108,7 @@ impl Failure {
             Self::Unsupported(_) => "UNSUPPORTED",
             Self::RequestTimeout => "REQUEST_TIMEOUT",
             Self::Overloaded => "OVERLOADED",
-            Self::KeysUnavailable { .. } => "KEYS_UNAVAILABLE",
+            Self::KeysUnavailable { .. } | Self::IssuerUnavailable => "KEYS_UNAVAILABLE",
             Self::UpstreamFailed(_) => "UPSTREAM_FAILED",
             Self::UpstreamUnreadable => "UPSTREAM_UNREADABLE",
             Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
@@ -102,6 +120,9 @@ impl Failure {
             Self::Unauthorized { sent: false } => "A Bearer token is required".to_owned(),
             Self::Unauthorized { sent: true } => "The access token is invalid".to_owned(),
             Self::TokenExpired => "Access token has expired".to_owned(),
+            Self::InvalidApiKey => "Invalid API key".to_owned(),
+            Self::InvalidRefreshToken => "Refresh token is invalid or expired".to_owned(),
+            Self::TooManyAttempts { .. } => "Too many failed attempts, try again later".to_owned(),
             Self::Forbidden => "This caller may not use this route".to_owned(),
             Self::FeaturesRefused(names) => {
                 let shown: Vec<&str> = names.iter().take(20).map(String::as_str).collect();
@@ -117,6 +138,7 @@ impl Failure {
             Self::RequestTimeout => "The request body did not arrive in time".to_owned(),
             Self::Overloaded => "Too many requests at once, try again".to_owned(),
             Self::KeysUnavailable { .. } => "Tokens cannot be verified right now, try again".to_owned(),
+            Self::IssuerUnavailable => "Tokens cannot be issued right now, try again".to_owned(),
             Self::UpstreamFailed(_) => "The feature server failed".to_owned(),
             Self::UpstreamUnreadable => "The feature server's answer cannot be verified".to_owned(),
             Self::UpstreamTimeout => "The feature server did not answer in time".to_owned(),
@@ -141,7 +163,7 @@ impl Failure {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(DECISION_ID, decision_id.clone());
         match self {
-            Self::Unauthorized { sent: false } => {
+            Self::Unauthorized { sent: false } | Self::InvalidApiKey | Self::InvalidRefreshToken => {
                 let bare = HeaderValue::from_static("Bearer realm=\"tagwarden\"");
                 headers.insert(header::WWW_AUTHENTICATE, bare);
             }
@@ -154,7 +176,10 @@ impl Failure {
                     headers.insert(header::ALLOW, allow);
                 }
             }
-            Self::Overloaded => {
+            Self::TooManyAttempts { retry_after } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from((*retry_after).max(1)));
+            }
+            Self::Overloaded | Self::IssuerUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::KeysUnavailable { retry_after } => {

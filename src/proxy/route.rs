@@ -2,8 +2,9 @@
 
 use hyper::Method;
 
-use crate::config::{Config, units};
+use crate::config::{Config, ISSUER_PATHS, units};
 use crate::dialect::feast;
+use crate::issuer::endpoints::Endpoint;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::proxy::respond::Failure;
 
@@ -27,6 +28,8 @@ pub enum Kind {
     Query,
     /// The upstream's health: its status, no token asked.
     Health,
+    /// The built-in issuer answers.
+    Own(Endpoint),
     /// Passed on as it is.
     Pass {
         /// Who may, by the names of roles; `None`: any caller with a role.
@@ -45,7 +48,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The dialect's own and the configured ones.
+    /// The dialect's own, the issuer's where there is one, and the configured ones.
     pub fn new(config: &Config, metrics: &Metrics) -> Self {
         let route = |path: &str, methods: Vec<Method>, kind| Route {
             path: path.to_owned(),
@@ -57,6 +60,10 @@ impl Routes {
             route(feast::QUERY_PATH, vec![Method::POST], Kind::Query),
             route(feast::HEALTH_PATH, vec![Method::GET], Kind::Health),
         ];
+        for path in ISSUER_PATHS.iter().filter(|_| config.issuer.is_some()) {
+            let (endpoint, method) = Endpoint::at(path);
+            routes.push(route(path, vec![method], Kind::Own(endpoint)));
+        }
         for extra in &config.routes {
             let methods = extra.methods.iter().filter_map(|method| method.parse().ok()).collect();
             let kind = Kind::Pass { roles: extra.roles.clone(), public: extra.public };

@@ -2,11 +2,13 @@
 //! refuses may only be null.
 
 mod auth;
+mod issuer;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{Count, One, Text, Unbuilt, Var};
 use auth::Auth;
+use issuer::Issuer;
 
 /// A type that is a text of one form, with its pattern and examples.
 macro_rules! texts {
@@ -34,6 +36,12 @@ macro_rules! texts {
 texts! {
     /// A time: `250ms`, `30s`, `5m`, `1h`, `30d`.
     Duration r"^[0-9]+(ms|s|m|h|d)$" ["250ms", "30s", "5m", "1h", "30d"];
+    /// A time that is not 0.
+    AWhile r"^0*[1-9][0-9]*(ms|s|m|h|d)$" ["60s"];
+    /// A time in whole seconds, from 1 on.
+    Life r"^0*[1-9][0-9]*(000ms|s|m|h|d)$" ["1h", "30d"];
+    /// The address of a Redis. One with a password is a variable.
+    RedisUrl r"^rediss?://[^@\s]+$" ["redis://127.0.0.1:6379"];
     /// A number of bytes: `512B`, `64KiB`, `8MiB`, `1GiB`. Not 0.
     Bytes r"^0*[1-9][0-9]*(B|KiB|MiB|GiB)$" ["64KiB", "8MiB"];
     /// An address and a port, no name.
@@ -44,6 +52,8 @@ texts! {
     Url r"^https?://.+$" ["https://idp.example/.well-known/jwks.json"];
     /// An address of the web without a user.
     Endpoint r"^https?://[^@/?#\s]+([/?#]\S*)?$" ["https://idp.example/oauth2/introspect"];
+    /// An address of the web that paths are put behind.
+    Base r"^https?://[^@/?#\s]+(/[^?#\s]*)?$" ["https://features.example"];
     /// An exact path: ASCII, no escapes, no empty, `.` or `..` segments.
     RoutePath r#"^/$|^(/(?!\.{1,2}(/|$))[!"$&'()*+,\-.0-9:<=>@A-Z\[\]^_`a-z{|}~]+)+$"# ["/v1/items"];
     /// A method, in capitals.
@@ -51,9 +61,21 @@ texts! {
 }
 
 /// The configuration of the sidecar. Relative paths start at this file's folder; every scalar may be, or hold, an
-/// environment variable; secrets are files. All but `listen`, `metrics` and `admin` reloads by itself.
+/// environment variable; secrets are files. All but `listen`, `metrics`, `admin` and `issuer.store` reloads by itself. Somebody
+/// must be accepted: by `auth`, by `issuer`, or by a client certificate.
 #[derive(JsonSchema)]
-#[schemars(title = "tagwarden configuration", deny_unknown_fields)]
+#[schemars(title = "tagwarden configuration", deny_unknown_fields, extend(
+    "anyOf" = [
+        {"required": ["auth"], "properties": {"auth": {"anyOf": [
+            {"required": ["issuers"], "properties": {"issuers": {"type": "array", "minItems": 1}}},
+            {"required": ["opaque"], "properties": {"opaque": {"type": "object"}}}
+        ]}}},
+        {"required": ["issuer"], "properties": {"issuer": {"type": "object"}}},
+        {"required": ["listen"], "properties": {"listen": {"required": ["tls"], "properties": {"tls": {
+            "required": ["client_ca"], "properties": {"client_ca": {"type": "string"}}
+        }}}}}
+    ]
+))]
 pub(super) struct Config {
     /// 1.
     version: Var<One>,
@@ -67,8 +89,8 @@ pub(super) struct Config {
     admin: Option<Admin>,
     /// The feature server behind.
     upstream: Upstream,
-    /// Whose tokens are accepted.
-    auth: Auth,
+    /// Whose tokens are accepted, besides those of our own `issuer`.
+    auth: Option<Auth>,
     /// The policy: a file, or a folder of `*.yaml` files.
     policies: Text,
     /// A reload that loses half of the roles, bindings or tagged features is taken all the same. Default: false.
@@ -98,8 +120,8 @@ pub(super) struct Config {
     log: Option<Tracing>,
     /// Not part of this version: the description of a `dialect: json` server.
     json: Option<Unbuilt>,
-    /// Not part of this version: the built-in token issuer.
-    issuer: Option<Unbuilt>,
+    /// The built-in token issuer. Left out: none.
+    issuer: Option<Issuer>,
 }
 
 #[derive(JsonSchema)]
@@ -109,8 +131,8 @@ struct Listen {
     address: Option<Var<Address>>,
     /// Serve TLS. Left out: plain.
     tls: Option<ListenTls>,
-    /// What clients call us, where that is not the address.
-    public_url: Option<Text>,
+    /// What clients call us: where the issuer's metadata says that its endpoints are. Default: the issuer's `url`.
+    public_url: Option<Var<Base>>,
 }
 
 /// `cert` and `key` go together.

@@ -340,7 +340,6 @@ fn what_is_not_there_yet_is_an_error() {
     let cases = [
         ("Chalk", format!("{rest}upstream: {{url: \"http://127.0.0.1:1\", dialect: chalk}}\n{}", auth(file, ""))),
         ("`json`", format!("{rest}upstream: {{url: \"http://127.0.0.1:1\", dialect: json}}\n{}", auth(file, ""))),
-        ("the built-in issuer", whole("issuer: {url: u}\n")),
         ("live catalogues", whole("catalogue: [{chalk_graph: true}]\n")),
         ("OTLP", whole("tracing: {otlp: true}\n")),
         ("vector search", whole("routes: [{path: /search, methods: [POST]}]\n")),

@@ -26,6 +26,7 @@ mod findings;
 mod floors;
 mod golden;
 mod init;
+mod issuer;
 mod keys;
 mod mended;
 mod mended_config;

@@ -103,6 +103,7 @@ async fn probes_and_status_answer_to_get_alone_and_each_on_its_listener() {
         "roles": 3, "bindings": 3, "features": 8, "bundles": 2, "draining": false, "enforcement": "enforce",
         "policy": state(digest), "catalogue": state("none"), "config": state(""), "keys": state(""), "certificates": state(""), "upstream": state(""),
         "shadow": state(""),
+        "clients": state(""),
         "issuers": [{"issuer": ISSUER, "keys": 1, "stale": false}],
     });
     expected["issuers"][0]["age_seconds"] = status["issuers"][0]["age_seconds"].clone();

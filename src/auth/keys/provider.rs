@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::pace::freshness;
 use super::source::{MAX_BYTES, SourceError, read};
-use crate::auth::verify::strict_object;
 use crate::fetch::{Answer, Client, FetchError, Url};
+use crate::json::strict_object;
 
 /// A JWK set that is fetched.
 pub(in crate::auth) struct Provider {

@@ -228,6 +228,11 @@ impl Source {
         self.record(self.publish(|| local.read(&self.algorithms), Duration::ZERO, None))
     }
 
+    /// Takes a JWK set in the place of the text that there was; whether its keys are others.
+    pub(in crate::auth) fn replace(&self, jwks: &[u8]) -> Result<bool, SourceError> {
+        self.record(self.publish(|| Ok(KeySet::from_jwks(jwks, &self.algorithms)?), Duration::ZERO, None))
+    }
+
     /// Starts the task that asks the provider; once, and only on a tokio runtime. It ends with the source.
     pub(in crate::auth) fn spawn(self: &Arc<Self>) {
         if !matches!(self.origin, Origin::Provider(_)) {

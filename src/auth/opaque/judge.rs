@@ -14,10 +14,11 @@ use hyper::{Request, StatusCode};
 use serde_json::{Map, Value};
 
 use crate::auth::keys::source::{SourceError, read};
-use crate::auth::verify::{Claims, Reason, strict_object};
+use crate::auth::verify::{Claims, Reason};
 use crate::auth::{AuthError, JudgeSettings};
 use crate::config;
 use crate::fetch::{Client, FetchError, Url, form_text};
+use crate::json::strict_object;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// No answer is larger. In bytes.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::auth::tests::support::*;
-use crate::auth::{Auth, IssuerSettings, JudgeSettings};
+use crate::auth::{Auth, IssuerSettings, JudgeSettings, Judges};
 use crate::fetch::Url;
 
 const TOKEN: &str = "canary-token+/~==";
@@ -50,7 +50,7 @@ impl World {
         let (provider, folder, clock) = (Provider::new(answer.to_owned()).await, Folder::new(), TestClock::new());
         folder.write("secret", format!("{SECRET}\n"));
         let opaque = Some(settings(&provider, &folder));
-        let auth = Auth::at_pace(issuers, opaque, entries, &clock.pace(), None).unwrap();
+        let auth = Auth::at_pace(issuers, Judges { opaque, own: None }, entries, &clock.pace(), None).unwrap();
         World { provider, auth, clock, folder }
     }
 
@@ -242,7 +242,7 @@ async fn the_secret_reloads_and_a_bad_one_changes_nothing() {
     assert_eq!(sent(), basic("other"));
     std::fs::remove_file(&path).unwrap();
     let opaque = Some(settings(&world.provider, &world.folder));
-    let error = Auth::load(None, vec![], opaque, 1).unwrap_err().to_string();
+    let error = Auth::load(None, vec![], opaque, None, 1).unwrap_err().to_string();
     let why = "it cannot be read: entity not found";
     assert_eq!(error, format!("secret file `{}` of token introspection is not usable: {why}", path.display()));
 }
@@ -253,12 +253,12 @@ async fn another_server_knows_nothing_of_what_this_one_said() {
     world.ask(TOKEN).await;
     let opaque = settings(&world.provider, &world.folder);
     // The same configuration keeps what was said.
-    let same = Auth::load(Some(&world.auth), vec![usual()], Some(opaque.clone()), 100).unwrap();
+    let same = Auth::load(Some(&world.auth), vec![usual()], Some(opaque.clone()), None, 100).unwrap();
     assert_eq!((reason(ask(&same, TOKEN).await), world.provider.hits()), ("accepted", 1));
     let other = Provider::new(json!({"active": false}).to_string()).await;
-    let elsewhere = Auth::load(Some(&same), vec![usual()], Some(settings(&other, &world.folder)), 100).unwrap();
+    let elsewhere = Auth::load(Some(&same), vec![usual()], Some(settings(&other, &world.folder)), None, 100).unwrap();
     assert_eq!((reason(ask(&elsewhere, TOKEN).await), other.hits()), ("not active", 1));
-    let none = Auth::load(Some(&same), vec![usual()], None, 100).unwrap();
+    let none = Auth::load(Some(&same), vec![usual()], None, None, 100).unwrap();
     assert_eq!(reason(ask(&none, TOKEN).await), "not three parts");
 }
 

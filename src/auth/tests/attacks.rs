@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::support::*;
-use crate::auth::{Auth, KeySource, bearer};
+use crate::auth::{Auth, Credential, KeySource, credential};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 #[tokio::test]
@@ -381,8 +381,9 @@ fn headers(list: &[(&'static str, &'static [u8])]) -> HeaderMap {
 }
 
 fn told(list: &[(&'static str, &'static [u8])]) -> String {
-    match bearer(&headers(list)) {
-        Ok(token) => format!("token {token}"),
+    match credential(&headers(list)) {
+        Ok(Credential::Bearer(token)) => format!("token {token}"),
+        Ok(Credential::ApiKey(key)) => format!("key {key}"),
         Err(refusal) => reason(Err(refusal)).to_owned(),
     }
 }
@@ -431,7 +432,8 @@ fn two_credentials_are_refused() {
     assert_eq!(told(&[token, ("authorization", b"")]), TWO);
     assert_eq!(told(&[token, key]), TWO);
     assert_eq!(told(&[key, key]), TWO);
-    assert_eq!(told(&[key]), "missing");
+    assert_eq!(told(&[key]), "key tw_k1_x");
+    assert_eq!(told(&[("x-api-key", b"\xff")]), "api key not printable");
     assert_eq!(AUTHORIZATION.as_str(), "authorization");
 }
 

@@ -219,12 +219,12 @@ async fn a_renewed_set_of_issuers_keeps_the_keys_of_those_that_stay() {
     provider.reply(503, "");
     let other = IssuerSettings { issuer: "https://other.example/".into(), ..usual() };
     let looser = IssuerSettings { leeway: Duration::from_secs(5), ..stays.clone() };
-    let renewed = Auth::load(Some(&first), vec![other, looser], None, 10).unwrap();
+    let renewed = Auth::load(Some(&first), vec![other, looser], None, None, 10).unwrap();
     drop(first);
     assert_eq!(reason(ask(&renewed, &token(ISSUER, "k1")).await), "accepted");
     assert_eq!(provider.hits(), 1);
     // Keys that are to come from elsewhere are asked for there.
     let elsewhere = IssuerSettings { keys: KeySource::JwksUrl(format!("{}2", provider.url)), ..stays };
-    let renewed = Auth::load(Some(&renewed), vec![elsewhere], None, 10).unwrap();
+    let renewed = Auth::load(Some(&renewed), vec![elsewhere], None, None, 10).unwrap();
     assert!(matches!(ask(&renewed, &token(ISSUER, "k1")).await, Err(Refusal::KeysUnavailable { .. })));
 }

@@ -12,21 +12,21 @@ use crate::fetch::Url;
 use crate::yaml::{Fields, Node, Value};
 
 impl ConfigReader<'_, '_> {
+    /// `others`: there are credentials besides these.
     pub(super) fn auth(
         &mut self,
         node: &Node,
         upstream: Option<&Upstream>,
-    ) -> Option<(Vec<IssuerSettings>, Option<OpaqueSettings>)> {
+        others: bool,
+    ) -> Option<(Vec<IssuerSettings>, Option<OpaqueSettings>, bool)> {
         let fields = self.r.fields(node, "`auth`", &["issuers", "opaque", "token_cache", "api_keys"])?;
-        if let Some(node) = fields.get("api_keys") {
-            // Without the built-in issuer there are none, whatever this says.
-            self.r.boolean(node, "`api_keys`");
-        }
+        // Without the built-in issuer there are none, whatever this says.
+        let api_keys = fields.get("api_keys").and_then(|node| self.r.boolean(node, "`api_keys`")).unwrap_or(true);
         let items = match fields.get("issuers") {
             Some(issuers) => self.r.list(issuers, "`auth.issuers`")?,
             None => &[],
         };
-        if items.is_empty() && fields.get("opaque").is_none() {
+        if items.is_empty() && fields.get("opaque").is_none() && !others {
             self.r.error(node, Code::Missing, "`auth.issuers` names no issuer, so no token would be accepted");
         }
         let read: Vec<(&Node, IssuerSettings)> =
@@ -37,7 +37,7 @@ impl ConfigReader<'_, '_> {
             }
         }
         let opaque = fields.get("opaque").and_then(|node| self.opaque(node, upstream));
-        Some((read.into_iter().map(|(_, issuer)| issuer).collect(), opaque))
+        Some((read.into_iter().map(|(_, issuer)| issuer).collect(), opaque, api_keys))
     }
 
     fn opaque(&mut self, node: &Node, upstream: Option<&Upstream>) -> Option<OpaqueSettings> {
@@ -83,7 +83,13 @@ impl ConfigReader<'_, '_> {
     }
 
     /// A text without which a section has no meaning.
-    fn wanted<'n>(&mut self, node: &Node, fields: &Fields<'n>, section: &str, name: &str) -> Option<&'n str> {
+    pub(super) fn wanted<'n>(
+        &mut self,
+        node: &Node,
+        fields: &Fields<'n>,
+        section: &str,
+        name: &str,
+    ) -> Option<&'n str> {
         match fields.get(name) {
             Some(node) => self.r.text(node, &format!("`{section}.{name}`")),
             None => {

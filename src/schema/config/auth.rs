@@ -6,20 +6,15 @@ use super::super::{Count, Text, Var};
 use super::{Duration, Endpoint, Url};
 
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, extend(
-    "anyOf" = [
-        {"required": ["issuers"], "properties": {"issuers": {"type": "array", "minItems": 1}}},
-        {"required": ["opaque"], "properties": {"opaque": {"type": "object"}}}
-    ]
-))]
+#[schemars(deny_unknown_fields)]
 pub(super) struct Auth {
-    /// Issuers of tokens. At least one, but for `opaque`.
+    /// Issuers of tokens.
     issuers: Option<Vec<Issuer>>,
     /// Who says what a token is worth that is no JWS. Left out: nothing.
     opaque: Option<Opaque>,
     /// Verified tokens that are kept.
     token_cache: Option<TokenCache>,
-    /// `X-API-Key`, with the built-in issuer, which is not part of this version. Default: true.
+    /// Whether `X-API-Key` is a credential, with the built-in issuer. Default: true.
     api_keys: Option<Var<bool>>,
 }
 

@@ -186,7 +186,7 @@ async fn nobody_there_is_a_503() {
     if let JudgeSettings::Introspection { url: at, .. } = &mut opaque.judge {
         *at = Url::parse(&url).unwrap();
     }
-    let auth = Auth::load(None, vec![], Some(opaque), 1).unwrap();
+    let auth = Auth::load(None, vec![], Some(opaque), None, 1).unwrap();
     assert_eq!(reason(ask(&auth, TOKEN).await), "keys unavailable");
 }
 
@@ -196,6 +196,6 @@ async fn a_server_that_hangs_is_a_503_at_the_deadline() {
     world.provider.hold(true);
     let pace = Pace { deadline: Duration::from_millis(10), ..Pace::default() };
     let opaque = Some(settings(&world.provider, &world.folder));
-    let auth = Auth::at_pace(vec![], opaque, 1, &pace, None).unwrap();
+    let auth = Auth::at_pace(vec![], Judges { opaque, own: None }, 1, &pace, None).unwrap();
     assert_eq!(reason(ask(&auth, TOKEN).await), "keys unavailable");
 }

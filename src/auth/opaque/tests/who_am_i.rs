@@ -30,7 +30,14 @@ async fn world(answer: &str) -> World {
     let url = provider.url.strip_suffix("/jwks").unwrap();
     let port = url.rsplit(':').next().unwrap().parse().unwrap();
     let target = Target::Tcp { tls: false, host: "127.0.0.1".into(), port };
-    let auth = Auth::at_pace(vec![usual()], Some(who_am_i(url, target)), 100, &clock.pace(), None).unwrap();
+    let auth = Auth::at_pace(
+        vec![usual()],
+        Judges { opaque: Some(who_am_i(url, target)), own: None },
+        100,
+        &clock.pace(),
+        None,
+    )
+    .unwrap();
     World { provider, auth, clock, folder: Folder::new() }
 }
 
@@ -114,7 +121,7 @@ async fn certificates_that_cannot_be_used_are_told_with_the_upstream() {
     if let JudgeSettings::WhoAmI { upstream, .. } = &mut opaque.judge {
         upstream.tls.ca = Some(folder.write("ca.crt", "none"));
     }
-    let error = Auth::load(None, vec![], Some(opaque), 1).unwrap_err().to_string();
+    let error = Auth::load(None, vec![], Some(opaque), None, 1).unwrap_err().to_string();
     let why = format!("`{}` holds no certificate in PEM form", folder.path("ca.crt").display());
     assert_eq!(error, format!("`https://localhost:1` cannot be asked for `/v1/who-am-i`: {why}"));
 }
