@@ -4,6 +4,7 @@ mod audit;
 mod caller;
 mod catalogue;
 mod check;
+mod client;
 mod demo;
 mod diff;
 mod explain;
@@ -63,6 +64,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Make catalogues
     Catalogue(catalogue::Arguments),
+    /// Add, list, rotate, disable and remove the clients of the built-in issuer
+    Client(client::Arguments),
     /// Look at audit logs
     Audit(audit::Arguments),
     /// Print a JSON Schema of policies, of the configuration, of policy tests or of clients, for editors
@@ -90,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
+        Command::Client(arguments) => client::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Healthcheck(arguments) => health::run(&arguments),

@@ -16,6 +16,7 @@ mod audit_chain;
 mod audit_mode;
 mod bench;
 mod cli;
+mod client;
 mod client_certificates;
 mod demo;
 mod diff;
