@@ -15,6 +15,7 @@ mod resolve;
 mod schema;
 mod serve;
 mod test;
+mod token;
 
 use std::process::ExitCode;
 
@@ -70,6 +71,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Print a JSON Schema of policies, of the configuration, of policy tests or of clients, for editors
     Schema(schema::Arguments),
+    /// Make, show and end access tokens of the built-in issuer
+    Token(token::Arguments),
     /// Ask a running sidecar's /readyz; for probes in images without a shell
     Healthcheck(health::Arguments),
     /// Print the version
@@ -96,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Client(arguments) => client::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Healthcheck(arguments) => health::run(&arguments),
         Command::Version => {
             print(&format!("tagwarden {}\n", env!("CARGO_PKG_VERSION")));

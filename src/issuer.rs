@@ -26,6 +26,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{Audiences, BuiltInIssuer, IssuerSettings, KeySource, StoreSettings};
 use clients::{Client, Clients};
+pub use grants::ASSERTION_TYPE;
 use keys::{SigningKeys, Use};
 use secret::Gate;
 use store::{Revocation, Store, StoreError};
@@ -192,37 +193,71 @@ impl Issuer {
 
     /// The claims of a client that has no token but its API key.
     pub fn claims_of(&self, client: &Client) -> Map<String, Value> {
-        let mut claims = client.claims.clone();
-        let own = [
-            ("iss", &self.settings.url),
-            ("sub", &client.id),
-            ("client_id", &client.id),
-            ("aud", &self.settings.audience),
-        ];
-        claims.extend(own.map(|(name, value)| (name.to_owned(), json!(value))));
-        claims
+        claims_of(&self.settings, client)
     }
 
-    /// The longest that a token of a client can live: an access token, or one that the command line made. In seconds.
-    pub fn longest(&self) -> u64 {
-        self.settings.access_token_ttl.max(self.settings.refresh_token_ttl).as_secs()
+    /// [`longest`].
+    fn longest(&self) -> u64 {
+        longest(&self.settings)
     }
 
-    /// Makes an access token (RFC 9068, 2.2).
     fn mint(&self, client: &Client, family: Option<&str>, now: u64) -> Result<Minted, IssuerError> {
-        let mut claims = self.claims_of(client);
         let expires_in = self.settings.access_token_ttl.as_secs();
-        let expires = now + expires_in;
-        claims.insert("iat".to_owned(), json!(now));
-        claims.insert("exp".to_owned(), json!(expires));
-        claims.insert("jti".to_owned(), json!(random_hex()?));
-        match family {
-            Some(family) => claims.insert("family".to_owned(), json!(family)),
-            None => claims.remove("family"),
-        };
+        let (claims, expires) = access_claims(&self.settings, client, family, expires_in, now)?;
         let token = self.keys.load().sign(Use::Access, &claims)?;
         Ok(Minted { token, expires_in, expires })
     }
+}
+
+/// The longest that a token of a client can live: an access token, or one that the command line made. In seconds.
+pub fn longest(settings: &BuiltInIssuer) -> u64 {
+    settings.access_token_ttl.max(settings.refresh_token_ttl).as_secs()
+}
+
+fn claims_of(settings: &BuiltInIssuer, client: &Client) -> Map<String, Value> {
+    let mut claims = client.claims.clone();
+    let own = [("iss", &settings.url), ("sub", &client.id), ("client_id", &client.id), ("aud", &settings.audience)];
+    claims.extend(own.map(|(name, value)| (name.to_owned(), json!(value))));
+    claims
+}
+
+/// The claims of an access token (RFC 9068, 2.2) that begins at `now` and holds for `ttl` seconds; and when it expires.
+///
+/// # Errors
+/// [`IssuerError::Sign`]: no random numbers.
+pub fn access_claims(
+    settings: &BuiltInIssuer,
+    client: &Client,
+    family: Option<&str>,
+    ttl: u64,
+    now: u64,
+) -> Result<(Map<String, Value>, u64), IssuerError> {
+    let mut claims = claims_of(settings, client);
+    let expires = now.saturating_add(ttl);
+    claims.insert("iat".to_owned(), json!(now));
+    claims.insert("exp".to_owned(), json!(expires));
+    claims.insert("jti".to_owned(), json!(random_hex()?));
+    match family {
+        Some(family) => claims.insert("family".to_owned(), json!(family)),
+        None => claims.remove("family"),
+    };
+    Ok((claims, expires))
+}
+
+/// What `tagwarden token revoke` shows to a running issuer (RFC 7523, 2.2): for a minute, signed by the key that both have.
+///
+/// # Errors
+/// [`IssuerError::Sign`].
+pub fn assertion(keys: &SigningKeys, url: &str, now: u64) -> Result<String, IssuerError> {
+    let claims = [
+        ("iss", json!(url)),
+        ("sub", json!(url)),
+        ("aud", json!(url)),
+        ("iat", json!(now)),
+        ("exp", json!(now.saturating_add(60))),
+        ("jti", json!(random_hex()?)),
+    ];
+    keys.sign(Use::Assertion, &claims.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
 }
 
 /// Drops what has expired, for as long as there is the store.

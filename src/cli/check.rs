@@ -83,6 +83,14 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
                 (sources, may_shrink, shadow) = (live::sources(&config), config.allow_shrink, config.shadow);
                 policies = policies.or(Some(config.policies));
                 catalogue = if catalogue.is_empty() { config.catalogue } else { catalogue };
+                // Where they are a secret that is not here, there is nothing to look at.
+                if let Some(issuer) = config.issuer.filter(|issuer| issuer.clients.exists()) {
+                    match live::read_clients(&issuer) {
+                        Ok(_) => {}
+                        Err(live::LoadError::Report(mistakes)) => report.diagnostics.extend(mistakes.diagnostics),
+                        Err(error) => return Err(unreadable(error.to_string())),
+                    }
+                }
             }
             // What it would name is not known; what the command line names is looked at all the same.
             Err(live::LoadError::Report(mistakes)) => report = mistakes,

@@ -156,15 +156,7 @@ fn add(arguments: &Add) -> Result<(), Failure> {
     if let Some(why) = id_error(id) {
         return Err(misuse(format!("client id `{id}` {why}")));
     }
-    let mut claims = Map::new();
-    for (name, value) in &arguments.claim {
-        if let Some(why) = claim_error(name) {
-            return Err(misuse(format!("claim `{name}` {why}")));
-        }
-        if claims.insert(name.clone(), value.clone()).is_some() {
-            return Err(misuse(format!("claim `{name}` is given twice")));
-        }
-    }
+    let claims = claims(&arguments.claim).map_err(misuse)?;
     let imported = arguments.secret_file.as_deref().map(import).transpose()?;
     let printed = change(&arguments.at, Some(EMPTY), |_, file| {
         let mut all = Vec::new();
@@ -278,8 +270,22 @@ fn reveal(id: &str, made: &[(Kind, Option<Secret>)]) -> Result<(), Failure> {
     })
 }
 
+/// The claims of arguments: none that the issuer sets by itself, none twice.
+pub(super) fn claims(given: &[(String, Value)]) -> Result<Map<String, Value>, String> {
+    let mut claims = Map::new();
+    for (name, value) in given {
+        if let Some(why) = claim_error(name) {
+            return Err(format!("claim `{name}` {why}"));
+        }
+        if claims.insert(name.clone(), value.clone()).is_some() {
+            return Err(format!("claim `{name}` is given twice"));
+        }
+    }
+    Ok(claims)
+}
+
 /// `NAME=VALUE`.
-fn claim(text: &str) -> Result<(String, Value), String> {
+pub(super) fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("a claim is written `name=value`")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
     if !is_exact(&value) {
@@ -299,7 +305,7 @@ fn is_exact(value: &Value) -> bool {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).ok_or_else(|| "a duration is written `30s`, `5m`, `24h` or `7d`".to_owned())
 }
 

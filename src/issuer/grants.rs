@@ -16,8 +16,8 @@ use super::{Issuer, IssuerError, Minted, Standing, random_hex, refresh_token};
 const ATTEMPTS: u32 = 10;
 /// A client assertion says no later `exp` than so many seconds from now: its 60, and what clocks are apart.
 const ASSERTION_SECONDS: u64 = 90;
-/// RFC 7523, 2.2.
-const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// `client_assertion_type` of an assertion that is a JWT (RFC 7523, 2.2).
+pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Why there is nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,22 +250,5 @@ impl Issuer {
         let short = claims.get("exp").and_then(Value::as_u64).is_some_and(|exp| exp <= now + ASSERTION_SECONDS);
         let own = claims.get("sub").and_then(Value::as_str) == Some(url.as_str());
         if short && own { Ok(true) } else { Err(Denied::Client) }
-    }
-
-    /// What `tagwarden token revoke` shows to a running issuer: for a minute, signed by the key that both have.
-    ///
-    /// # Errors
-    /// [`IssuerError::Sign`].
-    pub fn assertion(keys: &super::keys::SigningKeys, url: &str, now: u64) -> Result<String, IssuerError> {
-        let claims = json!({
-            "iss": url,
-            "sub": url,
-            "aud": url,
-            "iat": now,
-            "exp": now + 60,
-            "jti": random_hex()?,
-        });
-        let claims = claims.as_object().cloned().unwrap_or_default();
-        keys.sign(Use::Assertion, &claims)
     }
 }

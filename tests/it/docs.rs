@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use tagwarden::diagnostic::{Code, SourceFile};
+use tagwarden::issuer::clients;
 use tagwarden::{config, policy, yaml};
 
 /// A walk that begins in an empty folder.
@@ -67,6 +68,11 @@ const COVERED: &[(&str, &str, &str)] = &[
     ),
     ("cargo build --release", "tests/it/bench.rs", "fn the_large_policy_is_written_checked_compared_and_reloaded("),
     ("tests/bench/scale.py", "tests/it/bench.rs", "fn the_large_policy_is_written_checked_compared_and_reloaded("),
+    (
+        "curl -s http://127.0.0.1:8080/oauth/token -u \"fraud-svc:$SECRET\" -d grant_type=client_credentials",
+        "tests/e2e/test_oauth_clients.py",
+        "def test_curl(",
+    ),
     ("from feast import FeatureStore", "tests/e2e/test_feast_client.py", "def test_the_client_reads_unchanged("),
 ];
 
@@ -166,6 +172,7 @@ fn load(block: &Block, folder: &Folder) {
             let catalogue = source("catalogue", &text_of("tests/fixtures/feast/catalogue.yaml"));
             policy::load(&[file], &[catalogue]).1
         }
+        "clients.yaml" => clients::read(&file).1,
         "policy-next.yaml" => policy::load(&[file], &[]).1,
         "catalogue.yaml" => policy::load(&[source("policy", "version: 1")], &[file]).1,
         "tagwarden.yaml" => config::read(&file, &folder.0, &|_| None).1,
@@ -177,7 +184,7 @@ fn load(block: &Block, folder: &Folder) {
         other => panic!("{}: the first line of a yaml block names what it is, not `{other}`", block.place),
     };
     assert_eq!(report.errors(), 0, "{report}");
-    if name != "catalogue.yaml" {
+    if !["catalogue.yaml", "clients.yaml"].contains(&name) {
         std::fs::write(folder.0.join(name), &block.text).unwrap();
     }
 }
@@ -322,7 +329,7 @@ fn the_readme_lists_every_command_and_none_that_is_not_there() {
     let listed: BTreeSet<&str> = rows.flat_map(|row| row.split(", ")).map(|name| name.trim_matches('`')).collect();
     assert_eq!(listed, names);
     let missing = ticked(section(&readme, "Not there yet"));
-    assert!(missing.contains("token"), "{missing:?}");
+    assert!(missing.contains("conformance"), "{missing:?}");
     assert_eq!(missing.intersection(&names).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 

@@ -1,6 +1,7 @@
 //! The built-in issuer through the running sidecar (config.md, `issuer`).
 
 mod clients;
+mod command;
 mod grants;
 mod refresh;
 mod revoke;
