@@ -10,8 +10,9 @@ use tagwarden::diagnostic::SourceFile;
 use tagwarden::issuer::clients::{self, Clients, Denied};
 use tagwarden::issuer::secret::{Gate, Secret, is_generated};
 
-use crate::support::Folder;
-use crate::support::process::{command, run};
+use crate::support::client::{ask, request};
+use crate::support::process::{Process, command, run};
+use crate::support::{Folder, until};
 
 const CONFIG: &str = "version: 1
 upstream: {url: \"http://127.0.0.1:6566\", dialect: feast}
@@ -397,4 +398,43 @@ fn the_configuration_may_be_named_by_the_environment() {
     assert!(output.status.success() && folder.read("clients.yaml").contains("  a:\n"));
     let (code, _, said) = run(["client", "list"]);
     assert!(code == 2 && said.contains("--config <FILE>"), "{said}");
+}
+
+#[tokio::test]
+async fn a_running_sidecar_takes_changes_up_by_itself() {
+    let folder = workshop(None);
+    let nowhere =
+        "listen: {address: \"127.0.0.1:0\"}\nmetrics: {address: \"127.0.0.1:0\"}\nadmin: {address: \"127.0.0.1:0\"}\n";
+    folder.write("tagwarden.yaml", CONFIG.replace("policies/", "policy.yaml") + nowhere);
+    folder.write(
+        "policy.yaml",
+        "version: 1\nroles: {r: {}}\nbindings: [{roles: [r], when: {client_id: a}}]\nfeatures: {\"v:f\": {}}\n",
+    );
+    let secret = |out: String| printed(&out)[1].1.to_owned();
+    let first = secret(fine(&folder, &["add", "a"]).0);
+    let sidecar = Process::serve(&folder.path("tagwarden.yaml"), &[]).await;
+    // A wrong one is 401, and 429 when it comes too often.
+    let is_taken = async |secret: &str| {
+        let headers = "content-type: application/x-www-form-urlencoded\r\n";
+        let form = format!("grant_type=client_credentials&client_id=a&client_secret={secret}");
+        let status = ask(sidecar.data, request("POST", "/oauth/token", headers, form)).await.status;
+        assert!([200, 401, 429].contains(&status), "{status}");
+        status == 200
+    };
+    let until_it_is = async |secret: &str, taken: bool| {
+        until("the change", async || (is_taken(secret).await == taken).then_some(())).await;
+    };
+    assert!(is_taken(&first).await);
+    fine(&folder, &["disable", "a"]);
+    until_it_is(&first, false).await;
+    fine(&folder, &["enable", "a"]);
+    until_it_is(&first, true).await;
+    let second = secret(fine(&folder, &["rotate", "a", "--expire-old", "0s"]).0);
+    until_it_is(&second, true).await;
+    assert!(!is_taken(&first).await);
+    fine(&folder, &["remove", "a"]);
+    until_it_is(&second, false).await;
+    for secret in [&first, &second] {
+        assert!(!sidecar.log().contains(secret), "{}", sidecar.log());
+    }
 }
