@@ -49,7 +49,7 @@ struct Arguments {
 enum Command {
     /// Run the sidecar
     Serve(serve::Arguments),
-    /// Show the whole thing on embedded parts: a small feature server, an issuer's key, a policy
+    /// Show the whole thing on embedded parts: a small feature server, the built-in issuer, a policy
     Demo(demo::Arguments),
     /// Write a first configuration, policy and policy test
     Init(init::Arguments),

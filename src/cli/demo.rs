@@ -1,7 +1,7 @@
 //! `demo`: the whole thing on embedded parts, and a tour of it.
 //!
-//! A small feature server ([`server`], over [`data`]) and an issuer's key ([`issuer`]) are made at start; a private
-//! temporary folder gets the key set, the policy and catalogue of `policies/demo/`, and a `tagwarden.yaml`. From there on it
+//! A small feature server ([`server`], over [`data`]) and the clients of the built-in issuer ([`issuer`]) are made at start; a
+//! private temporary folder gets them, the policy and catalogue of `policies/demo/`, and a `tagwarden.yaml`. From there on it
 //! is what `serve` does, on the default ports where they are free. [`tour`] then asks a few queries, says what came back and
 //! why, and fails where that is not so.
 //!
@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{Addresses, App, StartError};
@@ -26,7 +28,7 @@ use crate::cli::{complain, exit, print};
 use crate::live::{self, Live, State};
 use crate::reload::WatchSettings;
 use crate::schema::Kind;
-use issuer::{AUDIENCE, CALLERS, DANA, FRAUD, ISSUER, Issuer, MARKETING};
+use issuer::{AUDIENCE, CALLERS, DANA, FRAUD, ISSUER, MARKETING, Secrets};
 use tour::{ADDRESSES, Query, SCORE, Tour, Wanted};
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +66,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Self, String> {
-        let path = std::env::temp_dir().join(format!("tagwarden-demo-{}", issuer::random_hex()?));
+        let path = std::env::temp_dir().join(format!("tagwarden-demo-{}", issuer::unguessable()?));
         match std::fs::DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => Ok(Self(path)),
             Err(error) => Err(format!("the folder `{}` cannot be made: {error}", path.display())),
@@ -93,7 +95,7 @@ impl Drop for Folder {
 async fn demo(once: bool) -> Result<bool, String> {
     let mut signals = Signals::new()?;
     let folder = Folder::new()?;
-    let issuer = Issuer::new()?;
+    let secrets = Secrets::new()?;
     let (upstream, feature_server) =
         server::start().await.map_err(|error| format!("the demo's feature server cannot listen: {error}"))?;
     // An editor finds the schema beside the files, not where the repository has it.
@@ -101,7 +103,7 @@ async fn demo(once: bool) -> Result<bool, String> {
     folder.write("policy.json", &Kind::Policy.text())?;
     folder.write("policy.yaml", &beside(POLICY))?;
     folder.write("catalogue.yaml", &beside(CATALOGUE))?;
-    folder.write("jwks.json", &issuer.jwks)?;
+    folder.write("clients.yaml", &secrets.file())?;
     let ports = if once { [0; 3] } else { [8080, 9902, 9901] };
     let app = bind(&folder, upstream, ports).await?;
 
@@ -112,13 +114,13 @@ async fn demo(once: bool) -> Result<bool, String> {
         stopped.await.ok();
     }));
     let policy = folder.path("policy.yaml");
-    let tour = Tour { sidecar: format!("http://{}", at.data), issuer: &issuer, policy: &policy, live: live.clone() };
+    let tour = Tour { sidecar: format!("http://{}", at.data), secrets: &secrets, policy: &policy, live: live.clone() };
     let good = tokio::select! {
         good = tour.run() => good?,
         () = signals.next() => return Ok(false),
     };
     if !once {
-        print(&invitation(at, upstream, &folder, &issuer)?);
+        print(&invitation(at, upstream, &folder, &secrets).await?);
         tokio::select! {
             () = signals.next() => print("\nstopping\n"),
             () = tell_reloads(&live) => {}
@@ -186,12 +188,12 @@ listen: {{address: \"127.0.0.1:{data}\"}}
 metrics: {{address: \"127.0.0.1:{metrics}\"}}
 admin: {{address: \"127.0.0.1:{admin}\"}}
 upstream: {{url: \"http://{upstream}\", dialect: feast}}
-auth:
-  issuers:
-    - issuer: {ISSUER}
-      audiences: [{AUDIENCE}]
-      algorithms: [ES256]
-      keys: {{jwks_file: jwks.json}}
+issuer:
+  url: {ISSUER}
+  audience: {AUDIENCE}
+  keys: keys/
+  clients: clients.yaml
+  store: {{embedded: tokens.redb}}
 policies: policy.yaml
 catalogue: [catalogue.yaml]
 audit: {{log: audit.jsonl}}
@@ -218,20 +220,25 @@ fn heading(at: Addresses, upstream: SocketAddr, policy: &Path) -> String {
 
 /// A query as a curl line, with the token of a file.
 fn curl(query: &Query, to: SocketAddr, token: Option<PathBuf>) -> String {
-    let token = token
-        .map_or_else(String::new, |path| format!("  -H \"Authorization: Bearer $(cat '{}')\" \\\n", path.display()));
+    let bearer = |path: PathBuf| format!("  -H \"Authorization: Bearer $(cat '{}')\" \\\n", path.display());
+    curl_with(query, to, &token.map_or_else(String::new, bearer))
+}
+
+/// The same with this header line, or none.
+fn curl_with(query: &Query, to: SocketAddr, credential: &str) -> String {
     format!(
-        "curl -s http://{to}/get-online-features \\\n{token}  -H 'Content-Type: application/json' \\\n  -d '{}'\n",
+        "curl -s http://{to}/get-online-features \\\n{credential}  -H 'Content-Type: application/json' \\\n  -d '{}'\n",
         query.body()
     )
 }
 
 /// What can be done while it stays up. Writes the token files.
-fn invitation(at: Addresses, upstream: SocketAddr, folder: &Folder, issuer: &Issuer) -> Result<String, String> {
+async fn invitation(at: Addresses, upstream: SocketAddr, folder: &Folder, secrets: &Secrets) -> Result<String, String> {
+    let (client, sidecar) = (Client::builder(TokioExecutor::new()).build_http(), format!("http://{}", at.data));
     let mut tokens = String::new();
     let file = |caller: &issuer::Caller| format!("{}.token", caller.name);
     for caller in CALLERS {
-        let token = issuer.token(caller)?;
+        let token = secrets.token(&client, &sidecar, caller).await?;
         folder.write(&file(caller), &token)?;
         tokens.push_str(&format!("{}:\n{token}\n", caller.name));
     }
@@ -243,11 +250,20 @@ fn invitation(at: Addresses, upstream: SocketAddr, folder: &Folder, issuer: &Iss
     let (score, addresses) = (line(Query { baskets: &[80.0], ..SCORE }, &FRAUD), line(ADDRESSES, &MARKETING));
     let (service, desk) = (line(checkout, &FRAUD), line(stored, &DANA));
     let past = curl(&stored, upstream, None);
+    let (secret, key) = secrets.of(&FRAUD).ok_or("a caller is no client")?;
+    let grant = format!(
+        "curl -s {sidecar}/oauth/token -u '{}:{}' \\\n  -d grant_type=client_credentials\n",
+        FRAUD.client,
+        secret.expose()
+    );
+    let api_key = format!("  -H 'X-API-Key: {}' \\\n", key.expose());
+    let keyed = curl_with(&Query { baskets: &[80.0], customers: &[1001], ..SCORE }, at.data, &api_key);
     Ok(format!(
         "
 It stays up until Ctrl-C. Its files go away with it; they are in {folder}:
   policy.yaml      edit it: the change holds at once; a mistake is told here, and changes nothing
   catalogue.yaml   what the feature server's registry says
+  clients.yaml     who gets tokens: set `disabled: true`, and its tokens are worth nothing
   tagwarden.yaml   the configuration
   audit.jsonl      one line a decision
   *.token          a token for each caller, for an hour
@@ -266,6 +282,10 @@ A feature service
 {service}
 Somebody of the customer desk sees what is stored
 {desk}
+A new token of the built-in issuer, for a client's secret
+{grant}
+No token at all: an API key
+{keyed}
 The same past the sidecar, without any token: leave no other way to a feature server
 {past}
 ",

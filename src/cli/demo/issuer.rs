@@ -1,27 +1,29 @@
-//! The demo's issuer: a key made at start, its public half as a JWK set, and tokens in the form of RFC 9068.
+//! Who asks in the demo: clients of the built-in issuer, with secrets made at start.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Request, header};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::Value;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::{Value, json};
+use super::tour::{LARGEST_ANSWER, PATIENCE};
+use crate::issuer::random_hex;
+use crate::issuer::secret::Secret;
 
-/// `iss`, as `policies/demo/policy.yaml` binds it. Nobody answers there: the sidecar has the keys in a file.
+/// `iss`, as `policies/demo/policy.yaml` binds it.
 pub const ISSUER: &str = "https://issuer.demo.example/";
 /// `aud`.
 pub const AUDIENCE: &str = "feature-server";
-/// How long a token holds, in seconds.
-const LIFE_SECONDS: u64 = 3600;
 
 /// Somebody who asks.
 pub struct Caller {
-    /// How the tour calls it; `sub` of its tokens, and the name of its token file.
+    /// How the tour calls it, and the name of its token file.
     pub name: &'static str,
     /// `client_id`.
     pub client: &'static str,
     /// `/realm_access/roles`; empty: no such claim.
-    pub groups: &'static [&'static str],
+    groups: &'static [&'static str],
 }
 
 /// A service that scores baskets.
@@ -29,68 +31,76 @@ pub const FRAUD: Caller = Caller { name: "fraud-svc", client: "fraud-svc", group
 /// A service that picks offers.
 pub const MARKETING: Caller = Caller { name: "marketing", client: "marketing-web", groups: &[] };
 /// A person who looks after customers.
-pub const DANA: Caller = Caller { name: "dana", client: "desk-ui", groups: &["customer-desk"] };
+pub const DANA: Caller = Caller { name: "dana", client: "dana", groups: &["customer-desk"] };
 /// All of them.
 pub const CALLERS: &[&Caller] = &[&FRAUD, &MARKETING, &DANA];
 
-/// The key.
-pub struct Issuer {
-    key: EncodingKey,
-    kid: String,
-    /// The public half, as a JWK set (RFC 7517).
-    pub jwks: String,
-}
+/// What the callers prove themselves with: a secret and an API key each.
+pub struct Secrets(Vec<(&'static str, Secret, Secret)>);
 
-impl Issuer {
-    /// Makes an ES256 key.
+impl Secrets {
+    /// New ones.
     ///
     /// # Errors
-    /// No random bytes, or a key that its own library does not take.
+    /// No random bytes.
     pub fn new() -> Result<Self, String> {
-        let failed = |why: String| format!("no signing key can be made: {why}");
-        let pair =
-            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|error| failed(error.to_string()))?;
-        let document = pair.to_pkcs8v1().map_err(|error| failed(error.to_string()))?;
-        let key = EncodingKey::from_ec_der(document.as_ref());
-        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).map_err(|error| failed(error.to_string()))?;
-        let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|error| failed(error.to_string()))?;
-        jwk.common.key_id = Some(kid.clone());
-        jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-        Ok(Self { key, kid, jwks: json!({"keys": [jwk]}).to_string() })
+        let make = |id: &str| Secret::generate(id).map_err(|error| error.to_string());
+        let one = |caller: &&Caller| Ok((caller.client, make("s1")?, make("k1")?));
+        CALLERS.iter().map(one).collect::<Result<_, String>>().map(Self)
     }
 
-    /// A token for an hour.
+    /// clients.yaml.
+    pub fn file(&self) -> String {
+        let mut text =
+            "# Who may have tokens; `tagwarden client` writes such a file.\nversion: 1\nclients:\n".to_owned();
+        for (caller, (id, secret, key)) in CALLERS.iter().zip(&self.0) {
+            text.push_str(&format!("  {id}:\n    secrets: [{{id: s1, hash: \"{}\"}}]\n", secret.kept()));
+            text.push_str(&format!("    api_keys: [{{id: k1, hash: \"{}\"}}]\n", key.kept()));
+            if !caller.groups.is_empty() {
+                text.push_str(&format!("    claims: {{realm_access: {{roles: [{}]}}}}\n", caller.groups.join(", ")));
+            }
+        }
+        text
+    }
+
+    /// The secret and the API key of a caller.
+    pub fn of(&self, caller: &Caller) -> Option<(&Secret, &Secret)> {
+        self.0.iter().find(|(id, ..)| *id == caller.client).map(|(_, secret, key)| (secret, key))
+    }
+
+    /// An access token, as any OAuth client gets one from the sidecar at this address.
     ///
     /// # Errors
-    /// No random bytes, or a signature that fails.
-    pub fn token(&self, caller: &Caller) -> Result<String, String> {
-        let failed = |why: String| format!("no token can be signed: {why}");
-        let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some("at+jwt".to_owned());
-        header.kid = Some(self.kid.clone());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut claims = json!({
-            "iss": ISSUER,
-            "sub": caller.name,
-            "client_id": caller.client,
-            "aud": AUDIENCE,
-            "iat": now,
-            "exp": now + LIFE_SECONDS,
-            "jti": random_hex()?,
-        });
-        if let (false, Some(claims)) = (caller.groups.is_empty(), claims.as_object_mut()) {
-            claims.insert("realm_access".to_owned(), json!({"roles": caller.groups}));
-        }
-        jsonwebtoken::encode::<Value>(&header, &claims, &self.key).map_err(|error| failed(error.to_string()))
+    /// It gave none.
+    pub async fn token(
+        &self,
+        client: &Client<HttpConnector, Full<Bytes>>,
+        sidecar: &str,
+        caller: &Caller,
+    ) -> Result<String, String> {
+        let failed = |why: String| format!("no token for {}: {why}", caller.name);
+        let (secret, _) = self.of(caller).ok_or_else(|| failed("it is no client".to_owned()))?;
+        let form =
+            format!("grant_type=client_credentials&client_id={}&client_secret={}", caller.client, secret.expose());
+        let request = Request::post(format!("{sidecar}/oauth/token"))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::new(Bytes::from(form)))
+            .map_err(|error| failed(error.to_string()))?;
+        let exchange = async {
+            let body = client.request(request).await.map_err(|error| failed(error.to_string()))?.into_body();
+            let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| failed(error.to_string()))?;
+            let answer: Value = serde_json::from_slice(&body.to_bytes()).map_err(|error| failed(error.to_string()))?;
+            let token = answer.get("access_token").and_then(Value::as_str);
+            token.map(str::to_owned).ok_or_else(|| failed("the answer holds none".to_owned()))
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| failed("no answer in time".to_owned()))?
     }
 }
 
-/// 64 random bits in hex.
+/// A name for the demo's folder that nobody can guess.
 ///
 /// # Errors
-/// The machine has none.
-pub fn random_hex() -> Result<String, String> {
-    let mut random = [0u8; 8];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| "the machine gives no random bytes".to_owned())?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+/// The machine has no random bytes.
+pub fn unguessable() -> Result<String, String> {
+    random_hex().map_err(|_| "the machine gives no random bytes".to_owned())
 }

@@ -17,15 +17,15 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::issuer::Issuer;
+use super::issuer::Secrets;
 use crate::cli::print;
 use crate::live::Live;
 pub use steps::{ADDRESSES, Query, SCORE, Wanted};
 use steps::{EDIT, EDITED, Expected, LINE, Step, TOUR};
 
 /// Bytes of an answer, and how long one may take.
-const LARGEST_ANSWER: usize = 1 << 20;
-const PATIENCE: Duration = Duration::from_secs(15);
+pub const LARGEST_ANSWER: usize = 1 << 20;
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// An answer, as far as the tour looks at it.
 struct Answer {
@@ -38,8 +38,8 @@ struct Answer {
 pub struct Tour<'a> {
     /// Its address, `http://host:port`.
     pub sidecar: String,
-    /// Signs the tokens.
-    pub issuer: &'a Issuer,
+    /// What the callers get tokens for.
+    pub secrets: &'a Secrets,
     /// The policy file that it runs with.
     pub policy: &'a Path,
     /// The running sidecar: to see that an edit holds.
@@ -123,7 +123,8 @@ impl Tour<'_> {
             .uri(format!("{}/get-online-features", self.sidecar))
             .header(header::CONTENT_TYPE, "application/json");
         if let Some(caller) = query.caller {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.issuer.token(caller)?));
+            let token = self.secrets.token(client, &self.sidecar, caller).await?;
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(Full::new(Bytes::from(query.body()))).map_err(|error| failed(error.to_string()))?;
         let exchange = async {
