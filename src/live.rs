@@ -5,11 +5,13 @@
 //! catalogue that is served; one that does not load never keeps the policy from being reloaded. The configuration reloads
 //! too, as a whole, but for what a running process cannot change.
 
+mod config;
 mod load;
 mod own;
+mod shadow;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,8 +28,9 @@ use crate::proxy::Proxy;
 use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watcher};
 use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
 pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, sources, texts};
-use load::{Texts, digest, load, parse_config, read_catalogue, server_tls, settings};
+use load::{Texts, digest, load, read_catalogue, server_tls, settings};
 pub use own::read_clients;
+use shadow::{Candidate, read_candidate, shown};
 use watch::{Held, certificate_source, client_source, key_source, upstream_source};
 
 /// How one kind of file stands, for `/status` and `/readyz`.
@@ -107,13 +110,6 @@ struct Inner {
     config_watcher: Option<Watcher>,
     /// A configuration that does not load, perhaps for its policy.
     waiting: Option<(PathBuf, Files)>,
-}
-
-/// The policy beside the one that answers.
-struct Candidate {
-    newest: Texts,
-    /// What was loaded last.
-    good: Texts,
 }
 
 /// Which of the two that are laid over each other.
@@ -226,18 +222,6 @@ impl Live {
         Ok(())
     }
 
-    fn watch_config(self: &Arc<Self>, file: ConfigFile) -> Result<(), LoadError> {
-        let live = Arc::downgrade(self);
-        let watcher = reload::watch(Source::yaml([&file.path]), Some(file.held), self.watch, move |files| {
-            if let Some(live) = live.upgrade() {
-                live.config_changed(&file.path, files);
-            }
-        })?;
-        // Unlike the others it is not replaced by what it finds.
-        self.lock().config_watcher = Some(watcher);
-        Ok(())
-    }
-
     fn policy_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
         self.layer_changed(Layer::Policy, files);
     }
@@ -269,66 +253,6 @@ impl Live {
         }
         self.retry_config(&mut inner);
         self.show(&inner);
-    }
-
-    /// The candidate alone: what answers stays as it is, with its caches.
-    fn candidate_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
-        let mut guard = self.lock();
-        let inner = &mut *guard;
-        let read = files.map_err(LoadError::from).and_then(|files| Texts::new(&files));
-        if let Some(candidate) = &mut inner.candidate {
-            let loaded = read.and_then(|texts| {
-                candidate.newest = texts;
-                shadow(&inner.config, &candidate.newest, &inner.good.1, &self.proxy.metrics)
-            });
-            match loaded {
-                Ok(shadow) => {
-                    candidate.good = candidate.newest.clone();
-                    inner.states.shadow = shown(Some(candidate));
-                    let before = self.proxy.snapshot.load_full();
-                    self.publish(Some(shadow), Arc::clone(&before.rules), Arc::clone(&before.settings), "shadow");
-                }
-                Err(error) => {
-                    inner.states.shadow.stale = Some(error.to_string());
-                    self.failed("shadow", &error);
-                }
-            }
-        }
-        self.retry_config(inner);
-        self.show(inner);
-    }
-
-    /// The candidate over a catalogue that is about to be served; none where it does not load over it.
-    fn shadow_over(&self, inner: &mut Inner) -> Option<Shadow> {
-        let candidate = inner.candidate.as_mut()?;
-        let mut why = None;
-        for texts in [candidate.newest.clone(), candidate.good.clone()] {
-            match shadow(&inner.config, &texts, &inner.good.1, &self.proxy.metrics) {
-                Ok(shadow) => {
-                    candidate.good = texts;
-                    inner.states.shadow = shown(Some(candidate));
-                    inner.states.shadow.stale = why;
-                    return Some(shadow);
-                }
-                Err(error) => why = why.or(Some(error.to_string())),
-            }
-        }
-        tracing::error!(why, "the shadow policy does not load over this catalogue, nothing is compared");
-        inner.states.shadow.stale = why;
-        None
-    }
-
-    /// A configuration that did not load, perhaps for another file's sake, is tried again when that changed.
-    fn retry_config(self: &Arc<Self>, inner: &mut Inner) {
-        let Some((path, files)) = inner.waiting.take() else { return };
-        match self.apply_config(inner, &path, &files) {
-            Ok(()) => inner.states.config.stale = None,
-            // It was told as failed before.
-            Err(error) => {
-                inner.states.config.stale = Some(error.to_string());
-                inner.waiting = Some((path, files));
-            }
-        }
     }
 
     /// Publishes the first pair that loads: newest over newest, the new policy over the last good catalogue, the last
@@ -458,103 +382,6 @@ impl Live {
         self.show(&inner);
     }
 
-    fn config_changed(self: &Arc<Self>, path: &Path, files: Result<Files, ReadError>) {
-        let mut inner = self.lock();
-        inner.waiting = None;
-        match files {
-            Ok(files) => self.try_config(&mut inner, path, files),
-            Err(error) => {
-                inner.states.config.stale = Some(error.to_string());
-                self.failed("config", &error.into());
-            }
-        }
-        self.show(&inner);
-    }
-
-    fn try_config(self: &Arc<Self>, inner: &mut Inner, path: &Path, files: Files) {
-        match self.apply_config(inner, path, &files) {
-            Ok(()) => inner.states.config.stale = None,
-            Err(error) => {
-                inner.states.config.stale = Some(error.to_string());
-                inner.waiting = Some((path.to_owned(), files));
-                self.failed("config", &error);
-            }
-        }
-    }
-
-    fn apply_config(self: &Arc<Self>, inner: &mut Inner, path: &Path, files: &Files) -> Result<(), LoadError> {
-        let mut config = parse_config(path, files)?;
-        let old = &inner.config;
-        if (&config.listen.address, config.metrics, config.admin) != (&old.listen.address, old.metrics, old.admin) {
-            tracing::warn!("`listen`, `metrics` and `admin` addresses change with a restart alone");
-        }
-        if let (Some(new), Some(old)) = (&mut config.issuer, &old.issuer)
-            && new.store != old.store
-        {
-            tracing::warn!("`issuer.store` changes with a restart alone");
-            new.store = old.store.clone();
-        }
-        let policy_texts = Texts::new(&reload::read(&Source::yaml([&config.policies]))?)?;
-        let catalogue_texts = read_catalogue(&config)?;
-        let policy = load(&config, &policy_texts, &catalogue_texts)?;
-        let before = self.proxy.snapshot.load_full();
-        if !config.allow_shrink {
-            check_shrink(&before.rules.policy, &policy)?;
-        }
-        let (candidate, shadow) = read_candidate(&config, &catalogue_texts, &self.proxy.metrics)?.unzip();
-        let tls = server_tls(&config)?;
-        let _runtime = self.runtime.enter();
-        let held = Held::before(&config);
-        let parts = |config: &Config| {
-            (config.issuers.clone(), config.opaque.clone(), config.issuer.clone(), config.token_cache_entries)
-        };
-        let same = parts(&config) == parts(&inner.config);
-        let (auth, issuer, clients) = if same {
-            // Keys that were fetched stay: their provider may not be there just now. Files are told from `held` on.
-            let (auth, issuer) = (Arc::clone(&before.settings.auth), before.settings.issuer.clone());
-            for (_, reloaded) in auth.reload_files() {
-                reloaded?;
-            }
-            let clients = match (&config.issuer, &issuer) {
-                (Some(settings), Some(issuer)) => {
-                    let clients = own::read_clients(settings)?;
-                    own::renew_keys(&auth, issuer)?;
-                    Some(clients)
-                }
-                (None, _) | (_, None) => None,
-            };
-            (auth, issuer, clients)
-        } else {
-            let own = before.settings.issuer.as_deref();
-            let (issuer, clients) = self.runtime.block_on(own::open(&config, own))?;
-            let (issuers, opaque, _, entries) = parts(&config);
-            let auth = Auth::load(Some(&before.settings.auth), issuers, opaque, issuer.clone(), entries)?;
-            auth.spawn_refresh();
-            (auth, issuer, clients)
-        };
-        let settings = Arc::new(settings(&config, auth, issuer.clone(), &self.proxy.metrics)?);
-        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &self.proxy.metrics);
-        if let Some((issuer, clients)) = issuer.zip(clients) {
-            issuer.use_clients(clients);
-        }
-        self.tls.store(tls);
-        // All that it names was loaded.
-        inner.states = States {
-            policy: State { stale: None, digest: policy_texts.digest.clone() },
-            catalogue: State { stale: None, digest: catalogue_texts.digest.clone() },
-            shadow: shown(candidate.as_ref()),
-            ..States::default()
-        };
-        inner.candidate = candidate;
-        inner.good = (policy_texts, catalogue_texts);
-        inner.newest = inner.good.clone();
-        inner.unreadable = (None, None);
-        announce(&config, &self.proxy.metrics);
-        inner.config = config;
-        self.publish(shadow, Arc::new(rules), settings, "config");
-        self.watch_files(inner, &held)
-    }
-
     /// Shows how everything stands, in `/status` and in the metrics.
     fn show(&self, inner: &Inner) {
         self.states.store(Arc::new(inner.states.clone()));
@@ -573,25 +400,6 @@ impl Live {
     }
 }
 
-/// The candidate that a configuration names, as it stands, and over this catalogue.
-fn read_candidate(
-    config: &Config,
-    catalogue: &Texts,
-    metrics: &Metrics,
-) -> Result<Option<(Candidate, Shadow)>, LoadError> {
-    let Some(path) = &config.shadow else { return Ok(None) };
-    let texts = Texts::new(&reload::read(&Source::yaml([path]))?)?;
-    let shadow = shadow(config, &texts, catalogue, metrics)?;
-    Ok(Some((Candidate { newest: texts.clone(), good: texts }, shadow)))
-}
-
-/// A candidate over a catalogue, with nothing compared.
-fn shadow(config: &Config, candidate: &Texts, catalogue: &Texts, metrics: &Metrics) -> Result<Shadow, LoadError> {
-    let policy = load(config, candidate, catalogue)?;
-    let rules = rules(Part::Shadow, config, policy, digest(candidate, catalogue), metrics);
-    Ok(Shadow::new(Arc::new(rules), config.decision_cache_entries))
-}
-
 fn rules(part: Part, config: &Config, policy: Policy, digest: String, metrics: &Metrics) -> Rules {
     let enforcement = match part {
         Part::Live => config.enforcement,
@@ -599,10 +407,6 @@ fn rules(part: Part, config: &Config, policy: Policy, digest: String, metrics: &
         Part::Shadow => Enforcement::Enforce,
     };
     Rules::new(part, digest, policy, enforcement, config.decision_cache_entries, metrics)
-}
-
-fn shown(candidate: Option<&Candidate>) -> State {
-    State { stale: None, digest: candidate.map(|candidate| candidate.good.digest.clone()).unwrap_or_default() }
 }
 
 /// A suspended enforcement is told, loudly, each time that it is loaded.

@@ -1,0 +1,145 @@
+//! The configuration reloads as a whole, but for what a running process cannot change. One that does not load, perhaps for
+//! another file's sake, waits and is tried again when that changed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::load::{
+    ConfigFile, LoadError, Texts, check_shrink, digest, load, parse_config, read_catalogue, server_tls, settings,
+};
+use super::shadow::{read_candidate, shown};
+use super::watch::Held;
+use super::{Inner, Live, State, States, announce, own, rules};
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::reload::{self, Files, ReadError, Source};
+use crate::snapshot::Part;
+
+impl Live {
+    pub(super) fn watch_config(self: &Arc<Self>, file: ConfigFile) -> Result<(), LoadError> {
+        let live = Arc::downgrade(self);
+        let watcher = reload::watch(Source::yaml([&file.path]), Some(file.held), self.watch, move |files| {
+            if let Some(live) = live.upgrade() {
+                live.config_changed(&file.path, files);
+            }
+        })?;
+        // Unlike the others it is not replaced by what it finds.
+        self.lock().config_watcher = Some(watcher);
+        Ok(())
+    }
+
+    pub(super) fn config_changed(self: &Arc<Self>, path: &Path, files: Result<Files, ReadError>) {
+        let mut inner = self.lock();
+        inner.waiting = None;
+        match files {
+            Ok(files) => self.try_config(&mut inner, path, files),
+            Err(error) => {
+                inner.states.config.stale = Some(error.to_string());
+                self.failed("config", &error.into());
+            }
+        }
+        self.show(&inner);
+    }
+
+    pub(super) fn try_config(self: &Arc<Self>, inner: &mut Inner, path: &Path, files: Files) {
+        match self.apply_config(inner, path, &files) {
+            Ok(()) => inner.states.config.stale = None,
+            Err(error) => {
+                inner.states.config.stale = Some(error.to_string());
+                inner.waiting = Some((path.to_owned(), files));
+                self.failed("config", &error);
+            }
+        }
+    }
+
+    /// A configuration that did not load, perhaps for another file's sake, is tried again when that changed.
+    pub(super) fn retry_config(self: &Arc<Self>, inner: &mut Inner) {
+        let Some((path, files)) = inner.waiting.take() else { return };
+        match self.apply_config(inner, &path, &files) {
+            Ok(()) => inner.states.config.stale = None,
+            // It was told as failed before.
+            Err(error) => {
+                inner.states.config.stale = Some(error.to_string());
+                inner.waiting = Some((path, files));
+            }
+        }
+    }
+
+    pub(super) fn apply_config(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        path: &Path,
+        files: &Files,
+    ) -> Result<(), LoadError> {
+        let mut config = parse_config(path, files)?;
+        let old = &inner.config;
+        if (&config.listen.address, config.metrics, config.admin) != (&old.listen.address, old.metrics, old.admin) {
+            tracing::warn!("`listen`, `metrics` and `admin` addresses change with a restart alone");
+        }
+        if let (Some(new), Some(old)) = (&mut config.issuer, &old.issuer)
+            && new.store != old.store
+        {
+            tracing::warn!("`issuer.store` changes with a restart alone");
+            new.store = old.store.clone();
+        }
+        let policy_texts = Texts::new(&reload::read(&Source::yaml([&config.policies]))?)?;
+        let catalogue_texts = read_catalogue(&config)?;
+        let policy = load(&config, &policy_texts, &catalogue_texts)?;
+        let before = self.proxy.snapshot.load_full();
+        if !config.allow_shrink {
+            check_shrink(&before.rules.policy, &policy)?;
+        }
+        let (candidate, shadow) = read_candidate(&config, &catalogue_texts, &self.proxy.metrics)?.unzip();
+        let tls = server_tls(&config)?;
+        let _runtime = self.runtime.enter();
+        let held = Held::before(&config);
+        let parts = |config: &Config| {
+            (config.issuers.clone(), config.opaque.clone(), config.issuer.clone(), config.token_cache_entries)
+        };
+        let same = parts(&config) == parts(&inner.config);
+        let (auth, issuer, clients) = if same {
+            // Keys that were fetched stay: their provider may not be there just now. Files are told from `held` on.
+            let (auth, issuer) = (Arc::clone(&before.settings.auth), before.settings.issuer.clone());
+            for (_, reloaded) in auth.reload_files() {
+                reloaded?;
+            }
+            let clients = match (&config.issuer, &issuer) {
+                (Some(settings), Some(issuer)) => {
+                    let clients = own::read_clients(settings)?;
+                    own::renew_keys(&auth, issuer)?;
+                    Some(clients)
+                }
+                (None, _) | (_, None) => None,
+            };
+            (auth, issuer, clients)
+        } else {
+            let own = before.settings.issuer.as_deref();
+            let (issuer, clients) = self.runtime.block_on(own::open(&config, own))?;
+            let (issuers, opaque, _, entries) = parts(&config);
+            let auth = Auth::load(Some(&before.settings.auth), issuers, opaque, issuer.clone(), entries)?;
+            auth.spawn_refresh();
+            (auth, issuer, clients)
+        };
+        let settings = Arc::new(settings(&config, auth, issuer.clone(), &self.proxy.metrics)?);
+        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &self.proxy.metrics);
+        if let Some((issuer, clients)) = issuer.zip(clients) {
+            issuer.use_clients(clients);
+        }
+        self.tls.store(tls);
+        // All that it names was loaded.
+        inner.states = States {
+            policy: State { stale: None, digest: policy_texts.digest.clone() },
+            catalogue: State { stale: None, digest: catalogue_texts.digest.clone() },
+            shadow: shown(candidate.as_ref()),
+            ..States::default()
+        };
+        inner.candidate = candidate;
+        inner.good = (policy_texts, catalogue_texts);
+        inner.newest = inner.good.clone();
+        inner.unreadable = (None, None);
+        announce(&config, &self.proxy.metrics);
+        inner.config = config;
+        self.publish(shadow, Arc::new(rules), settings, "config");
+        self.watch_files(inner, &held)
+    }
+}
