@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::header::{CACHE_CONTROL, HeaderMap};
+use tokio::sync::Semaphore;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,9 @@ pub(in crate::auth) struct Pace {
     pub(in crate::auth) clock: Clock,
     /// For one exchange, from the name lookup to the last byte.
     pub(in crate::auth) deadline: Duration,
+    /// Places for requests that wait for an exchange because of their token, over all issuers. Tokens that name no key of ours cost
+    /// nothing to make, and while a provider hangs each of them would hold a place of `limits.inflight` for as long as the deadline.
+    pub(in crate::auth) waiting: Arc<Semaphore>,
     /// Between two exchanges that tokens asked for.
     pub(in crate::auth) floor: Duration,
     /// How long a key name counts as unknown once a fresh set did not have it.
@@ -26,11 +30,15 @@ pub(in crate::auth) struct Pace {
     pub(in crate::auth) retry_most: Duration,
 }
 
+/// A quarter of the default of `limits.inflight`.
+pub(in crate::auth) const MOST_WAITING: usize = 1024;
+
 impl Default for Pace {
     fn default() -> Self {
         Pace {
             clock: Arc::new(Instant::now),
             deadline: Duration::from_secs(5),
+            waiting: Arc::new(Semaphore::new(MOST_WAITING)),
             floor: Duration::from_secs(10),
             unknown: Duration::from_secs(60),
             retry: Duration::from_secs(1),

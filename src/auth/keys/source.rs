@@ -247,6 +247,12 @@ impl Source {
         }
     }
 
+    /// Places that are free for requests that wait.
+    #[cfg(test)]
+    pub(in crate::auth) fn places(&self) -> usize {
+        self.pace.waiting.available_permits()
+    }
+
     /// How many unknown key names are remembered.
     #[cfg(test)]
     pub(in crate::auth) fn remembered(&self) -> u64 {
@@ -286,6 +292,9 @@ impl Source {
         if !matches!(self.origin, Origin::Provider(_)) {
             return Refetch::Rested;
         }
+        let Ok(_place) = self.pace.waiting.try_acquire() else {
+            return Refetch::Failed { retry_after: Duration::from_secs(1) };
+        };
         let mut flight = Arc::clone(&self.flight).lock_owned().await;
         let now = (self.pace.clock)();
         let wait = flight.asked.map_or(Duration::ZERO, |asked| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::support::*;
-use crate::auth::keys::pace::Pace;
+use crate::auth::keys::pace::{MOST_WAITING, Pace};
 use crate::auth::{Auth, IssuerStatus, KeySource, Refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,6 +24,13 @@ fn named(kid: &str, key: &TestKey) -> String {
 fn fetching(provider: &Provider, pace: &Pace) -> Arc<Auth> {
     let settings = settings(KeySource::JwksUrl(provider.url.clone()));
     Auth::with_pace(vec![settings], 1000, pace, None).unwrap()
+}
+
+impl Auth {
+    /// Places that are free for requests that wait for a provider.
+    fn pace_places(&self) -> usize {
+        self.issuers[0].source.places()
+    }
 }
 
 fn status(auth: &Auth) -> IssuerStatus {
@@ -184,6 +191,29 @@ async fn fifty_callers_share_one_fetch() {
         assert_eq!(caller.await.unwrap(), "accepted");
     }
     assert_eq!(provider.hits(), 2);
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_does_not_hold_every_request() {
+    let (provider, clock) = (Provider::new(set("k1", &P256)).await, TestClock::new());
+    let auth = started(&provider, &clock.pace()).await;
+    provider.hold(true);
+    let garbage = named("k2", &TestKey::p256());
+    let waiting: Vec<_> = (0..MOST_WAITING)
+        .map(|_| {
+            let (auth, garbage) = (Arc::clone(&auth), garbage.clone());
+            tokio::spawn(async move { ask(&auth, &garbage).await })
+        })
+        .collect();
+    until(|| auth.pace_places() == 0).await;
+    // No more of them wait; whoever has a token that a key here verifies never did.
+    assert_eq!(ask(&auth, &garbage).await.unwrap_err(), unavailable(1));
+    assert_eq!(reason(ask(&auth, &named("k1", &P256)).await), "accepted");
+    provider.hold(false);
+    for one in waiting {
+        assert_eq!(reason(one.await.unwrap()), "key not known");
+    }
+    assert_eq!(auth.pace_places(), MOST_WAITING);
 }
 
 #[tokio::test]
