@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Enforcement;
+use crate::issuer::StoreStatus;
 use crate::live::{Live, State};
 
 /// Connections at once on each of these listeners.
@@ -133,6 +134,13 @@ impl Admin {
                 metrics.jwks_age.with_label_values(&[issuer.issuer.as_str()]).set(age.as_secs_f64());
             }
         }
+        match &snapshot.settings.issuer {
+            Some(issuer) => {
+                let silence = issuer.store_status().silence.map_or(f64::INFINITY, |silence| silence.as_secs_f64());
+                metrics.store_silence.with_label_values::<&str>(&[]).set(silence);
+            }
+            None => metrics.store_silence.reset(),
+        }
         let auth = &snapshot.settings.auth;
         let tokens = [("token", Some(auth.cache_status())), ("opaque", auth.opaque_status())];
         let tokens: Vec<_> = tokens.into_iter().filter_map(|(cache, status)| Some((cache, status?))).collect();
@@ -159,11 +167,15 @@ impl Admin {
         let keys = issuers.is_empty() || issuers.iter().any(|issuer| issuer.keys > 0);
         let ready = keys && !draining;
         let states = self.live.states();
-        let shown = |state: &State| state.stale.as_ref().map_or("ok".to_owned(), |why| format!("stale: {why}"));
+        let told = |stale: Option<&str>| stale.map_or("ok".to_owned(), |why| format!("stale: {why}"));
+        let shown = |state: &State| told(state.stale.as_deref());
         let without: Vec<&str> = issuers.iter().filter(|i| i.keys == 0).map(|i| i.issuer.as_str()).collect();
         let mut checks: Map<String, Value> =
             states.all().into_iter().map(|(kind, state)| (kind.to_owned(), json!(shown(state)))).collect();
         checks.insert("issuers_without_keys".to_owned(), json!(without));
+        if let Some(issuer) = &snapshot.settings.issuer {
+            checks.insert("store".to_owned(), json!(told(unheard(issuer.store_status()))));
+        }
         let body = json!({
             "ready": ready,
             "draining": draining,
@@ -208,7 +220,23 @@ impl Admin {
                 status.insert(kind.to_owned(), state(of));
             }
         }
+        if let (Some(issuer), Some(status)) = (&snapshot.settings.issuer, status.as_object_mut()) {
+            let store = issuer.store_status();
+            let seconds = store.silence.map(|silence| silence.as_secs());
+            status.insert("store".to_owned(), json!({"silence_seconds": seconds, "stale": unheard(store)}));
+        }
         status
+    }
+}
+
+/// Why tokens of ours are answered 503, where they are. That makes nobody unready: other issuers' tokens and API keys go on.
+fn unheard(store: StoreStatus) -> Option<&'static str> {
+    match store {
+        StoreStatus { stale: false, .. } => None,
+        StoreStatus { silence: None, .. } => Some("the token store was never heard from"),
+        StoreStatus { silence: Some(_), .. } => {
+            Some("the token store was not heard from for longer than `revocations.max_stale`")
+        }
     }
 }
 

@@ -66,6 +66,15 @@ pub enum Standing {
     Unknown,
 }
 
+/// How the store stands, for metrics, `/readyz` and `/status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// For how long it was not heard from; zero for a file. `None`: it was never heard.
+    pub silence: Option<Duration>,
+    /// That is too long (`revocations.max_stale`): tokens of ours are answered 503.
+    pub stale: bool,
+}
+
 /// The issuer: its settings, and what changes under them.
 #[derive(Debug)]
 pub struct Issuer {
@@ -188,7 +197,16 @@ impl Issuer {
         if !live || revocations.ended(jti, text("family"), client, iat) {
             return Standing::Ended;
         }
-        if revocations.silence() > self.settings.max_stale { Standing::Unknown } else { Standing::Good }
+        if self.store_status().stale { Standing::Unknown } else { Standing::Good }
+    }
+
+    /// How its store stands now.
+    pub fn store_status(&self) -> StoreStatus {
+        let silence = self.store.revocations().silence();
+        StoreStatus {
+            silence: Some(silence).filter(|silence| *silence < Duration::MAX),
+            stale: silence > self.settings.max_stale,
+        }
     }
 
     /// The claims of a client that has no token but its API key.

@@ -47,6 +47,8 @@ pub struct Metrics {
     pub jwks_fetches: IntCounterVec,
     /// `jwks_age_seconds{issuer}`.
     pub jwks_age: GaugeVec,
+    /// `issuer_store_silence_seconds`, without labels; there with the built-in issuer alone.
+    pub store_silence: GaugeVec,
     /// `upstream_errors_total{kind}`.
     pub upstream_errors: IntCounterVec,
     /// `audit_lines_total`.
@@ -167,6 +169,11 @@ impl Metrics {
             snapshot_stale: gauges("snapshot_stale", "1 while a newer one does not load.", &["kind"])?,
             jwks_fetches: counters("jwks_fetches_total", "Fetches of an issuer's keys.", &["issuer", "result"])?,
             jwks_age: floats("jwks_age_seconds", "Age of an issuer's keys.", &["issuer"])?,
+            store_silence: floats(
+                "issuer_store_silence_seconds",
+                "For how long the built-in issuer's store was not heard from; infinite: never.",
+                &[],
+            )?,
             upstream_errors: counters("upstream_errors_total", "Upstream failures, by kind.", &["kind"])?,
             audit_lines: register(&registry, IntCounter::new("audit_lines_total", "Audit lines written.")?)?,
             audit_chain_head: register(

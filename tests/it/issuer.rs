@@ -5,6 +5,7 @@ mod command;
 mod grants;
 mod refresh;
 mod revoke;
+mod store;
 
 use std::path::Path;
 
