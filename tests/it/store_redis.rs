@@ -171,11 +171,12 @@ async fn everything_expires_by_itself_and_is_on_one_slot() {
     store.failed("c", Ipv4Addr::LOCALHOST.into(), NOW).await;
     let mut keys: Vec<String> = server.ask(&["KEYS", "*"]);
     keys.sort();
-    assert_eq!(keys.len(), 10, "{keys:?}");
+    assert_eq!(keys.len(), 11, "{keys:?}");
     for key in &keys {
         assert!(key.starts_with("tagwarden:{issuer}:"), "{key}");
         let life: i64 = server.ask(&["TTL", key]);
-        assert!((1..=10_300).contains(&life), "{key}: {life}");
+        let longest = if key.ends_with(":known") { 31 * 86_400 } else { 10_300 };
+        assert!((1..=longest).contains(&life), "{key}: {life}");
         assert!(key.contains(":family:") || !key.contains("secret"), "tokens are hashes: {key}");
     }
     // A family that rotates lives longer.
@@ -359,6 +360,33 @@ async fn a_replica_that_was_cut_off_reads_everything_again() {
     assert!(there.revocations().ended("x", None, "c d", NOW - 1));
     revoke(&here, "later").await;
     comes_to_know(&there, "later").await;
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_on_an_empty_server_waits_for_those_that_know() {
+    let Some(mut server) = Server::start().await else { return };
+    let way = Way::to(server.port).await;
+    let before = way.store().await;
+    revoke(&before, "revoked").await;
+    way.state.send(State::Cut).unwrap();
+    until("it is cut off", async || before.family_of(&token("x"), NOW).await.err()).await;
+    server.kill();
+    let late = server.store().await;
+    server.restart().await;
+    // This one finds the server first, and nothing in it.
+    let channel = "tagwarden:{issuer}:revocations:0";
+    let followed = async || server.ask::<(String, u32)>(&["PUBSUB", "NUMSUB", channel]).1;
+    until("the late one follows", async || (followed().await == 1).then_some(())).await;
+    for _ in 0..50 {
+        // As many answers as it took to read everything, and more.
+        serves_again(&late).await;
+    }
+    assert_eq!(late.revocations().silence(), Duration::MAX, "it waits");
+    way.state.send(State::Open).unwrap();
+    until("the late one is heard", async || (late.revocations().silence() < Duration::MAX).then_some(())).await;
+    assert!(knows(&late, "revoked"));
+    // From now on there is nobody to wait for: the next is told by the server.
+    assert!(knows(&server.store().await, "revoked"));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 //! tagwarden:{issuer}:last          when the last refresh token expires
 //! tagwarden:{issuer}:revoked       sorted set: tJTI and fFAMILY by until
 //! tagwarden:{issuer}:clients       client -> "BEFORE UNTIL"
+//! tagwarden:{issuer}:known         there since the first replica, or the first after a loss of data
 //! tagwarden:{issuer}:failures:N    place -> count, of window N
 //! tagwarden:{issuer}:revocations:D the channel of database D
 //! ```
@@ -56,6 +57,7 @@ struct Keys {
     last: String,
     revoked: String,
     clients: String,
+    known: String,
     channel: String,
 }
 
@@ -79,7 +81,8 @@ impl Redis {
     pub(super) async fn open(url: &RedisUrl) -> Result<Self, StoreError> {
         let link = Arc::new(Link::new(url)?);
         let channel = key(&format!("revocations:{}", link.database()));
-        let keys = Arc::new(Keys { last: key("last"), revoked: key("revoked"), clients: key("clients"), channel });
+        let (last, revoked, clients, known) = (key("last"), key("revoked"), key("clients"), key("known"));
+        let keys = Arc::new(Keys { last, revoked, clients, known, channel });
         let revocations = Arc::new(Revocations::remote());
         let mut nonce = [0; 16];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| StoreError::Stopped)?;

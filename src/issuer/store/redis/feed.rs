@@ -3,6 +3,9 @@
 //! A session subscribes first and reads all afterwards, so that nothing falls in between. Every second it publishes a tick of its
 //! own, over the connection that also carries the requests; as long as the ticks come back, the subscription delivers and both
 //! connections lead to the same server. When they stay away the session is over and the next one begins.
+//!
+//! A server may come back empty. Replicas that were there before give it back what was revoked; one that only starts waits for
+//! them the first time, or it would take what they know to be revoked. A key says that somebody was there already.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,6 +28,12 @@ const SILENCE: Duration = Duration::from_secs(3);
 
 /// Between two sessions: from the first to the second, doubled each time.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// After so long everybody who lost the server has found it again: the longest pause, with some time for the session to begin.
+const RETURN: Duration = Duration::from_secs(2);
+
+/// A month: a replica that starts later waits once more.
+const KNOWN_SECONDS: u64 = 31 * 86_400;
 
 /// How many entries are read or restored with one request.
 const AT_ONCE: usize = 1000;
@@ -101,7 +110,22 @@ impl Feed {
             self.link.ask::<()>(&Request::Script(script)).await?;
         }
         self.revocations.add(stored);
+        if self.revocations.silence() == Duration::MAX && !self.is_known().await? {
+            // We bring nothing back. Whoever knew what this server has lost, if it lost anything, does within a pause.
+            sleep(RETURN).await;
+            self.revocations.add(self.read().await?);
+        }
+        let mut know = cmd("SET");
+        know.arg(&self.keys.known).arg(1).arg("EX").arg(KNOWN_SECONDS);
+        self.link.ask::<()>(&Request::Plain(know)).await?;
         Ok(Subscription { pushes, _live: live })
+    }
+
+    /// Whether replicas have brought back what they knew since the server was last empty.
+    async fn is_known(&self) -> Result<bool, StoreError> {
+        let mut exists = cmd("EXISTS");
+        exists.arg(&self.keys.known);
+        self.link.ask(&Request::Plain(exists)).await
     }
 
     /// Everything that was there all the while is found; what is added meanwhile is published as well.
