@@ -8,7 +8,6 @@ TAGWARDEN_PROVIDER is the folder in which `npm ci` installed what tests/e2e/prov
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import textwrap
 from datetime import datetime, timezone
@@ -17,12 +16,13 @@ from pathlib import Path
 import pytest
 from feast import FeatureStore, RepoConfig
 from feast.permissions.client.http_auth_requests_wrapper import HttpSessionManager
+from issuer import ClientCommand, policy, section
 from openid import Provider
-from support import AUDIENCE, ISSUER, Idp, Process, RecordingUpstream, free_port, read
+from redis_server import Redis
+from support import AUDIENCE, ISSUER, TAGWARDEN, Idp, Process, RecordingUpstream, free_port, read, run
 
 HERE = Path(__file__).resolve().parent
 FEAST = Path(sys.executable).parent / "feast"  # of the same venv; its name is a script, so the link is not resolved
-TAGWARDEN = Path(os.environ.get("TAGWARDEN_BIN") or HERE.parents[1] / "target/debug/tagwarden").absolute()
 
 # a proxy of the machine is no business of a test on loopback
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
@@ -65,14 +65,6 @@ def pytest_sessionstart(session):
     for tool in (TAGWARDEN, FEAST):
         if not tool.is_file():
             pytest.exit(f"{tool} is not there", returncode=4)
-
-
-def run(*command, **options):
-    done = subprocess.run(
-        [str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=300, **options
-    )
-    assert done.returncode == 0, f"{command[0]} {command[1]}: {done.returncode}\n{done.stderr.decode()[-2000:]}"
-    return done.stdout
 
 
 class FeastRepo:
@@ -129,11 +121,17 @@ issuers:
 
 class Sidecar:
     """`tagwarden serve` in front of an upstream; its configuration, policy, audit log and output are in `folder`. `auth` is
-    that section of the configuration. `ready=False`: it is not waited for, for it will not be ready."""
+    that section of the configuration. `ready=False`: it is not waited for, for it will not be ready. `before` is called with
+    it when its configuration is written; `arguments` follow the command."""
 
-    def __init__(self, folder, upstream_port, catalogue, auth, policy=POLICY, extra="", ready=True):
+    def __init__(
+        self, folder, upstream_port, catalogue, auth, policy=POLICY, extra="", ready=True, port=None, before=None,
+        arguments=(), env=None,
+    ):
         folder.mkdir()
-        self.folder, self.port, self.metrics, self.admin = folder, free_port(), free_port(), free_port()
+        self.folder, self.port, self.metrics, self.admin = folder, port or free_port(), free_port(), free_port()
+        self.arguments = arguments
+        self.env = {name: value for name, value in os.environ.items() if name != "RUST_LOG"} | (env or {})
         self.policy, self.audit, self.config = folder / "policy.yaml", folder / "audit.jsonl", folder / "tagwarden.yaml"
         self.policy.write_text(policy)
         self.config.write_text(textwrap.dedent(f"""\
@@ -148,10 +146,13 @@ class Sidecar:
             audit: {{log: {self.audit}}}
             auth:
             """) + textwrap.indent(auth, "  ") + extra)
+        if before:
+            before(self)
         self.start(ready)
 
     def start(self, ready=True):
-        self.process = Process([TAGWARDEN, "serve", "--config", self.config], self.folder / "log", cwd=self.folder)
+        command = [TAGWARDEN, "serve", "--config", self.config] + list(self.arguments)
+        self.process = Process(command, self.folder / "log", cwd=self.folder, env=self.env)
         self.process.wait_ready(self.metrics, "/readyz" if ready else "/livez", 30)
 
     def stop(self):
@@ -203,6 +204,34 @@ def start_sidecar(folder, catalogue, idp):
 
 
 @pytest.fixture(scope="session")
+def start_issuer(start_sidecar, feast):
+    """start_issuer(name, *clients): a sidecar in front of Feast that issues tokens itself, and is called what it is. Its
+    clients are in `.clients`, by name."""
+
+    def start(name, *clients, **options):
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        made = {}
+
+        def before(sidecar):
+            command = ClientCommand(sidecar)
+            made.update((client, command.add(client)) for client in clients)
+
+        options = {"policy": policy(url), "extra": section(url)} | options
+        sidecar = start_sidecar(name, feast.port, port=port, before=before, **options)
+        sidecar.issuer, sidecar.clients = url, made
+        return sidecar
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def issuing(start_issuer):
+    """A sidecar with an issuer, and its clients `scoring` and `batch`."""
+    return start_issuer("issuing", "scoring", "batch")
+
+
+@pytest.fixture(scope="session")
 def start_provider(folder):
     """start_provider(name): one more OpenID provider, stopped with the session."""
     started = []
@@ -214,6 +243,13 @@ def start_provider(folder):
     yield start
     for provider in started:
         provider.stop()
+
+
+@pytest.fixture
+def redis_server(tmp_path):
+    server = Redis(tmp_path / "redis")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

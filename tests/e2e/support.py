@@ -17,9 +17,20 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+TAGWARDEN = Path(
+    os.environ.get("TAGWARDEN_BIN") or Path(__file__).resolve().parents[2] / "target/debug/tagwarden"
+).absolute()
 READ = "/get-online-features"
 ISSUER = "https://idp.test/"
 AUDIENCE = "feature-server"
+
+
+def run(*command, **options):
+    done = subprocess.run(
+        [str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True, timeout=300, **options
+    )
+    assert done.returncode == 0, f"{command[0]} {command[1]}: {done.returncode}\n{done.stderr.decode()[-2000:]}"
+    return done.stdout
 
 
 def free_port():

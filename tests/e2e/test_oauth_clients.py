@@ -35,7 +35,15 @@ bindings:
     return TokenServer(f"{provider.issuer}/token", clients, sidecar.port)
 
 
-@pytest.fixture(params=["provider_server"])
+@pytest.fixture(scope="module")
+def own_server(issuing):
+    """The sidecar's own issuer."""
+    client = issuing.clients["scoring"]
+    clients = dict.fromkeys(["client_secret_basic", "client_secret_post"], (client.name, client.secret))
+    return TokenServer(f"{issuing.issuer}/oauth/token", clients, issuing.port)
+
+
+@pytest.fixture(params=["provider_server", "own_server"])
 def server(request):
     """Whoever issues tokens to clients."""
     return request.getfixturevalue(request.param)
