@@ -70,18 +70,31 @@ impl Issuer {
         now: u64,
     ) -> Result<Arc<Client>, Denied> {
         let clients = self.clients();
-        let mut named = "";
         for (id, secret) in &credentials.spellings {
-            named = id;
             // What is compared by SHA-256 takes no place that another could want.
-            let suspect = !is_generated(secret) && self.store.failures(id, address, now).await >= ATTEMPTS;
+            let suspect = !is_generated(secret) && self.is_suspect(id, address, now);
             match clients.authenticate(id, secret, now, &self.gate, suspect).await {
                 Ok(client) => return Ok(client),
                 Err(clients::Denied::Busy) => return Err(Denied::Busy),
                 Err(clients::Denied::Wrong) => {}
             }
         }
-        Err(self.failed(named, address, now).await)
+        // Every name that was tried counts, so that no spelling is free.
+        let mut denied = Denied::Client;
+        let mut named: Vec<&str> = credentials.spellings.iter().map(|(id, _)| id.as_str()).collect();
+        named.dedup();
+        for id in named {
+            let this = self.failed(id, address, now).await;
+            if denied == Denied::Client {
+                denied = this;
+            }
+        }
+        Err(denied)
+    }
+
+    /// Whether an address failed often lately: for this client, or for one client after the other.
+    fn is_suspect(&self, client: &str, address: IpAddr, now: u64) -> bool {
+        self.store.failures(client, address, now) >= ATTEMPTS || self.store.clients_failed(address, now) >= ATTEMPTS
     }
 
     async fn failed(&self, client: &str, address: IpAddr, now: u64) -> Denied {

@@ -25,8 +25,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 pub use super::revocations::{Revocation, Revocations};
 pub use crate::config::{RedisUrl, StoreSettings};
 use crate::tls::TlsError;
-use attempts::Slot;
 pub use attempts::WINDOW_SECONDS;
+use attempts::{Attempts, Slot};
 use embedded::Embedded;
 use redis::Redis;
 
@@ -215,22 +215,31 @@ impl Store {
     }
 
     /// Counts a failed secret and gives how many there were, this one included, from this address for this client in the current
-    /// window of [`WINDOW_SECONDS`] (it begins when `now` is a multiple of them). An IPv6 address stands for its /64. The table has
-    /// a fixed size, and two that fall on one place count together. A Redis that is down leaves the count of this replica.
+    /// window of [`WINDOW_SECONDS`] (it begins when `now` is a multiple of them). An IPv6 address stands for its /64. The tables
+    /// have a fixed size, and two that fall on one place count together. Replicas count together; a Redis that is down leaves the
+    /// count of this one.
     pub async fn failed(&self, client: &str, address: IpAddr, now: u64) -> u32 {
-        let slot = Slot::of(client, address);
+        let ours = self.attempts().failed(client, address, now);
         match self {
-            Self::Embedded(store) => store.attempts.count(slot, now),
-            Self::Redis(store) => store.failed(slot, now).await,
+            Self::Embedded(_) => ours,
+            Self::Redis(store) => store.failed(Slot::shared(client, address), now).await.max(ours),
         }
     }
 
-    /// What [`failed`](Self::failed) has counted, without counting.
-    pub async fn failures(&self, client: &str, address: IpAddr, now: u64) -> u32 {
-        let slot = Slot::of(client, address);
+    /// What [`failed`](Self::failed) has counted in this process, whose memory and time it is about; without counting.
+    pub fn failures(&self, client: &str, address: IpAddr, now: u64) -> u32 {
+        self.attempts().failures(client, address, now)
+    }
+
+    /// For how many clients an address has failed, as [`failures`](Self::failures) counts.
+    pub fn clients_failed(&self, address: IpAddr, now: u64) -> u32 {
+        self.attempts().clients_failed(address, now)
+    }
+
+    fn attempts(&self) -> &Attempts {
         match self {
-            Self::Embedded(store) => store.attempts.counted(slot, now),
-            Self::Redis(store) => store.failures(slot, now).await,
+            Self::Embedded(store) => &store.attempts,
+            Self::Redis(store) => &store.attempts,
         }
     }
 

@@ -268,7 +268,7 @@ async fn a_redis_that_dies_is_unavailable_and_comes_back_with_what_was_revoked()
     assert!(knows(&here, "before") && knows(&there, "before"));
     let address = Ipv4Addr::LOCALHOST.into();
     assert_eq!([here.failed("c", address, NOW).await, here.failed("c", address, NOW).await], [1, 2]);
-    assert_eq!(here.failures("c", address, NOW).await, 2);
+    assert_eq!(here.failures("c", address, NOW), 2);
     let silence = here.revocations().silence();
     until("the silence grows", async || {
         (here.revocations().silence() > silence + Duration::from_millis(50)).then_some(())

@@ -48,7 +48,7 @@ pub struct Redis {
     link: Arc<Link>,
     keys: Arc<Keys>,
     feed: AbortHandle,
-    attempts: Attempts,
+    pub(super) attempts: Attempts,
     pub(super) revocations: Arc<Revocations>,
 }
 
@@ -182,20 +182,11 @@ impl Redis {
         Ok(())
     }
 
+    /// The count of all replicas; 0 where it is not known.
     pub(super) async fn failed(&self, slot: Slot, now: u64) -> u32 {
-        let ours = self.attempts.count(slot, now);
         let mut script = FAILED.prepare_invoke();
-        script.key(failures_key(now)).arg(slot.0).arg(2 * WINDOW_SECONDS);
-        let all: Result<u32, StoreError> = self.link.ask(&Request::Script(script)).await;
-        all.map_or(ours, |all| all.max(ours))
-    }
-
-    pub(super) async fn failures(&self, slot: Slot, now: u64) -> u32 {
-        let ours = self.attempts.counted(slot, now);
-        let mut get = cmd("HGET");
-        get.arg(failures_key(now)).arg(slot.0);
-        let all: Result<Option<u32>, StoreError> = self.link.ask(&Request::Plain(get)).await;
-        all.map_or(ours, |all| all.unwrap_or(0).max(ours))
+        script.key(key(&format!("failures:{}", window(now)))).arg(slot.0).arg(2 * WINDOW_SECONDS);
+        self.link.ask(&Request::Script(script)).await.unwrap_or(0)
     }
 
     /// What has a life of its own needs no sweeping; the members of `revoked` and `clients` have none.
@@ -225,10 +216,6 @@ impl std::fmt::Debug for Redis {
 
 fn late(seconds: u64) -> u64 {
     seconds.min(LATEST)
-}
-
-fn failures_key(now: u64) -> String {
-    key(&format!("failures:{}", window(now)))
 }
 
 fn unreadable() -> StoreError {
