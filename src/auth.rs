@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::fetch::{Client, Url};
 use crate::issuer::Issuer as BuiltIn;
+use crate::issuer::endpoints::API_KEY;
 use cache::{Entry, TokenCache};
 use keys::pace::Pace;
 use keys::provider::{Location, Metadata, Provider};
@@ -51,8 +52,6 @@ pub use keys::KeyError;
 pub use keys::source::SourceError;
 pub use settings::{Audiences, AuthError, IssuerSettings, JudgeSettings, KeySource, OpaqueSettings};
 
-/// The header of keys.
-const API_KEY: &str = "x-api-key";
 /// `limits.token_bytes` where the configuration says nothing.
 pub const DEFAULT_TOKEN_BYTES: usize = 16 * 1024;
 

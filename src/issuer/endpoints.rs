@@ -1,9 +1,10 @@
 //! The issuer over HTTP: requests -> parameters -> [`grants`](super::grants) -> answers, each as its own standard writes it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -13,6 +14,9 @@ use crate::json::strict_object;
 
 /// No request to the issuer has a larger body. In bytes.
 pub const MAX_BODY: usize = 16 * 1024;
+
+/// The header of API keys.
+pub const API_KEY: &str = "x-api-key";
 
 /// What an endpoint is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +55,7 @@ impl Endpoint {
     }
 }
 
-/// A request, read to its end.
-#[derive(Debug)]
+/// A request, read to its end. `Debug` shows nothing of what was sent.
 pub struct Asked<'r> {
     /// What for.
     pub endpoint: Endpoint,
@@ -66,8 +69,14 @@ pub struct Asked<'r> {
     pub now: u64,
 }
 
-/// An answer in a form of its own.
-#[derive(Clone, Debug, PartialEq)]
+impl fmt::Debug for Asked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Asked({:?})", self.endpoint)
+    }
+}
+
+/// An answer in a form of its own. `Debug` shows its status alone.
+#[derive(Clone, PartialEq)]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
@@ -79,6 +88,12 @@ pub struct Reply {
     pub basic: bool,
     /// Whether it may be kept (`false`: it holds a token, or says what one is worth).
     pub public: bool,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({})", self.status)
+    }
 }
 
 impl Reply {
@@ -268,7 +283,15 @@ fn oauth_error(denied: &Denied, headers: &HeaderMap) -> Reply {
 
 /// Reads a form or a JSON object of texts; what stands twice is refused (RFC 6749, 3.2).
 fn parameters(asked: &Asked<'_>) -> Result<Parameters, String> {
-    let kind = asked.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let mut kinds = asked.headers.get_all(CONTENT_TYPE).iter();
+    let (kind, second) = (kinds.next(), kinds.next());
+    if second.is_some() {
+        return Err("the type of the body is said twice".to_owned());
+    }
+    if asked.headers.contains_key(CONTENT_ENCODING) {
+        return Err("a body with a content-encoding is not read".to_owned());
+    }
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let mut parameters = Parameters::new();
     match kind.as_str() {
@@ -287,7 +310,11 @@ fn parameters(asked: &Asked<'_>) -> Result<Parameters, String> {
         "application/x-www-form-urlencoded" => {
             for (name, value) in form_urlencoded::parse(asked.body) {
                 if parameters.insert(name.clone().into_owned(), value.into_owned()).is_some() {
-                    return Err(format!("a parameter stands twice: `{}`", name.escape_debug()));
+                    // Nothing but a name of ours is shown: a body that is none of a form's could be a secret.
+                    let known = KNOWN.iter().find(|known| **known == name);
+                    return Err(
+                        known.map_or("a parameter stands twice".to_owned(), |name| format!("`{name}` stands twice"))
+                    );
                 }
             }
         }
@@ -319,12 +346,13 @@ pub(super) struct Credentials {
 
 /// The credentials of a client, if it sent any.
 fn credentials(headers: &HeaderMap, parameters: &Parameters) -> Result<Option<Credentials>, Denied> {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let (first, second) = (all.next(), all.next());
-    if second.is_some() || (first.is_some() && parameters.contains_key("client_secret")) {
+    // RFC 6749, 2.3; and one credential a request, whatever it is for (config.md, "Credentials").
+    let sent = headers.get_all(AUTHORIZATION).iter().chain(headers.get_all(API_KEY)).count();
+    let more = ["client_secret", "client_assertion"].iter().filter(|name| parameters.contains_key(**name)).count();
+    if sent + more > 1 {
         return Err(Denied::Request("more than one way of client authentication"));
     }
-    let Some(value) = first else {
+    let Some(value) = headers.get(AUTHORIZATION) else {
         let secret = parameters.get("client_secret");
         return Ok(secret.map(|secret| Credentials {
             spellings: vec![(parameters.get("client_id").cloned().unwrap_or_default(), secret.clone())],

@@ -1,5 +1,6 @@
 //! The built-in issuer through the running sidecar (config.md, `issuer`).
 
+mod attacks;
 mod clients;
 mod command;
 mod grants;
