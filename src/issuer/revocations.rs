@@ -35,7 +35,7 @@ pub enum Revocation {
     Family {
         /// The family.
         id: String,
-        /// [`Ends::access`](super::store::Ends::access) of the family, or anything later.
+        /// [`Ends::access`](super::store::Ends::access) of the family, or anything later. The store lengthens it to that.
         until: u64,
     },
     /// Every token and every refresh family of a client that is older.

@@ -68,6 +68,7 @@ pub async fn behaviour(open: impl AsyncFn() -> Store) {
     let store = open().await;
     kept(&store).await;
     sweeping(&store).await;
+    revoking_a_family_that_is_refreshed(&store).await;
 }
 
 async fn rotating(store: &Store) {
@@ -312,6 +313,16 @@ async fn kept(store: &Store) {
     assert_eq!(rotate(store, "us-3", "x", NOW).await, Rotation::Ended);
     assert_eq!(rotate(store, "kept-1", "kept-3", NOW + 1).await, Rotation::Repeated(family("kept-1", "c", NOW + 1)));
     assert_eq!(rotate(store, "kept-2", "kept-4", NOW + 1).await, Rotation::Reused(family("kept-1", "c", NOW + 1)));
+}
+
+/// Between the look of whoever ends it and the end.
+async fn revoking_a_family_that_is_refreshed(store: &Store) {
+    begin(store, "fa-late", "c", NOW).await;
+    rotate(store, "fa-late", "fa-late-2", NOW + 900).await;
+    let what = Revocation::Family { id: "fa-late".to_owned(), until: NOW + ACCESS };
+    store.revoke(&what, NOW + 900).await.unwrap();
+    store.sweep(NOW + ACCESS + KEPT).await.unwrap();
+    assert!(ended(store, "fa-late") && !ended(store, "fa-1"));
 }
 
 async fn sweeping(store: &Store) {

@@ -210,7 +210,9 @@ impl Embedded {
                     Revocation::Token { jti, until }
                 }
                 Revocation::Family { id, until } => {
-                    transaction.open_table(FAMILIES)?.remove(id.as_str())?;
+                    let row = transaction.open_table(FAMILIES)?.remove(id.as_str())?.map(|row| row.value().6);
+                    // It may have been refreshed since whoever revokes looked at it.
+                    let until = until.max(row.unwrap_or(0));
                     raise(&mut transaction.open_table(ENDED_FAMILIES)?, &id, until)?;
                     Revocation::Family { id, until }
                 }

@@ -174,8 +174,9 @@ impl Redis {
                 script.key(if family { family_key(name) } else { self.keys.revoked.clone() });
                 script.arg(if family { "f" } else { "t" }).arg(name).arg(late(*until));
                 script.arg(late(now)).arg(KEPT).arg(&self.keys.channel);
-                self.link.ask::<()>(&Request::Script(script)).await?;
-                what.clone()
+                let until: u64 = self.link.ask(&Request::Script(script)).await?;
+                let name = name.clone();
+                if family { Revocation::Family { id: name, until } } else { Revocation::Token { jti: name, until } }
             }
         };
         self.revocations.add([known]);
