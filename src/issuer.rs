@@ -13,6 +13,8 @@ pub mod keys;
 pub mod revocations;
 pub mod secret;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -60,7 +62,7 @@ pub enum IssuerError {
 pub enum Standing {
     /// It counts.
     Good,
-    /// It was revoked, its family was, or its client is gone or disabled.
+    /// It was revoked, its family was, its client is gone or disabled, or it would outlive its revocation.
     Ended,
     /// Nobody can say: the store was not heard from for too long.
     Unknown,
@@ -80,7 +82,8 @@ pub struct StoreStatus {
 pub struct Issuer {
     settings: BuiltInIssuer,
     keys: ArcSwap<SigningKeys>,
-    clients: ArcSwap<Clients>,
+    /// Shared with the issuer of the configuration before: a request that is on its way there counts with those of now.
+    clients: Arc<ArcSwap<Clients>>,
     store: Arc<Store>,
     gate: Arc<Gate>,
 }
@@ -107,16 +110,15 @@ impl Issuer {
         };
         let known = before.filter(|before| before.settings.store == settings.store);
         let (store, clients) = match known {
-            Some(known) => (Arc::clone(&known.store), known.clients.load_full()),
+            Some(known) => (Arc::clone(&known.store), Arc::clone(&known.clients)),
             None => {
                 let store = Arc::new(Store::open(&settings.store).await?);
                 tokio::spawn(sweep(Arc::downgrade(&store)));
-                (store, Arc::new(Clients::none()))
+                (store, Arc::new(ArcSwap::from_pointee(Clients::none())))
             }
         };
         let gate = known.map_or_else(|| Arc::new(Gate::new()), |known| Arc::clone(&known.gate));
-        let (keys, clients) = (ArcSwap::from_pointee(keys), ArcSwap::from(clients));
-        Ok(Arc::new(Self { settings, keys, clients, store, gate }))
+        Ok(Arc::new(Self { settings, keys: ArcSwap::from_pointee(keys), clients, store, gate }))
     }
 
     /// What it was made of.
@@ -150,10 +152,14 @@ impl Issuer {
         if ended.is_empty() {
             return;
         }
-        let (store, longest, now) = (Arc::downgrade(&self.store), self.longest(), unix_now());
+        let (store, now) = (Arc::downgrade(&self.store), unix_now());
+        let until = now.saturating_add(self.longest());
+        let end = |id| Revocation::Client { id, issued_before: now.saturating_add(1), until };
+        let ended: Vec<Revocation> = ended.into_iter().map(end).collect();
+        // Before anybody comes back, though the store be down.
+        self.store.revocations().add(ended.iter().cloned());
         tokio::spawn(async move {
-            for id in ended {
-                let what = Revocation::Client { id, issued_before: now + 1, until: now + longest };
+            for what in ended {
                 while let Some(store) = store.upgrade() {
                     match store.revoke(&what, now).await {
                         Ok(()) => break,
@@ -186,12 +192,17 @@ impl Issuer {
     /// How an access token stands whose signature and times are good, by its claims.
     pub fn standing(&self, claims: &Map<String, Value>) -> Standing {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let (Some(jti), Some(client), Some(iat)) =
-            (text("jti"), text("client_id"), claims.get("iat").and_then(Value::as_u64))
+        let time = |name: &str| claims.get(name).and_then(Value::as_u64);
+        let (Some(jti), Some(client), Some(iat), Some(exp)) =
+            (text("jti"), text("client_id"), time("iat"), time("exp"))
         else {
             // None of ours is without.
             return Standing::Ended;
         };
+        // Revocations are kept for so long.
+        if exp.saturating_sub(iat) > self.longest() {
+            return Standing::Ended;
+        }
         let live = self.clients.load().get(client).is_some_and(|client| !client.disabled);
         let revocations = self.store.revocations();
         if !live || revocations.ended(jti, text("family"), client, iat) {

@@ -214,7 +214,7 @@ impl Issuer {
                 None => Err(Denied::Request("`grant_type` is missing")),
             },
             Endpoint::Revoke => {
-                if self.asserted(&parameters, asked.now)? {
+                if self.asserted(&parameters, asked.now).await? {
                     self.revoke_any(get("token"), get("jti"), get("family"), asked.now).await?;
                     return Ok(Reply::of(json!({})));
                 }

@@ -10,7 +10,7 @@ use super::endpoints::Credentials;
 use super::keys::Use;
 use super::secret::is_generated;
 use super::store::{Ends, Family, Hash, Revocation, Rotation, StoreError, WINDOW_SECONDS};
-use super::{Issuer, IssuerError, Minted, Standing, random_hex, refresh_token};
+use super::{Issuer, IssuerError, LEEWAY, Minted, Standing, random_hex, refresh_token};
 
 /// So many failed secrets of a client, from one address within a window, are answered 401; those after them 429.
 const ATTEMPTS: u32 = 10;
@@ -130,7 +130,7 @@ impl Issuer {
     }
 
     fn ends(&self, minted: &Minted, now: u64) -> Ends {
-        Ends { refresh: now + self.settings().refresh_token_ttl.as_secs(), access: minted.expires }
+        Ends { refresh: now.saturating_add(self.settings().refresh_token_ttl.as_secs()), access: minted.expires }
     }
 
     /// Whether a refresh token may be used without client authentication: by a client that has no secret (RFC 6749, 6).
@@ -188,7 +188,7 @@ impl Issuer {
         family: Option<&str>,
         now: u64,
     ) -> Result<(), Denied> {
-        let until = now + self.longest();
+        let until = now.saturating_add(self.longest());
         let what = match (token, jti, family) {
             (Some(token), None, None) => return self.revoke_token(None, token, now).await,
             (None, Some(jti), None) => Revocation::Token { jti: jti.to_owned(), until },
@@ -207,12 +207,13 @@ impl Issuer {
             }
             return Ok(self.store.revoke(&Revocation::Family { id, until: ends.access }, now).await?);
         }
-        let Some(claims) = self.verified(token, now) else { return Ok(()) };
+        // As long as it is accepted it can be revoked.
+        let Some(claims) = self.verified(token, now.saturating_sub(LEEWAY.as_secs())) else { return Ok(()) };
         let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
         if others(text("client_id")) {
             return Ok(());
         }
-        let until = claims.get("exp").and_then(Value::as_u64).unwrap_or(now + self.longest());
+        let until = claims.get("exp").and_then(Value::as_u64).unwrap_or_else(|| now.saturating_add(self.longest()));
         Ok(self.store.revoke(&Revocation::Token { jti: text("jti").to_owned(), until }, now).await?)
     }
 
@@ -248,8 +249,9 @@ impl Issuer {
         self.keys().verify(Use::Access, token, &settings.url, &settings.audience, now)
     }
 
-    /// Whether whoever asks proved to hold our own signing key (`tagwarden token revoke`); `false`: it did not try.
-    pub(super) fn asserted(
+    /// Whether whoever asks proved to hold our own signing key (`tagwarden token revoke`); `false`: it did not try. A proof is
+    /// worth something once (RFC 7523, 3, `jti`), for it ends any token.
+    pub(super) async fn asserted(
         &self,
         parameters: &std::collections::BTreeMap<String, String>,
         now: u64,
@@ -260,8 +262,16 @@ impl Issuer {
         }
         let url = &self.settings().url;
         let claims = self.keys().verify(Use::Assertion, assertion, url, url, now).ok_or(Denied::Client)?;
-        let short = claims.get("exp").and_then(Value::as_u64).is_some_and(|exp| exp <= now + ASSERTION_SECONDS);
-        let own = claims.get("sub").and_then(Value::as_str) == Some(url.as_str());
-        if short && own { Ok(true) } else { Err(Denied::Client) }
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        let (Some(exp), Some(jti)) = (claims.get("exp").and_then(Value::as_u64), text("jti")) else {
+            return Err(Denied::Client);
+        };
+        let short = exp <= now.saturating_add(ASSERTION_SECONDS);
+        let used = self.store.revocations().ended(jti, None, "", now);
+        if !short || text("sub") != Some(url) || used {
+            return Err(Denied::Client);
+        }
+        self.store.revoke(&Revocation::Token { jti: jti.to_owned(), until: exp }, now).await?;
+        Ok(true)
     }
 }

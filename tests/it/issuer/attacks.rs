@@ -1,6 +1,8 @@
 //! How somebody tries to get round the issuer, one test each, against a sidecar that runs. What needs a clock or a store of its
 //! own is tested beside the code.
 
+mod outage;
+mod races;
 mod requests;
 
 use base64::Engine as _;
