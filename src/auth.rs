@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 use crate::fetch::{Client, Url};
 use crate::issuer::Issuer as BuiltIn;
 use crate::issuer::endpoints::API_KEY;
+use crate::issuer::secret::is_issued;
 use cache::{Entry, TokenCache};
 use keys::pace::Pace;
 use keys::provider::{Location, Metadata, Provider};
@@ -327,7 +328,13 @@ impl Auth {
         }
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         if let Some(opaque) = self.opaque.as_ref().filter(|_| !opaque::is_jws(token)) {
-            return opaque.caller(token, now, peer).await;
+            // Nobody else is to see what our own issuer gave out, and nobody else speaks for it.
+            if self.own.is_some() && is_issued(token) {
+                return Err(invalid("a secret or refresh token of the built-in issuer"));
+            }
+            let caller = opaque.caller(token, now, peer).await?;
+            let ours = self.own.as_ref().is_some_and(|own| own.issuer.settings().url == caller.issuer());
+            return if ours { Err(invalid("issuer of an opaque token is the built-in one")) } else { Ok(caller) };
         }
         let key = TokenCache::key(token);
         let current = |entry: &Entry| {

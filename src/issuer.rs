@@ -316,5 +316,5 @@ pub fn random_hex() -> Result<String, IssuerError> {
 fn refresh_token() -> Result<String, IssuerError> {
     let mut random = [0u8; 32];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| IssuerError::Sign)?;
-    Ok(format!("twr_{}", URL_SAFE_NO_PAD.encode(random)))
+    Ok(format!("{}{}", secret::REFRESH, URL_SAFE_NO_PAD.encode(random)))
 }

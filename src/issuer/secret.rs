@@ -17,6 +17,8 @@ use imported::Trial;
 
 /// What generated secrets and keys begin with, so that scanners of source code find them.
 const PREFIX: &str = "tw_";
+/// What refresh tokens begin with.
+pub(super) const REFRESH: &str = "twr_";
 /// Random bytes of a generated one, and their letters in base64url.
 const BYTES: usize = 32;
 const LETTERS: usize = 43;
@@ -96,6 +98,11 @@ pub fn is_generated(text: &str) -> bool {
     let parts = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_'));
     let letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     parts.is_some_and(|(id, random)| is_id(id) && random.len() == LETTERS && random.bytes().all(letter))
+}
+
+/// Whether a text looks like what the issuer gives out and nobody but it may see: secrets, keys, refresh tokens.
+pub fn is_issued(text: &str) -> bool {
+    is_generated(text) || text.starts_with(REFRESH)
 }
 
 /// Lets a few argon2id verifications run at once: three for anybody, and one for addresses that have failed a lot lately, so that
