@@ -5,6 +5,7 @@ mod kinds;
 mod outage;
 mod races;
 mod requests;
+mod secrets;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
