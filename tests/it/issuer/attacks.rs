@@ -1,6 +1,7 @@
 //! How somebody tries to get round the issuer, one test each, against a sidecar that runs. What needs a clock or a store of its
 //! own is tested beside the code.
 
+mod authentication;
 mod kinds;
 mod outage;
 mod races;

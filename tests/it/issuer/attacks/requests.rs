@@ -1,9 +1,8 @@
 //! Requests that are read in one way here and in another elsewhere, and those that cost more than they should.
 
 use serde_json::json;
-use tagwarden::issuer::secret::imported;
 
-use super::{FORM, GRANT, basic};
+use super::{FORM, basic};
 use crate::issuer::{Secrets, World, policy, setup};
 use crate::support::client::{H2, request};
 use crate::support::sidecar::{FINE, REFUSED, Setup};
@@ -12,105 +11,6 @@ use crate::support::upstream::Upstream;
 /// The good form of `svc`.
 fn form(world: &World) -> String {
     format!("grant_type=client_credentials&client_id=svc&client_secret={}", world.secrets.svc.expose())
-}
-
-#[tokio::test]
-async fn basic_credentials_are_read_in_one_way() {
-    let world = World::start().await;
-    // A colon, what form-encoding changes, and what is no ASCII.
-    let secret = "pä:ss+%41&=w rd";
-    let more = format!("  brought: {{secrets: [{{id: s1, hash: '{}'}}]}}\n", imported::hash(secret).unwrap());
-    world.clients(&(world.secrets.file("") + &more));
-    world.sidecar.until_metric("tagwarden_reloads_total{kind=\"clients\",result=\"ok\"}", 1.0).await;
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let ask = async |headers: &str| world.form_with("/oauth/token", headers, &[GRANT]).await;
-    let generated = world.secrets.svc.expose();
-    let plain = basic(format!("brought:{secret}"));
-    for headers in [
-        plain.clone(),
-        basic(format!("brought:{}", encoded(secret))),
-        basic(format!("{}:{}", "%62rought", encoded(secret))),
-        basic(format!("svc:{generated}")).replace("Basic", "bAsIc"),
-        basic(format!("svc:{generated}")),
-    ] {
-        assert_eq!(ask(&headers).await.status, 200, "{headers}");
-    }
-    let pairs = [GRANT, ("client_id", "brought"), ("client_secret", secret)];
-    assert_eq!(world.form("/oauth/token", &pairs).await.status, 200);
-    let named = world.form_with("/oauth/token", &plain, &[GRANT, ("client_id", "brought")]).await;
-    assert_eq!(named.status, 200);
-
-    let long = "x".repeat(20_000);
-    let good = format!("svc:{generated}");
-    let unpadded = basic(format!("{good}  "));
-    assert!(unpadded.contains('='), "{unpadded}");
-    let mut bare = format!("{}\r\n", unpadded.trim_end().trim_end_matches('='));
-    for headers in [
-        basic(encoded(&encoded(&format!("brought:{secret}")))),
-        basic(format!("brought:{}", encoded(&encoded(secret)))),
-        basic(format!("brought:{}", secret.replace('ä', "a\u{308}"))),
-        basic(format!("svc%3A{generated}")),
-        basic(format!("svc:{generated}\n")),
-        basic(format!("svc: {generated}")),
-        basic(format!("svc :{generated}")),
-        basic(format!("Svc:{generated}")),
-        basic(format!(":{generated}")),
-        basic("svc:"),
-        basic(":"),
-        basic("svc"),
-        basic(""),
-        basic(generated),
-        basic([good.as_bytes(), b"\xff"].concat()),
-        basic([b"svc\0:", generated.as_bytes()].concat()),
-        basic(format!("{long}:{generated}")),
-        basic(format!("svc:{long}")),
-        basic(&good).replace("Basic ", "Basic"),
-        basic(&good).replace("Basic ", "Basic\t"),
-        basic(&good).replace("Basic ", "Basic x "),
-        basic(&good).replace("Basic ", "Bearer "),
-        basic(&good).replace("\r\n", "====\r\n"),
-        std::mem::take(&mut bare),
-    ] {
-        let answer = ask(&headers).await;
-        let shown = &headers[..headers.len().min(80)];
-        // Who fails too often is told so.
-        assert!([401, 429].contains(&answer.status), "{shown} {answer:?}");
-        assert_eq!(answer.json()["error"], "invalid_client", "{shown}");
-    }
-}
-
-#[tokio::test]
-async fn one_way_of_client_authentication_a_request() {
-    let world = World::start().await;
-    let secret = world.secrets.svc.expose();
-    let good = basic(format!("svc:{secret}"));
-    let key = format!("x-api-key: {}\r\n", world.secrets.svc_key.expose());
-    let (id, post) = (("client_id", "svc"), ("client_secret", secret));
-    let assertion = ("client_assertion", "x.y.z");
-    for path in ["/oauth/token", "/v1/oauth/token", "/oauth/revoke", "/oauth/introspect"] {
-        for (headers, pairs) in [
-            (good.repeat(2), vec![]),
-            (format!("{good}{}", basic("svc:wrong")), vec![]),
-            (good.clone(), vec![post]),
-            (good.clone(), vec![("client_secret", "")]),
-            (good.clone(), vec![assertion]),
-            (good.clone(), vec![("client_id", "other")]),
-            (String::new(), vec![id, post, assertion]),
-            (format!("{good}{key}"), vec![]),
-            (format!("{good}x-api-key: \r\n"), vec![]),
-            (key.clone(), vec![id, post]),
-            (key.repeat(2), vec![]),
-            (String::new(), vec![id, post, ("client_id", "svc")]),
-            (String::new(), vec![id, post, ("client_secret", secret)]),
-        ] {
-            let pairs = [&[GRANT, ("token", "x")], &pairs[..]].concat();
-            let answer = world.form_with(path, &headers, &pairs).await;
-            let error = answer.json()["error"].as_str().map(str::to_owned);
-            assert_eq!((answer.status, error.as_deref()), (400, Some("invalid_request")), "{path} {headers}{pairs:?}");
-        }
-    }
-    // A key alone says nothing of who may have a token for a secret.
-    assert_eq!(world.form_with("/oauth/token", &key, &[GRANT]).await.status, 401);
 }
 
 #[tokio::test]
@@ -312,43 +212,9 @@ async fn nothing_of_a_request_is_told_back() {
 }
 
 #[tokio::test]
-async fn who_is_a_client_is_told_by_no_status_body_or_header() {
-    let world = World::start().await;
-    let text = world.secrets.file(", disabled: true");
-    world.clients(&text);
-    world.sidecar.until_metric("tagwarden_reloads_total{kind=\"clients\",result=\"ok\"}", 1.0).await;
-    let wrong = world.secrets.svc_key.expose();
-    // Disabled, known, without a secret, unknown: over the count, in one window of it.
-    let minute = || crate::support::tokens::now() / 60;
-    let told = loop {
-        let (begun, mut told) = (minute(), Vec::new());
-        for id in ["svc", "other", "keyed", "unknown"] {
-            let mut answers = Vec::new();
-            for number in 0..13 {
-                let path = if number % 2 == 0 { "/oauth/token" } else { "/oauth/introspect" };
-                let pairs = [GRANT, ("token", "x"), ("client_id", id), ("client_secret", wrong)];
-                let mut answer = world.form(path, &pairs).await;
-                answer
-                    .headers
-                    .retain(|(name, _)| !["date", "x-tagwarden-decision-id", "retry-after"].contains(&&**name));
-                answers.push((answer.status, answer.headers.clone(), answer.text().to_owned()));
-            }
-            told.push(answers);
-        }
-        if begun == minute() {
-            break told;
-        }
-    };
-    let statuses: Vec<u16> = told[0].iter().map(|(status, _, _)| *status).collect();
-    assert_eq!(statuses, [[401; 10].as_slice(), &[429; 3]].concat());
-    assert!(told.iter().all(|answers| *answers == told[0]), "{told:?}");
-}
-
-#[tokio::test]
 async fn a_large_or_slow_body_is_not_waited_for() {
-    let (upstream, secrets) = (Upstream::start().await, Secrets::new());
-    let setup = setup(&upstream, &secrets, "").with("limits: {body_timeout: 100ms}");
-    let world = World { sidecar: setup.start().await, upstream, secrets };
+    let (world, upstream, secrets) = (World::start().await, Upstream::start().await, Secrets::new());
+    let impatient = setup(&upstream, &secrets, "").with("limits: {body_timeout: 100ms}").start().await;
     let head = |path: &str, more: &str| format!("POST {path} HTTP/1.1\r\nhost: x\r\n{FORM}{more}\r\n");
     for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect", "/api/v1/auth/token", "/api/v1/auth/refresh"] {
         // Nothing of it was sent.
@@ -358,7 +224,7 @@ async fn a_large_or_slow_body_is_not_waited_for() {
         raw.send(head(path, "transfer-encoding: chunked\r\n")).await;
         raw.send(format!("4000\r\n{}\r\n1\r\nx\r\n", "x".repeat(0x4000))).await;
         raw.answer().await.fails(413, "BODY_TOO_LARGE");
-        let slow = world.sidecar.ask(head(path, "content-length: 100\r\n") + "grant_type=").await;
+        let slow = impatient.ask(head(path, "content-length: 100\r\n") + "grant_type=").await;
         slow.fails(408, "REQUEST_TIMEOUT");
     }
     let fits = format!("{}&x={}", form(&world), "x".repeat(16 * 1024 - form(&world).len() - 3));
