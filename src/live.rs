@@ -384,7 +384,6 @@ impl Live {
 
     /// Shows how everything stands, in `/status` and in the metrics.
     fn show(&self, inner: &Inner) {
-        self.states.store(Arc::new(inner.states.clone()));
         let metrics = &self.proxy.metrics;
         let snapshot = self.proxy.snapshot.load();
         for (kind, state) in inner.states.all() {
@@ -397,6 +396,8 @@ impl Live {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
             metrics.snapshot_loaded.with_label_values(&["policy"]).set(now);
         }
+        // Last: whoever sees it sees its metrics.
+        self.states.store(Arc::new(inner.states.clone()));
     }
 }
 
