@@ -62,7 +62,7 @@ pub enum IssuerError {
 pub enum Standing {
     /// It counts.
     Good,
-    /// It was revoked, its family was, its client is gone or disabled, or it would outlive its revocation.
+    /// It was revoked, its family was, its client or API key is gone, its client is disabled, or it would outlive its revocation.
     Ended,
     /// Nobody can say: the store was not heard from for too long.
     Unknown,
@@ -203,9 +203,12 @@ impl Issuer {
         if exp.saturating_sub(iat) > self.longest() {
             return Standing::Ended;
         }
-        let live = self.clients.load().get(client).is_some_and(|client| !client.disabled);
+        let family = text("family");
+        let key = family.and_then(grants::key_of);
+        let lives = |client: &Arc<Client>| !client.disabled && key.is_none_or(|marked| client.has_key(marked));
+        let live = self.clients.load().get(client).is_some_and(lives);
         let revocations = self.store.revocations();
-        if !live || revocations.ended(jti, text("family"), client, iat) {
+        if !live || revocations.ended(jti, family, client, iat) {
             return Standing::Ended;
         }
         if self.store_status().stale { Standing::Unknown } else { Standing::Good }

@@ -175,6 +175,16 @@ impl Client {
     pub fn has_secrets(&self) -> bool {
         !self.secrets.is_empty()
     }
+
+    /// Whether the API key of a [`mark`] is still there, expired or not.
+    pub fn has_key(&self, marked: &str) -> bool {
+        self.api_keys.iter().any(|key| mark(&key.hash) == marked)
+    }
+
+    /// Whether it is worth something at a time in unix seconds.
+    pub fn has_live_key(&self, marked: &str, now: u64) -> bool {
+        self.api_keys.iter().any(|key| lives(key.expires, now) && mark(&key.hash) == marked)
+    }
 }
 
 impl fmt::Debug for Client {
@@ -202,6 +212,11 @@ impl ClientSecret {
             Proof::Imported(_) => false,
         }
     }
+}
+
+/// What tells an API key from others, and nothing of the key: the first 32 bits of its hash, in hex.
+pub fn mark(hash: &[u8; 32]) -> String {
+    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether something that ends then is worth anything now.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::clients::{self, Client};
+use super::clients::{self, Client, mark};
 use super::endpoints::Credentials;
 use super::keys::Use;
-use super::secret::is_generated;
+use super::secret::{is_generated, sha256};
 use super::store::{Ends, Family, Hash, Revocation, Rotation, StoreError, WINDOW_SECONDS};
 use super::{Issuer, IssuerError, LEEWAY, Minted, Standing, random_hex, refresh_token};
 
@@ -59,6 +59,11 @@ pub(super) struct Pair {
     pub(super) access_token: String,
     pub(super) expires_in: u64,
     pub(super) refresh_token: String,
+}
+
+/// The [`mark`] of the API key that a family began with.
+pub(super) fn key_of(family: &str) -> Option<&str> {
+    family.split_once('-').map(|(_, marked)| marked)
 }
 
 impl Issuer {
@@ -121,7 +126,8 @@ impl Issuer {
         let Some(client) = clients.by_api_key(key, now) else {
             return Err(self.failed("", address, now).await);
         };
-        let family = random_hex()?;
+        // So that it ends with the key.
+        let family = format!("{}-{}", random_hex()?, mark(&sha256(key)));
         let minted = self.mint(client, Some(&family), now)?;
         let refresh_token = refresh_token()?;
         let family = Family { id: family, client: client.id.clone(), ends: self.ends(&minted, now) };
@@ -155,6 +161,9 @@ impl Issuer {
         let family = self.store.family_of(&hash, now).await?.ok_or(Denied::Grant)?.family;
         let clients = self.clients();
         let client = clients.get(&family.client).filter(|client| !client.disabled).ok_or(Denied::Grant)?;
+        if key_of(&family.id).is_some_and(|marked| !client.has_live_key(marked, now)) {
+            return Err(Denied::Grant);
+        }
         if owner.is_some_and(|owner| owner != family.client) {
             // Not used, so that nobody can use up what is another's.
             return Err(Denied::Grant);

@@ -65,7 +65,7 @@ pub struct Ends {
 /// The refresh tokens that came of one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
-    /// 128 random bits in hex.
+    /// 128 random bits in hex, and what it came of.
     pub id: String,
     /// Whose it is.
     pub client: String,

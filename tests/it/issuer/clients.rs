@@ -58,6 +58,29 @@ async fn a_client_that_is_removed_is_out_and_one_that_is_added_is_in() {
 }
 
 #[tokio::test]
+async fn an_api_key_that_is_taken_away_takes_its_tokens_along() {
+    let world = World::start().await;
+    let (token, (access, refresh)) = (world.token().await, world.pair().await);
+    assert_eq!((world.status(&token).await, world.status(&access).await), (200, 200));
+    let whole = world.secrets.file("");
+    let key = format!("api_keys: [{{id: k1, hash: \"{}\", created: 2026-11-22", world.secrets.svc_key.kept());
+    assert!(whole.contains(&key));
+    // Expired: no more of them.
+    world.clients(&whole.replace(&key, &format!("{key}, expires: 2026-11-22T00:00:00Z")));
+    until_clients(&world, 1.0).await;
+    world.refresh(&refresh).await.fails(401, "INVALID_REFRESH_TOKEN");
+    assert_eq!((world.status(&token).await, world.status(&access).await), (200, 200));
+    // Another in its place, though of the same name.
+    world.clients(&whole.replace(&key, &key.replace(&world.secrets.svc_key.kept(), &Secrets::new().svc_key.kept())));
+    until_clients(&world, 2.0).await;
+    world.refresh(&refresh).await.fails(401, "INVALID_REFRESH_TOKEN");
+    assert_eq!((world.status(&token).await, world.status(&access).await), (200, 401));
+    world.clients(&whole);
+    until_clients(&world, 3.0).await;
+    super::pair(&world.refresh(&refresh).await);
+}
+
+#[tokio::test]
 async fn clients_that_do_not_load_leave_those_that_there_were() {
     let world = World::start().await;
     let token = world.token().await;
