@@ -73,6 +73,7 @@ const COVERED: &[(&str, &str, &str)] = &[
         "tests/e2e/test_oauth_clients.py",
         "def test_curl(",
     ),
+    ("tests/bench/tokens.py", "tests/e2e/test_bench_tokens.py", "def test_every_part_of_the_token_bench_runs("),
     ("from feast import FeatureStore", "tests/e2e/test_feast_client.py", "def test_the_client_reads_unchanged("),
 ];
 

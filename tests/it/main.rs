@@ -56,4 +56,5 @@ mod stack_policies;
 mod store;
 mod store_redis;
 mod tls;
+mod tokens_many;
 mod unit_explained;
