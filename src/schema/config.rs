@@ -66,13 +66,13 @@ texts! {
 #[derive(JsonSchema)]
 #[schemars(title = "tagwarden configuration", deny_unknown_fields, extend(
     "anyOf" = [
-        {"required": ["auth"], "properties": {"auth": {"anyOf": [
+        {"required": ["auth"], "properties": {"auth": {"type": "object", "anyOf": [
             {"required": ["issuers"], "properties": {"issuers": {"type": "array", "minItems": 1}}},
             {"required": ["opaque"], "properties": {"opaque": {"type": "object"}}}
         ]}}},
         {"required": ["issuer"], "properties": {"issuer": {"type": "object"}}},
-        {"required": ["listen"], "properties": {"listen": {"required": ["tls"], "properties": {"tls": {
-            "required": ["client_ca"], "properties": {"client_ca": {"type": "string"}}
+        {"required": ["listen"], "properties": {"listen": {"type": "object", "required": ["tls"], "properties": {"tls": {
+            "type": "object", "required": ["client_ca"], "properties": {"client_ca": {"type": "string"}}
         }}}}}
     ]
 ))]
