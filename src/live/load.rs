@@ -32,6 +32,9 @@ pub enum LoadError {
     /// Keys.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The built-in issuer has no file of clients.
+    #[error("`{0}` does not exist: `tagwarden client add` makes it")]
+    NoClients(PathBuf),
     /// The built-in issuer.
     #[error(transparent)]
     Issuer(#[from] IssuerError),

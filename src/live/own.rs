@@ -16,6 +16,9 @@ use crate::reload::{self, Files, ReadError, Source};
 /// # Errors
 /// A file that cannot be read, or any mistake in it.
 pub fn read_clients(settings: &BuiltInIssuer) -> Result<Clients, LoadError> {
+    if !settings.clients.exists() {
+        return Err(LoadError::NoClients(settings.clients.clone()));
+    }
     parse(&reload::read(&Source::yaml([&settings.clients]))?)
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Secrets, World, form_at, part, policy, section, setup};
 use crate::support::client::request;
+use crate::support::process;
 use crate::support::sidecar::{FINE, Setup};
 use crate::support::until;
 use crate::support::upstream::Upstream;
@@ -166,6 +167,17 @@ async fn an_issuer_comes_and_goes_with_the_configuration() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_start_without_clients_says_how_they_are_made() {
+    let (upstream, secrets) = (Upstream::start().await, Secrets::new());
+    let setup = setup(&upstream, &secrets, "");
+    let config = setup.write();
+    std::fs::remove_file(setup.folder.path("clients.yaml")).unwrap();
+    let (code, _, said) = process::run(["serve", "--config", config.to_str().unwrap()]);
+    assert_eq!(code, 3);
+    assert!(said.ends_with("clients.yaml` does not exist: `tagwarden client add` makes it\n"), "{said}");
 }
 
 #[tokio::test]
