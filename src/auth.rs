@@ -10,8 +10,8 @@
 //! Tokens of the built-in issuer are verified like anybody's; then, on every request, `own` asks whether they were ended. An API
 //! key is a credential of that issuer alone.
 //!
-//! [`Auth`] holds the issuers and the cache; `verify` reads tokens, `keys` holds and fetches keys, `cache` remembers, `opaque`
-//! asks.
+//! [`Auth`] holds the issuers and the cache; `issuer` is one of them, `verify` reads tokens, `keys` holds and fetches keys,
+//! `cache` remembers, `opaque` asks.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,24 +20,24 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
-use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::{Map, Value};
 
-use crate::fetch::{Client, Url};
+use crate::fetch::Client;
 use crate::issuer::Issuer as BuiltIn;
 use crate::issuer::endpoints::API_KEY;
 use crate::issuer::secret::is_issued;
 use cache::{Entry, TokenCache};
+use issuer::{Issuer, KeyPart};
 use keys::pace::Pace;
-use keys::provider::{Location, Metadata, Provider};
-use keys::source::{Local, Origin, Source, Unverified};
+use keys::source::Unverified;
 use opaque::Opaque;
 use own::Own;
-use verify::{Claims, Jws, Life, Rules};
+use verify::{Claims, Jws};
 
 mod bearer;
 mod cache;
 mod certificate;
+mod issuer;
 mod keys;
 mod opaque;
 mod own;
@@ -165,42 +165,11 @@ pub struct Auth {
     own: Option<Own>,
 }
 
-struct Issuer {
-    name: String,
-    algorithms: Vec<Algorithm>,
-    leeway: Duration,
-    rules: Rules,
-    keys: KeyPart,
-    source: Arc<Source>,
-}
-
 /// Who says what is worth something, beside the issuers.
 #[derive(Default)]
 struct Judges {
     opaque: Option<OpaqueSettings>,
     own: Option<Arc<BuiltIn>>,
-}
-
-/// All that the keys of an issuer depend on.
-#[derive(PartialEq, Eq)]
-struct KeyPart {
-    name: String,
-    algorithms: Vec<Algorithm>,
-    from: KeySource,
-    stale_if_error: Duration,
-    folder: Option<PathBuf>,
-}
-
-impl KeyPart {
-    fn of(settings: &IssuerSettings) -> Self {
-        Self {
-            name: settings.issuer.clone(),
-            algorithms: settings.algorithms.clone(),
-            from: settings.keys.clone(),
-            stale_if_error: settings.stale_if_error,
-            folder: settings.keys_folder.clone(),
-        }
-    }
 }
 
 impl fmt::Debug for Auth {
@@ -442,89 +411,6 @@ impl Auth {
     /// How the caches of opaque tokens do; `None`: there are no such tokens.
     pub fn opaque_status(&self) -> Option<CacheStatus> {
         self.opaque.as_ref().map(|opaque| opaque.status())
-    }
-}
-
-impl Issuer {
-    fn new(settings: IssuerSettings, client: &Arc<Client>, pace: &Pace) -> Result<Self, AuthError> {
-        let keys = KeyPart::of(&settings);
-        let issuer = settings.issuer;
-        if settings.algorithms.is_empty() {
-            return Err(AuthError::NoAlgorithm { issuer });
-        }
-        let secret = matches!(settings.keys, KeySource::SecretFile(_));
-        let hmac = |algorithm: &Algorithm| algorithm.family() == AlgorithmFamily::Hmac;
-        let mut algorithms = settings.algorithms.iter();
-        if let Some(&algorithm) = algorithms.find(|algorithm| hmac(algorithm) != secret) {
-            return Err(match secret {
-                true => AuthError::NeedsPublicKey { issuer, algorithm },
-                false => AuthError::NeedsSecret { issuer, algorithm },
-            });
-        }
-        let audiences = match settings.audiences {
-            Audiences::OneOf(list) if list.is_empty() => {
-                return Err(AuthError::NoAudience { issuer });
-            }
-            Audiences::OneOf(list) => Some(list),
-            Audiences::Unchecked => {
-                tracing::warn!(issuer, "tokens for any audience are accepted");
-                None
-            }
-        };
-        let url = |reason| AuthError::Url { issuer: issuer.clone(), reason };
-        let provided = |location: Location| {
-            let first = location.url();
-            if !first.is_https() && !first.is_loopback() {
-                tracing::warn!(issuer, "keys are fetched without tls: whoever is on the way can sign tokens");
-            }
-            let name = keys::hex(&keys::sha256(&[issuer.as_bytes()]));
-            let kept = settings.keys_folder.as_ref().map(|folder| folder.join(format!("{name}.json")));
-            Origin::Provider(Box::new(Provider {
-                location,
-                client: Arc::clone(client),
-                stale_if_error: settings.stale_if_error,
-                kept,
-            }))
-        };
-        let origin = match settings.keys {
-            KeySource::Discovery => provided(Location::Metadata(Metadata::of(&issuer).map_err(url)?)),
-            KeySource::JwksUrl(text) => provided(Location::Set(Url::parse(&text).map_err(url)?)),
-            KeySource::JwksFile(path) => Origin::Local(Local::JwksFile(path)),
-            KeySource::PemFile(path) => Origin::Local(Local::PemFile(path)),
-            KeySource::SecretFile(path) => Origin::Local(Local::SecretFile(path)),
-            KeySource::Static(text) => Origin::Local(Local::Text(text)),
-        };
-        let algorithms = settings.algorithms;
-        let source = Source::new(issuer.clone(), algorithms.clone(), origin, pace.clone());
-        Ok(Issuer {
-            name: issuer,
-            algorithms,
-            leeway: settings.leeway,
-            keys,
-            rules: Rules { audiences, require: settings.require, require_typ: settings.require_typ },
-            source: Arc::new(source),
-        })
-    }
-
-    /// Reads the keys again, where they are here.
-    fn reload(&self) -> Result<bool, AuthError> {
-        self.source.reload().map_err(|reason| {
-            let issuer = self.name.clone();
-            match self.source.file() {
-                Some(path) => AuthError::File { issuer, path: path.to_owned(), reason },
-                None => AuthError::Text { issuer, reason },
-            }
-        })
-    }
-
-    /// The last step, cached or not.
-    fn accept(&self, claims: Arc<Claims>, now: Duration, peer: Option<&PeerCertificate>) -> Result<Caller, Refusal> {
-        proven(&claims, now, peer)?;
-        match claims.life(now, self.leeway) {
-            Life::Valid => Ok(Caller(claims)),
-            Life::Expired => Err(Refusal::Expired),
-            Life::NotYet => Err(invalid("not valid yet")),
-        }
     }
 }
 
