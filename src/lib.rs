@@ -32,6 +32,7 @@
 //! | what is allowed | [`policy`]: pure |
 //! | records, the way upstream | [`audit`], [`metrics`]; [`upstream`] |
 //! | files | [`config`], [`reload`], [`tls`], [`fetch`] |
+//! | what Chalk's exports and queries share | [`chalk`]: pure |
 //! | texts | [`json`], [`yaml`], [`schema`], [`diagnostic`]: pure |
 //!
 //! # The threat model in ten lines
@@ -51,6 +52,7 @@ pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod chalk;
 pub mod cli;
 pub mod config;
 pub mod diagnostic;

@@ -21,12 +21,13 @@ const FLOORS: &[&[&str]] = &[
     &["metrics", "audit", "upstream"],
     &["config", "reload"],
     &["tls", "fetch"],
+    &["chalk"],
     &["json", "yaml", "schema"],
     &["diagnostic"],
 ];
 
 /// No runtime, no network, no log, no file, no clock: bytes and time are arguments.
-const PURE: &[&str] = &["policy", "dialect", "import", "json", "yaml", "schema", "diagnostic"];
+const PURE: &[&str] = &["policy", "dialect", "import", "chalk", "json", "yaml", "schema", "diagnostic"];
 const IMPURE: &[&str] = &[
     "tokio",
     "tokio_rustls",

@@ -9,31 +9,18 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::super::ImportError;
 use super::super::node::shown;
 use super::graph::{Graph, Kind};
 use super::proto::{self, NodeKind, Part};
+use crate::chalk::{PSEUDO, PSEUDO_NAMESPACE, duration};
 
 mod call;
 
 /// Levels of an expression that are followed.
 const DEEPEST: usize = 128;
-
-/// Namespace of the features that Chalk makes up for each query: the time, the row's number.
-const PSEUDO_NAMESPACE: &str = "__chalk__";
-const PSEUDO: &[&str] = &[
-    "now",
-    "index",
-    "chalk_now",
-    "chalk_window",
-    "CHALK_TS",
-    "__id__",
-    "__index__",
-    "__distance__",
-    "__observed_at__",
-    "__replaced_observed_at__",
-];
 
 /// What is read to compute something.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -375,7 +362,8 @@ impl<'g> Walk<'g> {
         if let [key] = keys {
             let node: proto::Node = self.read(key, "an expression")?;
             match node.kind {
-                Some(NodeKind::Literal(literal)) => {
+                Some(NodeKind::Literal(bytes)) => {
+                    let literal = proto::Literal::decode(bytes).map_err(|_| proto::damaged(self.place))?;
                     let text = literal.value.and_then(|value| value.utf8.or(value.large_utf8));
                     seconds = text.as_deref().and_then(duration);
                 }
@@ -415,26 +403,4 @@ impl<'g> Walk<'g> {
             Found::Buckets(buckets) => self.found.inputs.extend(buckets.into_iter().map(|(_, full)| full)),
         }
     }
-}
-
-/// Seconds of a duration as Chalk writes windows: `1h`, `1d 12h`. `None`: written in another way.
-fn duration(text: &str) -> Option<i64> {
-    let mut total: i64 = 0;
-    let mut number: Option<i64> = None;
-    for c in text.chars().filter(|c| !c.is_whitespace()) {
-        if let Some(digit) = c.to_digit(10) {
-            number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(i64::from(digit))?);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86400,
-            'w' => 604_800,
-            _ => return None,
-        };
-        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
-    }
-    (number.is_none() && !text.is_empty()).then_some(total)
 }

@@ -7,21 +7,12 @@
 //! expression may be deeper than prost's limit of 100 messages.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use prost::Message;
 
 use super::super::ImportError;
-pub(super) use expression::*;
-
-mod expression;
-
-/// A message that carries lineage.
-pub(super) trait Part: Message + Default {
-    /// The numbers of all its fields in chalkpy 2.166.1, read here or not.
-    const FIELDS: &'static [RangeInclusive<u32>];
-}
+pub(super) use crate::chalk::expression::*;
 
 /// Reads a message that was held as bytes. With it the number of a field that is newer than this
 /// import, where there is one.
@@ -29,50 +20,11 @@ pub(super) trait Part: Message + Default {
 /// # Errors
 /// [`ImportError::Damaged`] with the place.
 pub(super) fn read<P: Part>(bytes: &Bytes, place: &str) -> Result<(P, Option<u32>), ImportError> {
-    let newer =
-        numbers(bytes).map(|found| found.into_iter().find(|n| !P::FIELDS.iter().any(|known| known.contains(n))));
-    match (P::decode(bytes.clone()), newer) {
-        (Ok(part), Some(newer)) => Ok((part, newer)),
-        (Err(_), _) | (_, None) => Err(damaged(place)),
-    }
+    crate::chalk::expression::read(bytes).map_err(|_| damaged(place))
 }
 
 pub(super) fn damaged(place: &str) -> ImportError {
     ImportError::Damaged { place: place.to_owned() }
-}
-
-/// The numbers of a message's fields, in the order of the bytes. `None`: no protobuf.
-pub(super) fn numbers(mut bytes: &[u8]) -> Option<Vec<u32>> {
-    let mut found = Vec::new();
-    while !bytes.is_empty() {
-        // A length delimiter is a varint like any other.
-        let tag = prost::decode_length_delimiter(&mut bytes).ok()?;
-        let length = match tag & 7 {
-            0 => {
-                varint(&mut bytes)?;
-                0
-            }
-            1 => 8,
-            2 => prost::decode_length_delimiter(&mut bytes).ok()?,
-            5 => 4,
-            _ => return None,
-        };
-        bytes = bytes.get(length..)?;
-        found.push(u32::try_from(tag >> 3).ok()?);
-    }
-    Some(found)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<()> {
-    let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)?;
-    *bytes = bytes.get(length.checked_add(1)?..)?;
-    Some(())
-}
-
-macro_rules! part {
-    ($($name:ident: $($fields:expr),+;)+) => {
-        $(impl Part for $name { const FIELDS: &'static [RangeInclusive<u32>] = &[$($fields),+]; })+
-    };
 }
 
 part! {
@@ -94,12 +46,6 @@ part! {
     ResolverOutput: 1..=2;
     StreamResolver: 1..=25, 27..=30;
     NamedQuery: 1..=17;
-    Node: 1..=44;
-    Attribute: 1..=2;
-    Subscript: 1..=2;
-    Call: 1..=5;
-    Binary: 1..=3;
-    Column: 1..=2;
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -50,7 +50,7 @@ pub(super) fn method(parent: &Bytes, method: &str, args: &[Bytes]) -> Bytes {
 
 pub(super) fn text(text: &str) -> Bytes {
     let value = ScalarValue { utf8: Some(text.to_owned()), large_utf8: None };
-    node(NodeKind::Literal(Literal { value: Some(value) }))
+    node(NodeKind::Literal(packed(&Literal { value: Some(value) })))
 }
 
 pub(super) fn column(full: &str) -> Bytes {
