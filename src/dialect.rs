@@ -3,6 +3,7 @@
 //! A dialect is pure: bytes and the policy are arguments. What it cannot read, it refuses ([`Invalid`]); an answer that
 //! it cannot verify, it does not pass on ([`Unreadable`]).
 
+pub mod chalk;
 pub mod feast;
 
 /// A request that cannot be read or that means two things: INVALID_QUERY, with what is in the way.

@@ -1,0 +1,11 @@
+//! Chalk's protobuf (wire-chalk.md, sections 2.3, 2.6, 6, 7 and 8).
+//!
+//! ```text
+//! shape       what each message that a caller may send consists of
+//! strict      bytes and a shape -> nothing unknown, doubled, ambiguous or cut off; then prost
+//! proto       the messages, of requests and of answers; prost drops what is unknown in an answer
+//! ```
+
+pub mod proto;
+pub mod shape;
+pub mod strict;
