@@ -96,7 +96,7 @@ pub enum Output {
     /// A feature's name, as the caller writes it.
     #[prost(string, tag = "1")]
     Feature(String),
-    /// A `FeatureExpression`.
+    /// A `FeatureExpression`, to be read by [`expression::read`](crate::dialect::chalk::expression::read).
     #[prost(bytes = "bytes", tag = "2")]
     Expression(Bytes),
 }

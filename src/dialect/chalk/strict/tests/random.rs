@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::dialect::chalk::expression;
 
 /// A small source of numbers: a message is drawn from it as wide and deep as its shape allows.
 struct Draw(u64);
@@ -189,6 +190,9 @@ proptest! {
         // Whatever passes is kept whole.
         if check(shape, &message).is_ok() && shape.name == OnlineQueryBulkRequest::SHAPE.name {
             decode::<OnlineQueryBulkRequest>(&message).unwrap();
+        }
+        if let Ok(read) = expression::read(&message) {
+            prop_assert_eq!(expression::read(&read.encoded).unwrap(), read);
         }
     }
 }
