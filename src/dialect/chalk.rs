@@ -6,6 +6,8 @@
 //! proto       the messages, of requests and of answers; prost drops what is unknown in an answer
 //! expression  a caller's expression -> what it reads, and the same expression built anew
 //! ```
+//!
+//! Nothing serves it yet: `dialect: chalk` is refused by the configuration.
 
 pub mod expression;
 pub mod proto;
