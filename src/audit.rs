@@ -18,6 +18,7 @@ use prometheus::{Gauge, IntCounter};
 use tokio::sync::mpsc;
 
 use crate::config::AuditLog;
+use crate::hex::hex;
 
 /// Lines that may wait for the writer.
 const QUEUE_LINES: usize = 8192;
@@ -162,7 +163,7 @@ impl Writer {
     /// The chain's head and count, so that a cut tail shows.
     fn tell(&mut self) {
         self.told = Instant::now();
-        tracing::info!(lines = self.shown.lines.get(), head = chain::hex(&self.head), "audit chain");
+        tracing::info!(lines = self.shown.lines.get(), head = hex(&self.head), "audit chain");
     }
 
     /// A log that was renamed away is begun anew under its name; the chain goes on in it.

@@ -27,6 +27,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Audiences, BuiltInIssuer, IssuerSettings, KeySource, StoreSettings};
+use crate::hex::hex;
 use clients::{Client, Clients};
 pub use grants::ASSERTION_TYPE;
 use keys::{SigningKeys, Use};
@@ -304,7 +305,7 @@ async fn sweep(store: std::sync::Weak<Store>) {
 }
 
 /// The time, in unix seconds.
-fn unix_now() -> u64 {
+pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
@@ -312,7 +313,7 @@ fn unix_now() -> u64 {
 pub fn random_hex() -> Result<String, IssuerError> {
     let mut random = [0u8; 16];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| IssuerError::Sign)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&random))
 }
 
 /// A refresh token: 256 random bits.

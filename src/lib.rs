@@ -33,7 +33,7 @@
 //! | records, the way upstream | [`audit`], [`metrics`]; [`upstream`] |
 //! | files | [`config`], [`reload`], [`tls`], [`fetch`] |
 //! | what Chalk's exports and queries share | [`chalk`]: pure |
-//! | texts | [`json`], [`yaml`], [`schema`], [`diagnostic`]: pure |
+//! | texts | [`json`], [`yaml`], [`schema`], [`diagnostic`], [`hex`]: pure |
 //!
 //! # The threat model in ten lines
 //!
@@ -58,6 +58,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod dialect;
 pub mod fetch;
+pub mod hex;
 pub mod import;
 pub mod issuer;
 pub mod json;

@@ -8,6 +8,8 @@ use std::io::BufRead;
 
 use aws_lc_rs::{digest, hmac};
 
+use crate::hex::hex;
+
 /// What a line's hash is.
 pub type Hash = [u8; 32];
 
@@ -62,16 +64,6 @@ impl Hasher {
         out.extend_from_slice(b"\"}\n");
         hash
     }
-}
-
-/// Lower-case hex.
-pub fn hex(hash: &Hash) -> String {
-    use fmt::Write as _;
-    hash.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Reads a hash as [`hex`] writes it, and no other spelling: none of its digits may change unseen.

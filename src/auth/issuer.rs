@@ -8,11 +8,12 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use super::keys::pace::Pace;
 use super::keys::provider::{Location, Metadata, Provider};
+use super::keys::sha256;
 use super::keys::source::{Local, Origin, Source};
-use super::keys::{hex, sha256};
 use super::verify::{Claims, Life, Rules};
 use super::{Audiences, AuthError, Caller, IssuerSettings, KeySource, PeerCertificate, Refusal, invalid, proven};
 use crate::fetch::{Client, Url};
+use crate::hex::hex;
 
 /// An issuer.
 pub(super) struct Issuer {

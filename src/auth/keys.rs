@@ -389,8 +389,3 @@ pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     }
     out
 }
-
-/// In lower case.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

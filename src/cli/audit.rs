@@ -8,6 +8,7 @@ use clap::Subcommand;
 
 use crate::audit::chain::{self, Fault, Hasher, Verifier};
 use crate::cli::{complain, exit, print};
+use crate::hex::hex;
 use crate::live;
 
 #[derive(Debug, clap::Args)]
@@ -70,10 +71,10 @@ pub fn run(arguments: &Arguments) -> u8 {
             let begins = if verified.begins_after == chain::START {
                 "from the first line of all".to_owned()
             } else {
-                format!("after {}", chain::hex(&verified.begins_after))
+                format!("after {}", hex(&verified.begins_after))
             };
             let of = if files.len() > 1 { format!(" in {} files", files.len()) } else { String::new() };
-            print(&format!("{} lines{of}, {begins}, head {}\n", verified.lines, chain::hex(&verified.head)));
+            print(&format!("{} lines{of}, {begins}, head {}\n", verified.lines, hex(&verified.head)));
             exit::FINE
         }
         Err(fault) => {

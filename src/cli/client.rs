@@ -7,7 +7,7 @@ mod list;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -17,6 +17,7 @@ use crate::diagnostic::SourceFile;
 use crate::issuer::clients::edit::{self, EMPTY, EditError, Edited, Fresh, Kind};
 use crate::issuer::clients::{self, Client, Clients, claim_error, id_error};
 use crate::issuer::secret::{Secret, imported, is_generated};
+use crate::issuer::unix_now;
 use crate::live;
 use file::{ClientsFile, FileError};
 
@@ -138,9 +139,13 @@ pub fn run(arguments: &Arguments) -> u8 {
         Command::Add(arguments) => add(arguments),
         Command::List(List { format, at }) => show(*format, at),
         Command::Rotate(arguments) => rotate(arguments),
-        Command::Disable(One { id, at }) => change(at, None, |_, file| Ok((edit::disable(file, id, true, now())?, ()))),
-        Command::Enable(One { id, at }) => change(at, None, |_, file| Ok((edit::disable(file, id, false, now())?, ()))),
-        Command::Remove(One { id, at }) => change(at, None, |_, file| Ok((edit::remove(file, id, now())?, ()))),
+        Command::Disable(One { id, at }) => {
+            change(at, None, |_, file| Ok((edit::disable(file, id, true, unix_now())?, ())))
+        }
+        Command::Enable(One { id, at }) => {
+            change(at, None, |_, file| Ok((edit::disable(file, id, false, unix_now())?, ())))
+        }
+        Command::Remove(One { id, at }) => change(at, None, |_, file| Ok((edit::remove(file, id, unix_now())?, ()))),
     };
     match done {
         Ok(()) => exit::FINE,
@@ -168,7 +173,7 @@ fn add(arguments: &Add) -> Result<(), Failure> {
         }
         let (fresh, printed): (Vec<Fresh>, Vec<Option<Secret>>) = all.into_iter().unzip();
         let kinds: Vec<Kind> = fresh.iter().map(|fresh| fresh.kind).collect();
-        Ok((edit::add(file, id, &claims, &fresh, now())?, kinds.into_iter().zip(printed).collect::<Vec<_>>()))
+        Ok((edit::add(file, id, &claims, &fresh, unix_now())?, kinds.into_iter().zip(printed).collect::<Vec<_>>()))
     })?;
     reveal(id, &printed)
 }
@@ -179,7 +184,7 @@ fn rotate(arguments: &Rotate) -> Result<(), Failure> {
     let kind = if arguments.api_key { Kind::ApiKey } else { Kind::Secret };
     let printed = change(&arguments.at, None, |clients, file| {
         let (fresh, printed) = make(clients.get(id).map(|client| &**client), kind, imported)?;
-        Ok((edit::rotate(file, id, &fresh, arguments.expire_old.as_secs(), now())?, printed))
+        Ok((edit::rotate(file, id, &fresh, arguments.expire_old.as_secs(), unix_now())?, printed))
     })?;
     reveal(id, &[(kind, printed)])
 }
@@ -187,7 +192,7 @@ fn rotate(arguments: &Rotate) -> Result<(), Failure> {
 fn show(format: list::Format, at: &At) -> Result<(), Failure> {
     let path = clients_file(at)?;
     let file = file::read(&path)?.ok_or(FileError::Missing(path))?;
-    print(&list::list(&load(&file)?, format, now()));
+    print(&list::list(&load(&file)?, format, unix_now()));
     Ok(())
 }
 
@@ -307,8 +312,4 @@ fn is_exact(value: &Value) -> bool {
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).ok_or_else(|| "a duration is written `30s`, `5m`, `24h` or `7d`".to_owned())
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hyper::header::HeaderMap;
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use crate::cli::{complain, exit, print};
 use crate::config::BuiltInIssuer;
 use crate::fetch::{Client, Url, form_text};
 use crate::issuer::keys::{SigningKeys, Use};
-use crate::issuer::{ASSERTION_TYPE, access_claims, assertion, longest};
+use crate::issuer::{ASSERTION_TYPE, access_claims, assertion, longest, unix_now};
 use crate::json::strict_object;
 use crate::live;
 
@@ -134,7 +134,7 @@ fn mint(arguments: &Mint) -> Result<String, Failure> {
         )));
     }
     let more = claims(&arguments.claim).map_err(misuse)?;
-    let (mut said, _) = access_claims(&settings, client, None, ttl, now()).map_err(failed)?;
+    let (mut said, _) = access_claims(&settings, client, None, ttl, unix_now()).map_err(failed)?;
     said.extend(more);
     let token = keys.sign(Use::Access, &said).map_err(failed)?;
     Ok(format!("{token}\n"))
@@ -158,9 +158,9 @@ fn inspect(arguments: &Inspect) -> Result<String, Failure> {
             if read.is_some() { "good" } else { "not an access token of this issuer" }
         }
     };
-    let expires = claims.get("exp").and_then(Value::as_u64).map(|exp| match exp.checked_sub(now()) {
+    let expires = claims.get("exp").and_then(Value::as_u64).map(|exp| match exp.checked_sub(unix_now()) {
         Some(left) => format!("in {left} s"),
-        None => format!("{} s ago", now() - exp),
+        None => format!("{} s ago", unix_now() - exp),
     });
     let told = json!({"header": header, "claims": claims, "expires": expires, "signature": signature});
     // The alternate form is the indented one.
@@ -179,7 +179,7 @@ fn revoke(arguments: &Revoke) -> Result<String, Failure> {
     if !url.is_https() && !url.is_loopback() {
         complain("warning: a proof that can end any token is sent without tls");
     }
-    let assertion = assertion(&keys, &settings.url, now()).map_err(failed)?;
+    let assertion = assertion(&keys, &settings.url, unix_now()).map_err(failed)?;
     let pairs = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &assertion), (what.0, &what.1)];
     let form: Vec<String> =
         pairs.iter().map(|(name, value)| format!("{name}={}", form_text(value.as_bytes()))).collect();
@@ -218,8 +218,4 @@ fn given(token: Option<&str>) -> Result<String, Failure> {
     };
     let token = token.trim().to_owned();
     if token.is_empty() { Err(misuse("there is no token")) } else { Ok(token) }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use super::secret::imported::{Cost, Imported, Trial};
 use super::secret::{self, Gate, is_generated};
+use crate::hex::hex;
 pub use read::{claim_error, id_error, read};
 
 /// How many secrets of a client may live at once: the one in use, and the one that takes its place.
@@ -216,7 +217,7 @@ impl ClientSecret {
 
 /// What tells an API key from others, and nothing of the key: the first 32 bits of its hash, in hex.
 pub fn mark(hash: &[u8; 32]) -> String {
-    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.first_chunk::<4>().map_or(&[], |first| first))
 }
 
 /// Whether something that ends then is worth anything now.

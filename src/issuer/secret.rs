@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::{Semaphore, TryAcquireError};
 
+use crate::hex::hex;
 use imported::Trial;
 
 /// What generated secrets and keys begin with, so that scanners of source code find them.
@@ -72,7 +73,7 @@ impl Secret {
 
     /// How clients.yaml keeps it: `sha256:` and 64 hex digits.
     pub fn kept(&self) -> String {
-        self.hash().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+        format!("sha256:{}", hex(&self.hash()))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::auth::Caller;
 use crate::config::Enforcement;
 use crate::dialect::feast::{Decision, Plan};
 use crate::dialect::shown;
+use crate::hex::hex;
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot, Subjects};
 
@@ -123,10 +124,7 @@ fn subject(caller: &Caller, subjects: &Subjects) -> String {
         Subjects::Hashed(Some(key)) => hmac::sign(key, joined().as_bytes()).as_ref().to_vec(),
         Subjects::Hashed(None) => digest::digest(&digest::SHA256, joined().as_bytes()).as_ref().to_vec(),
     };
-    hash.iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(hash.first_chunk::<16>().map_or(&[], |half| half))
 }
 
 /// The trace id of a W3C `traceparent`, where it is one.

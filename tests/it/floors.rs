@@ -23,11 +23,11 @@ const FLOORS: &[&[&str]] = &[
     &["tls", "fetch"],
     &["chalk"],
     &["json", "yaml", "schema"],
-    &["diagnostic"],
+    &["diagnostic", "hex"],
 ];
 
 /// No runtime, no network, no log, no file, no clock: bytes and time are arguments.
-const PURE: &[&str] = &["policy", "dialect", "import", "chalk", "json", "yaml", "schema", "diagnostic"];
+const PURE: &[&str] = &["policy", "dialect", "import", "chalk", "json", "yaml", "schema", "diagnostic", "hex"];
 const IMPURE: &[&str] = &[
     "tokio",
     "tokio_rustls",

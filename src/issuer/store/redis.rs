@@ -25,6 +25,7 @@ use tokio::task::AbortHandle;
 
 use super::attempts::{Attempts, Slot, WINDOW_SECONDS, window};
 use super::{Ends, Family, Hash, REPEAT_SECONDS, RedisUrl, Revocation, Revocations, Rotation, Standing, StoreError};
+use crate::hex::hex;
 use crate::issuer::revocations::KEPT;
 use feed::Feed;
 use link::{Link, Request, unavailable};
@@ -73,10 +74,6 @@ fn family_key(id: &str) -> String {
     key(&format!("family:{id}"))
 }
 
-fn hex(hash: &Hash) -> String {
-    hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl Redis {
     pub(super) async fn open(url: &RedisUrl) -> Result<Self, StoreError> {
         let link = Arc::new(Link::new(url)?);
@@ -104,7 +101,7 @@ impl Redis {
     }
 
     pub(super) async fn begin(&self, family: &Family, token: &Hash, now: u64) -> Result<(), StoreError> {
-        let token = hex(token);
+        let token = hex(&token.0);
         let mut script = BEGIN.prepare_invoke();
         script.key(family_key(&family.id)).key(token_key(&token)).key(&self.keys.last);
         script.arg(&family.client).arg(&token).arg(&family.id);
@@ -124,7 +121,7 @@ impl Redis {
     }
 
     pub(super) async fn rotate(&self, token: &Hash, next: &Hash, ends: Ends, now: u64) -> Result<Rotation, StoreError> {
-        let (token, next) = (hex(token), hex(next));
+        let (token, next) = (hex(&token.0), hex(&next.0));
         let Some(id) = self.family_id(&token, now).await? else { return Ok(Rotation::Ended) };
         let mut script = ROTATE.prepare_invoke();
         script.key(family_key(&id)).key(token_key(&next));
@@ -148,7 +145,7 @@ impl Redis {
     }
 
     pub(super) async fn family_of(&self, token: &Hash, now: u64) -> Result<Option<Standing>, StoreError> {
-        let token = hex(token);
+        let token = hex(&token.0);
         let Some(id) = self.family_id(&token, now).await? else { return Ok(None) };
         let mut script = LOOK.prepare_invoke();
         script.key(family_key(&id)).key(&self.keys.clients).arg(late(now));
