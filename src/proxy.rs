@@ -169,6 +169,7 @@ impl Exchange<'_> {
             }
             Kind::Query => self.query(snapshot, parts, incoming).await,
             Kind::Own(endpoint) => self.own(snapshot, *endpoint, parts, incoming).await,
+            Kind::WhoAmI => self.who_am_i(snapshot, parts).await,
         }
     }
 

@@ -31,8 +31,6 @@ pub enum Endpoint {
     Revoke,
     /// RFC 7662.
     Introspect,
-    /// Who the caller of a token is.
-    WhoAmI,
     /// RFC 8414, and OpenID Connect Discovery 1.0.
     Metadata,
     /// RFC 7517, 5.
@@ -40,18 +38,21 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of each of [`ISSUER_PATHS`](crate::config::ISSUER_PATHS), and its one method.
-    pub fn at(path: &str) -> (Self, Method) {
-        match path {
+    /// The endpoint of each of [`ISSUER_PATHS`](crate::config::ISSUER_PATHS), and its one method. `None`: `/v1/who-am-i`, which
+    /// asks for a token of any issuer.
+    pub fn at(path: &str) -> Option<(Self, Method)> {
+        Some(match path {
             "/v1/oauth/token" | "/oauth/token" => (Self::Token, Method::POST),
             "/api/v1/auth/token" => (Self::ApiKey, Method::POST),
             "/api/v1/auth/refresh" => (Self::Refresh, Method::POST),
             "/oauth/revoke" => (Self::Revoke, Method::POST),
             "/oauth/introspect" => (Self::Introspect, Method::POST),
-            "/v1/who-am-i" => (Self::WhoAmI, Method::GET),
             "/.well-known/jwks.json" => (Self::Jwks, Method::GET),
-            _ => (Self::Metadata, Method::GET),
-        }
+            "/.well-known/openid-configuration" | "/.well-known/oauth-authorization-server" => {
+                (Self::Metadata, Method::GET)
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -129,13 +130,13 @@ pub enum Refused {
 type Parameters = BTreeMap<String, String>;
 
 impl Issuer {
-    /// Answers a request to an endpoint; [`Endpoint::WhoAmI`] is not one of them, for that is asked with a token.
+    /// Answers a request to an endpoint.
     ///
     /// # Errors
     /// [`Refused`], from `/api/v1/auth/*`.
     pub async fn answer(&self, asked: &Asked<'_>) -> Result<Reply, Refused> {
         match asked.endpoint {
-            Endpoint::Metadata | Endpoint::WhoAmI => Ok(Reply { public: true, ..Reply::of(self.metadata()) }),
+            Endpoint::Metadata => Ok(Reply { public: true, ..Reply::of(self.metadata()) }),
             Endpoint::Jwks => {
                 let set = serde_json::from_str(&self.keys().jwks).unwrap_or_default();
                 Ok(Reply { public: true, ..Reply::of(set) })
@@ -150,9 +151,9 @@ impl Issuer {
                 });
                 Reply::of(json!({"data": data}))
             }),
-            Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => {
-                Ok(self.oauth(asked).await.unwrap_or_else(|denied| oauth_error(&denied, asked.headers)))
-            }
+            Endpoint::Token => Ok(oauth(self.token(asked).await, asked.headers)),
+            Endpoint::Revoke => Ok(oauth(self.revoke(asked).await, asked.headers)),
+            Endpoint::Introspect => Ok(oauth(self.introspect(asked).await, asked.headers)),
         }
     }
 
@@ -178,57 +179,57 @@ impl Issuer {
         pair.map_err(refused(Refused::RefreshToken))
     }
 
-    async fn oauth(&self, asked: &Asked<'_>) -> Result<Reply, Denied> {
-        let parameters = parameters(asked).map_err(|_| Denied::Request("the body cannot be read"))?;
-        let get = |name: &str| parameters.get(name).map(String::as_str);
-        let credentials = credentials(asked.headers, &parameters)?;
-        match asked.endpoint {
-            Endpoint::Token => match get("grant_type") {
-                Some("client_credentials") => {
-                    let credentials = credentials.as_ref().ok_or(Denied::Client)?;
-                    let minted = self.by_secret(credentials, asked.address, asked.now).await?;
-                    Ok(Reply::of(json!({
-                        "access_token": minted.token,
-                        "token_type": "Bearer",
-                        "expires_in": minted.expires_in,
-                    })))
-                }
-                Some("refresh_token") => {
-                    let token = get("refresh_token").ok_or(Denied::Request("`refresh_token` is missing"))?;
-                    let client = match &credentials {
-                        Some(credentials) => Some(self.client(credentials, asked.address, asked.now).await?.id.clone()),
-                        None => None,
-                    };
-                    if client.is_none() {
-                        self.may_refresh_without_secret(token, get("client_id"), asked.now).await?;
-                    }
-                    let pair = self.refreshed(token, client.as_deref(), asked.now).await?;
-                    Ok(Reply::of(json!({
-                        "access_token": pair.access_token,
-                        "token_type": "Bearer",
-                        "expires_in": pair.expires_in,
-                        "refresh_token": pair.refresh_token,
-                    })))
-                }
-                Some(_) => Err(Denied::Unsupported),
-                None => Err(Denied::Request("`grant_type` is missing")),
-            },
-            Endpoint::Revoke => {
-                if self.asserted(&parameters, asked.now).await? {
-                    self.revoke_any(get("token"), get("jti"), get("family"), asked.now).await?;
-                    return Ok(Reply::of(json!({})));
-                }
-                let client = self.client(credentials.as_ref().ok_or(Denied::Client)?, asked.address, asked.now).await?;
-                let token = get("token").ok_or(Denied::Request("`token` is missing"))?;
-                self.revoke_own(&client.id, token, asked.now).await?;
-                Ok(Reply::of(json!({})))
+    /// RFC 6749, 3.2.
+    async fn token(&self, asked: &Asked<'_>) -> Result<Reply, Denied> {
+        let form = Form::read(asked)?;
+        match form.get("grant_type") {
+            Some("client_credentials") => {
+                let minted = self.by_secret(form.credentials()?, asked.address, asked.now).await?;
+                Ok(Reply::of(json!({
+                    "access_token": minted.token,
+                    "token_type": "Bearer",
+                    "expires_in": minted.expires_in,
+                })))
             }
-            _ => {
-                let client = self.client(credentials.as_ref().ok_or(Denied::Client)?, asked.address, asked.now).await?;
-                let token = get("token").ok_or(Denied::Request("`token` is missing"))?;
-                Ok(Reply::of(self.introspected(&client.id, token, asked.now).await?))
+            Some("refresh_token") => {
+                let token = form.want("refresh_token", "`refresh_token` is missing")?;
+                let client = match &form.credentials {
+                    Some(credentials) => Some(self.client(credentials, asked.address, asked.now).await?.id.clone()),
+                    None => None,
+                };
+                if client.is_none() {
+                    self.may_refresh_without_secret(token, form.get("client_id"), asked.now).await?;
+                }
+                let pair = self.refreshed(token, client.as_deref(), asked.now).await?;
+                Ok(Reply::of(json!({
+                    "access_token": pair.access_token,
+                    "token_type": "Bearer",
+                    "expires_in": pair.expires_in,
+                    "refresh_token": pair.refresh_token,
+                })))
             }
+            Some(_) => Err(Denied::Unsupported),
+            None => Err(Denied::Request("`grant_type` is missing")),
         }
+    }
+
+    /// RFC 7009, 2.1.
+    async fn revoke(&self, asked: &Asked<'_>) -> Result<Reply, Denied> {
+        let form = Form::read(asked)?;
+        if self.asserted(&form.parameters, asked.now).await? {
+            self.revoke_any(form.get("token"), form.get("jti"), form.get("family"), asked.now).await?;
+        } else {
+            let client = self.client(form.credentials()?, asked.address, asked.now).await?;
+            self.revoke_token(Some(&client.id), form.want("token", NO_TOKEN)?, asked.now).await?;
+        }
+        Ok(Reply::of(json!({})))
+    }
+
+    /// RFC 7662, 2.1.
+    async fn introspect(&self, asked: &Asked<'_>) -> Result<Reply, Denied> {
+        let form = Form::read(asked)?;
+        let client = self.client(form.credentials()?, asked.address, asked.now).await?;
+        Ok(Reply::of(self.introspected(&client.id, form.want("token", NO_TOKEN)?, asked.now).await?))
     }
 
     /// RFC 8414, 2. Addresses are the configured ones, whatever Host says.
@@ -252,6 +253,38 @@ impl Issuer {
             "introspection_endpoint_auth_methods_supported": methods,
         })
     }
+}
+
+const NO_TOKEN: &str = "`token` is missing";
+
+/// A request to an endpoint of OAuth, read.
+struct Form {
+    parameters: Parameters,
+    credentials: Option<Credentials>,
+}
+
+impl Form {
+    fn read(asked: &Asked<'_>) -> Result<Self, Denied> {
+        let parameters = parameters(asked).map_err(|_| Denied::Request("the body cannot be read"))?;
+        let credentials = credentials(asked.headers, &parameters)?;
+        Ok(Self { parameters, credentials })
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    fn want(&self, name: &str, missing: &'static str) -> Result<&str, Denied> {
+        self.get(name).ok_or(Denied::Request(missing))
+    }
+
+    fn credentials(&self) -> Result<&Credentials, Denied> {
+        self.credentials.as_ref().ok_or(Denied::Client)
+    }
+}
+
+fn oauth(done: Result<Reply, Denied>, headers: &HeaderMap) -> Reply {
+    done.unwrap_or_else(|denied| oauth_error(&denied, headers))
 }
 
 /// RFC 6749, 5.2. 429 and 503 are HTTP's own (RFC 6585, 4; RFC 9110, 15.6.4).

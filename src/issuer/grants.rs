@@ -184,11 +184,6 @@ impl Issuer {
         }
     }
 
-    /// Ends a client's own token (RFC 7009, 2.1); what is unknown or another's is ended already, as far as it may know.
-    pub(super) async fn revoke_own(&self, client: &str, token: &str, now: u64) -> Result<(), Denied> {
-        self.revoke_token(Some(client), token, now).await
-    }
-
     /// Ends whatever the command line names.
     pub(super) async fn revoke_any(
         &self,
@@ -207,7 +202,9 @@ impl Issuer {
         Ok(self.store.revoke(&what, now).await?)
     }
 
-    async fn revoke_token(&self, owner: Option<&str>, token: &str, now: u64) -> Result<(), Denied> {
+    /// Ends a token, of `owner` where one authenticated (RFC 7009, 2.1): what is unknown or another's is ended already, as far as it
+    /// may know.
+    pub(super) async fn revoke_token(&self, owner: Option<&str>, token: &str, now: u64) -> Result<(), Denied> {
         let others = |client: &str| owner.is_some_and(|owner| owner != client);
         if let Some(standing) = self.store.family_of(&Hash::of(token), now).await? {
             let Family { id, client, ends } = standing.family;

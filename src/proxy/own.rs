@@ -16,6 +16,13 @@ use crate::issuer::endpoints::{Asked, Endpoint, MAX_BODY, Refused, Reply};
 use crate::snapshot::Snapshot;
 
 impl Exchange<'_> {
+    /// Who the caller is, in the form of Chalk's own.
+    pub(super) async fn who_am_i(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
+        let caller = self.authenticate(snapshot, &parts.headers).await?;
+        let user = caller.subject().or(caller.thumbprint());
+        Ok(answer(&Reply::of(json!({"user": user, "environment_id": null, "team_id": null}))))
+    }
+
     pub(super) async fn own(
         &mut self,
         snapshot: &Snapshot,
@@ -25,12 +32,6 @@ impl Exchange<'_> {
     ) -> Result<Response<Body>, Failure> {
         // Its routes are there with it alone.
         let issuer = snapshot.settings.issuer.as_ref().ok_or(Failure::NotFound)?;
-        if endpoint == Endpoint::WhoAmI {
-            let caller = self.authenticate(snapshot, &parts.headers).await?;
-            let user = caller.subject().or(caller.thumbprint());
-            let body = json!({"user": user, "environment_id": null, "team_id": null});
-            return Ok(answer(&Reply::of(body)));
-        }
         let body = match parts.method {
             Method::GET => Bytes::new(),
             _ => self.body(snapshot, MAX_BODY, incoming).await?,

@@ -30,6 +30,8 @@ pub enum Kind {
     Health,
     /// The built-in issuer answers.
     Own(Endpoint),
+    /// Who the caller of any accepted credential is; with the built-in issuer.
+    WhoAmI,
     /// Passed on as it is.
     Pass {
         /// Who may, by the names of roles; `None`: any caller with a role.
@@ -61,8 +63,11 @@ impl Routes {
             route(feast::HEALTH_PATH, vec![Method::GET], Kind::Health),
         ];
         for path in ISSUER_PATHS.iter().filter(|_| config.issuer.is_some()) {
-            let (endpoint, method) = Endpoint::at(path);
-            routes.push(route(path, vec![method], Kind::Own(endpoint)));
+            let (kind, method) = match Endpoint::at(path) {
+                Some((endpoint, method)) => (Kind::Own(endpoint), method),
+                None => (Kind::WhoAmI, Method::GET),
+            };
+            routes.push(route(path, vec![method], kind));
         }
         for extra in &config.routes {
             let methods = extra.methods.iter().filter_map(|method| method.parse().ok()).collect();
