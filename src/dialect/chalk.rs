@@ -4,6 +4,7 @@
 //! shape       what each message that a caller may send consists of
 //! strict      bytes and a shape -> nothing unknown, doubled, ambiguous or cut off; then prost
 //! proto       the messages, of requests and of answers; prost drops what is unknown in an answer
+//! query       what a caller asks, in whichever of the three encodings, and what is permitted of it
 //! expression  a caller's expression -> what it reads, and the same expression built anew
 //! ```
 //!
@@ -11,5 +12,6 @@
 
 pub mod expression;
 pub mod proto;
+pub mod query;
 pub mod shape;
 pub mod strict;

@@ -1,0 +1,123 @@
+//! What a caller asks of Chalk, however it is spelled (JSON, feather, gRPC), and what of it goes upstream and may come back.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::expression::Expression;
+
+/// A query as it was read.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Outputs by name, as written (wire-chalk.md, section 4).
+    pub outputs: Vec<String>,
+    /// Outputs of the caller's making.
+    pub expressions: Vec<Expression>,
+    /// What is supplied.
+    pub inputs: Vec<Input>,
+    /// `query_name`; with no outputs a bundle.
+    pub name: Option<String>,
+    /// `query_name_version`.
+    pub version: Option<String>,
+    /// Whether a name without a version means version 1 (`X-Chalk-Features-Versioned: true`); else the default version.
+    pub versioned: bool,
+    /// Parts that need a permission of their own.
+    pub switches: BTreeSet<Switch>,
+    /// Features and namespaces that such parts name; only those of the catalogue are forwarded.
+    pub named: BTreeSet<String>,
+}
+
+/// A value, or in bulk a column of values, that is supplied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// The feature, as written.
+    pub name: String,
+    /// It is null, or holds one: it supplies nothing (policy.md, What S is).
+    pub has_null: bool,
+}
+
+/// A part of a query that a role or the configuration must allow by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Switch {
+    /// `explain`: the plan of the query in the answer.
+    Explain,
+    /// Another branch, deployment, preview or deployment tag: other tags, another lineage.
+    Branch,
+    /// `store_plan_stages`: values between the stages are kept.
+    PlanStages,
+    /// `context.tags`, `context.required_resolver_tags`, and a `query_name` beside outputs: which data source answers.
+    ContextTags,
+    /// `overlay_graph`: features and resolvers of the caller's making.
+    OverlayGraph,
+    /// `staleness`: how old cached values may be.
+    Staleness,
+    /// `planner_options`, `context.options`: how the query is executed.
+    PlannerOptions,
+    /// `query_context`: values that resolvers can read.
+    QueryContext,
+    /// `value_metrics_tag_by_features`: values as labels of metrics.
+    ValueMetrics,
+    /// `inputs_sql`: SQL over the stores as input.
+    InputsSql,
+}
+
+impl Switch {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Explain,
+        Self::Branch,
+        Self::PlanStages,
+        Self::ContextTags,
+        Self::OverlayGraph,
+        Self::Staleness,
+        Self::PlannerOptions,
+        Self::QueryContext,
+        Self::ValueMetrics,
+        Self::InputsSql,
+    ];
+
+    /// As in `chalk: {allow: […]}`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Explain => "explain",
+            Self::Branch => "branch",
+            Self::PlanStages => "plan_stages",
+            Self::ContextTags => "context_tags",
+            Self::OverlayGraph => "overlay_graph",
+            Self::Staleness => "staleness",
+            Self::PlannerOptions => "planner_options",
+            Self::QueryContext => "query_context",
+            Self::ValueMetrics => "value_metrics",
+            Self::InputsSql => "inputs_sql",
+        }
+    }
+
+    /// The switch of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|switch| switch.name() == name)
+    }
+}
+
+/// What goes upstream and what may come back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// The outputs that are asked for by name, each feature spelled out.
+    pub outputs: Vec<String>,
+    /// Positions in [`Query::expressions`] of those that are asked for.
+    pub expressions: Vec<usize>,
+    /// Names of the inputs that are forwarded.
+    pub inputs: BTreeSet<String>,
+    /// The fields of an answer that may come back; all else is dropped.
+    pub fields: HashMap<String, Field>,
+    /// Whether the primary key may come back: `pkey`, `__id__`, `display_primary_key`.
+    pub primary_key: bool,
+    /// How many outputs were taken out.
+    pub filtered: usize,
+}
+
+/// What a field of an answer may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// A value.
+    Value,
+    /// Rows of a has-many, with these columns (`transaction.amount`); others are cut.
+    Rows(HashMap<String, Field>),
+}
