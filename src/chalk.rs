@@ -1,7 +1,11 @@
-//! What Chalk's exports and Chalk's queries have in common: expressions, and the names that are no features
-//! (wire-chalk.md, sections 4 and 5.1). Checked against chalkpy 2.166.1.
+//! What Chalk's exports, its queries and the files about them have in common: expressions, the names that are no features
+//! (wire-chalk.md, sections 4 and 5.1), the switches, and the paths. Checked against chalkpy 2.166.1.
 
 pub mod expression;
+pub mod paths;
+mod switch;
+
+pub use switch::Switch;
 
 /// The namespace of the features that Chalk makes up for each query: the time, the row's number.
 pub const PSEUDO_NAMESPACE: &str = "__chalk__";

@@ -7,11 +7,13 @@ mod opaque;
 mod reader;
 pub mod units;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chalk::Switch;
 use crate::diagnostic::{Code, Report, SourceFile};
 pub use crate::tls::{ListenTls, UpstreamTls};
 use crate::yaml::{self, Node, Reader, Value};
@@ -63,8 +65,28 @@ pub struct Config {
     pub audit: Audit,
     /// Whether members of a bundle are named on the wire.
     pub name_members: bool,
+    /// What `chalk` says; nothing with another dialect.
+    pub chalk: ChalkSettings,
     /// Logs.
     pub tracing: Tracing,
+}
+
+/// What a feature server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Feast's feature server.
+    Feast,
+    /// A Chalk deployment.
+    Chalk,
+}
+
+/// `chalk` (config.md): the deployment behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChalkSettings {
+    /// The environment behind us, which queries must mean; there with the Chalk dialect.
+    pub environment: Option<String>,
+    /// Switches that any caller may use, whatever its roles say.
+    pub allow: BTreeSet<Switch>,
 }
 
 /// Whether what the policy says is what happens (config.md, Audit enforcement).
@@ -84,6 +106,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Its certificate, and those of clients; `None`: in the clear.
     pub tls: Option<ListenTls>,
+    /// What clients call us, without a slash at its end. With the Chalk dialect it is there, and has no path.
+    pub public_url: Option<String>,
 }
 
 /// The feature server behind.
@@ -93,6 +117,10 @@ pub struct Upstream {
     pub url: String,
     /// Where it listens.
     pub target: Target,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Where Chalk's queries go; `None`: to `target`.
+    pub engine: Option<Engine>,
     /// Trust roots, client certificate and name, for https.
     pub tls: UpstreamTls,
     /// Default 1 s.
@@ -103,7 +131,24 @@ pub struct Upstream {
     pub authorization: UpstreamAuthorization,
 }
 
+/// Where Chalk's queries go (`upstream.engine_url`): configured, never learned from an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// As it was written.
+    pub url: String,
+    /// Where it listens.
+    pub target: Target,
+}
+
 impl Upstream {
+    /// The way to the engine: all as here, but for the address. Without an engine of its own it is this.
+    pub fn of_engine(&self) -> Self {
+        let engine = self.engine.clone();
+        let Engine { url, target } =
+            engine.unwrap_or_else(|| Engine { url: self.url.clone(), target: self.target.clone() });
+        Self { url, target, engine: None, ..self.clone() }
+    }
+
     /// Certificates and keys of connections to it.
     pub fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
         let client = self.tls.client.iter().flat_map(|(cert, key)| [cert, key]);
@@ -262,11 +307,16 @@ fn substitute(reader: &mut Reader<'_>, node: &mut Node, variables: &dyn Fn(&str)
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// The defaults of a dialect (config.md, `limits`).
+    pub fn of(dialect: Dialect) -> Self {
+        let (request_body, response_body) = match dialect {
+            Dialect::Feast => (8 << 20, 64 << 20),
+            Dialect::Chalk => (100 << 20, 100 << 20),
+        };
         Self {
-            request_body: 8 << 20,
-            response_body: 64 << 20,
+            request_body,
+            response_body,
             token_bytes: 16 << 10,
             header_bytes: 32 << 10,
             connections: 10_000,

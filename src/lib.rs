@@ -32,7 +32,7 @@
 //! | what is allowed | [`policy`]: pure |
 //! | records, the way upstream | [`audit`], [`metrics`]; [`upstream`] |
 //! | files | [`config`], [`reload`], [`tls`], [`fetch`] |
-//! | what Chalk's exports and queries share | [`chalk`]: pure |
+//! | what Chalk's exports, queries and settings share | [`chalk`]: pure |
 //! | texts | [`json`], [`yaml`], [`schema`], [`diagnostic`], [`hex`]: pure |
 //!
 //! # The threat model in ten lines

@@ -28,11 +28,12 @@ pub mod settings;
 pub mod suggest;
 pub mod unit;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::chalk::Switch;
 use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
 use catalogue::{Catalogue, TagId};
 use file::{BindingText, Layer, LayerKind, RoleText, Text, Wanted};
@@ -76,6 +77,10 @@ pub struct Role {
     pub tag_places: Vec<(TagId, Permission, Place)>,
     /// Whether it is limited to some data sources.
     pub limits_sources: bool,
+    /// Whether it may create and change data sources.
+    manages: bool,
+    /// The switches of the Chalk dialect that it may use.
+    switches: BTreeSet<Switch>,
     tags: HashMap<TagId, Permission>,
     reach: Option<Vec<bool>>,
 }
@@ -119,6 +124,8 @@ pub struct Policy {
     /// Bindings, in the order of the files.
     pub bindings: Vec<Binding>,
     role_ids: BTreeMap<String, RoleId>,
+    /// Where `unknown_features` is said.
+    unknown_features: Option<Place>,
 }
 
 /// Reads policy and catalogue files and lays one over the other. The report has every error of every file, in order;
@@ -165,7 +172,8 @@ pub fn assemble(rules: &Layer, imported: &Layer, report: &mut Report) -> Option<
         role_ids.insert(name.clone(), id);
         roles.push(role(name, text, &mut catalogue));
     }
-    let mut policy = Policy { settings, catalogue, roles, bindings: Vec::new(), role_ids };
+    let unknown_features = rules.unknown_features.as_ref().map(|(_, place)| place.clone());
+    let mut policy = Policy { settings, catalogue, roles, bindings: Vec::new(), role_ids, unknown_features };
     policy.reach(rules);
     for text in &rules.bindings {
         let binding = policy.binding(text, report);
@@ -195,6 +203,8 @@ fn role(name: &str, text: &RoleText, catalogue: &mut Catalogue) -> Role {
         writes: text.writes.iter().map(|text| text.value.clone()).collect(),
         tag_places,
         limits_sources: text.datasources.is_some(),
+        manages: text.manage,
+        switches: text.chalk_allow.iter().map(|(switch, _)| *switch).collect(),
         tags,
         reach: None,
     }
@@ -236,6 +246,26 @@ impl Policy {
     pub fn reaches(&self, role: RoleId, source: u32) -> bool {
         let Some(role) = self.roles.get(usize::from(role)) else { return false };
         role.reach.as_ref().is_none_or(|reach| reach.get(source as usize).copied().unwrap_or(false))
+    }
+
+    /// Whether roles may use a switch of the Chalk dialect: all of them under `most_restrictive`, one of them under
+    /// `most_permissive`, where a query is each role's alone ([`groups`](Self::groups)) and this is to be asked of that one.
+    /// No role: no.
+    pub fn allows(&self, roles: &[RoleId], switch: Switch) -> bool {
+        self.every(roles, |role| role.switches.contains(&switch))
+    }
+
+    /// Whether roles may create and change data sources (`datasources.manage`), likewise.
+    pub fn manages(&self, roles: &[RoleId]) -> bool {
+        self.every(roles, |role| role.manages)
+    }
+
+    fn every(&self, roles: &[RoleId], may: impl Fn(&Role) -> bool) -> bool {
+        let may = |id: &RoleId| self.roles.get(usize::from(*id)).is_some_and(&may);
+        match self.settings.combine {
+            Combine::MostRestrictive => !roles.is_empty() && roles.iter().all(may),
+            Combine::MostPermissive => roles.iter().any(may),
+        }
     }
 
     fn reach(&mut self, rules: &Layer) {
@@ -286,6 +316,16 @@ impl Policy {
                     "`when` names neither `iss` nor `cert.*`, and there is more than one source of credentials";
                 report.push(Diagnostic::new(Code::BindingWhen, &binding.place, message));
             }
+        }
+    }
+
+    /// What the Chalk dialect cannot serve: a Chalk server understands more spellings of a feature than stand in any catalogue,
+    /// so that a name outside it may be a feature whose tags nobody looked at (policy.md, Resolution 1).
+    pub fn check_chalk(&self, report: &mut Report) {
+        if let (UnknownFeatures::Default, Some(place)) = (self.settings.unknown_features, &self.unknown_features) {
+            let message =
+                "`unknown_features: default` does not go with `dialect: chalk`: it would open other spellings";
+            report.push(Diagnostic::new(Code::Dialect, place, message));
         }
     }
 

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use crate::cli::{complain, exit, policies, print};
+use crate::config::Dialect;
 use crate::diagnostic::{Code, Diagnostic, Place, Report};
 use crate::live;
 use crate::policy::Sources;
@@ -77,10 +78,12 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
     let (mut policies, mut catalogue) = (arguments.policies.clone(), arguments.catalogue.clone());
     // Without a configuration nothing tells whether certificates are asked for.
     let (mut sources, mut may_shrink, mut shadow) = (Sources { count: 1, certificates: true }, false, None);
+    let mut chalk = false;
     if let Some(path) = &arguments.config {
         match live::read_config(path) {
             Ok((config, _)) => {
                 (sources, may_shrink, shadow) = (live::sources(&config), config.allow_shrink, config.shadow);
+                chalk = config.upstream.dialect == Dialect::Chalk;
                 policies = policies.or(Some(config.policies));
                 catalogue = if catalogue.is_empty() { config.catalogue } else { catalogue };
                 // Where they are a secret that is not here, there is nothing to look at.
@@ -105,6 +108,9 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
     report.diagnostics.extend(loaded.report.diagnostics);
     if let Some(policy) = &loaded.policy {
         policy.check_sources(sources, &mut report);
+        if chalk {
+            policy.check_chalk(&mut report);
+        }
         if let Some(old) = arguments.against.as_deref().filter(|_| !may_shrink) {
             let old = policies::load(old, &catalogue, false).map_err(unreadable)?;
             let Some(old) = old.policy else {
@@ -122,6 +128,9 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
         let mut found = candidate.report;
         if let Some(policy) = &candidate.policy {
             policy.check_sources(sources, &mut found);
+            if chalk {
+                policy.check_chalk(&mut found);
+            }
         }
         // Both lie over the same catalogue, whose mistakes are told once.
         let key = |d: &Diagnostic| (d.place.file.name.clone(), d.place.line, d.place.column, d.message.clone());

@@ -1,6 +1,7 @@
 //! The tree of `tagwarden.yaml` -> [`Config`], one function a section.
 
 mod auth;
+mod chalk;
 mod issuer;
 mod upstream;
 
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Audit, AuditLog, Config, Drain, Enforcement, Listen, ListenTls, Tracing, units};
+use crate::config::{Audit, AuditLog, Config, Dialect, Drain, Enforcement, Listen, ListenTls, Tracing, units};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::{Fields, Node, Reader, Value};
 
@@ -57,9 +58,7 @@ impl ConfigReader<'_, '_> {
             Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
             None => self.r.error(node, Code::Version, "`version: 1` is missing"),
         }
-        for key in ["json", "chalk"] {
-            self.unbuilt(&fields, key);
-        }
+        self.unbuilt(&fields, "json");
         let policies = match fields.get("policies") {
             Some(node) => self.path(node, "`policies`"),
             None => {
@@ -67,14 +66,15 @@ impl ConfigReader<'_, '_> {
                 None
             }
         };
-        let upstream = match fields.get("upstream") {
+        let (dialect, upstream) = match fields.get("upstream") {
             Some(node) => self.upstream(node),
             None => {
                 self.r.error(node, Code::Missing, "`upstream` is missing: where the feature server listens");
-                None
+                (None, None)
             }
         };
-        let (listen, public_url) = self.listen(fields.get("listen"));
+        let listen = self.listen(fields.get("listen"));
+        let chalk = self.chalk(node, &fields, dialect);
         let certificates = listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let built_in = fields.get("issuer");
         let others = certificates || built_in.is_some();
@@ -88,7 +88,9 @@ impl ConfigReader<'_, '_> {
                 (None, None, true)
             }
         };
-        let issuer = built_in.map(|node| self.built_in(node, public_url.as_deref(), api_keys));
+        let issuer = built_in.map(|node| self.built_in(node, listen.public_url.as_deref(), api_keys));
+        // The one that is there most often, so that one mistake is not told as several.
+        let dialect = dialect.unwrap_or(Dialect::Feast);
         let threads = fields.get("threads").and_then(|node| Some((node, self.size(node, "`threads`")?)));
         if let Some((node, 0)) = threads {
             self.r.error(node, Code::Threads, "`threads` is 0, and nothing would run");
@@ -114,11 +116,12 @@ impl ConfigReader<'_, '_> {
             enforcement: self.enforcement(fields.get("enforcement")),
             shadow: self.shadow(fields.get("shadow")),
             decision_cache_entries: self.entries(fields.get("decision_cache"), "`decision_cache`"),
-            routes: self.routes(fields.get("routes")),
-            limits: self.limits(fields.get("limits")),
+            routes: self.routes(fields.get("routes"), dialect),
+            limits: self.limits(fields.get("limits"), dialect),
             drain: self.drain(fields.get("drain")),
             audit: self.audit(fields.get("audit")),
             name_members: self.name_members(fields.get("errors")),
+            chalk,
             tracing: self.tracing(fields.get("tracing")),
             // What cannot be left out comes last, so that every other section has been read.
             upstream: upstream?,
@@ -136,14 +139,13 @@ impl ConfigReader<'_, '_> {
         Some(config)
     }
 
-    /// With `public_url`, which is the issuer's.
-    fn listen(&mut self, node: Option<&Node>) -> (Listen, Option<String>) {
+    fn listen(&mut self, node: Option<&Node>) -> Listen {
         let fields = node.and_then(|node| self.r.fields(node, "`listen`", &["address", "tls", "public_url"]));
         let get = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
         let public_url = get("public_url").and_then(|node| {
             let text = self.r.text(node, "`public_url`")?;
             self.web_address(node, "listen.public_url", text);
-            Some(text.to_owned())
+            Some(text.trim_end_matches('/').to_owned())
         });
         let tls = get("tls").and_then(|node| {
             let fields = self.r.fields(node, "`listen.tls`", &["cert", "key", "client_ca"])?;
@@ -156,7 +158,7 @@ impl ConfigReader<'_, '_> {
             Some(ListenTls { cert, key, client_ca })
         });
         let address = self.address(get("address"), "`listen.address`", "127.0.0.1:8080");
-        (Listen { address, tls }, public_url)
+        Listen { address, tls, public_url }
     }
 
     /// `cert` and `key`, both or neither.

@@ -83,6 +83,9 @@ codes! {
     DefaultDownstream Error "default-downstream":
         "a role's `default` is `AllowDownstream`, which would clear everything that is not tagged",
         "let `Allow` be the default, and map a tag to `AllowDownstream`";
+    Dialect Error "dialect":
+        "something is set that goes with another dialect",
+        "take it out, or set the `dialect` that it goes with";
     DuplicateKey Error "duplicate-key":
         "a key stands twice in one map",
         "make one of the two";
@@ -98,6 +101,9 @@ codes! {
     EmptyCatalogue Error "empty-catalogue":
         "the catalogue files hold no feature: most likely an import that went wrong",
         "import again, and look at what the import says";
+    Environment Error "environment":
+        "the name of an environment cannot be sent in a header",
+        "write it as the deployment does: printable ASCII without blanks";
     FeatureName Error "feature-name":
         "a feature's name is empty or holds control characters",
         "write the name as the feature server writes it";

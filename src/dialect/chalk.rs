@@ -7,8 +7,6 @@
 //! query       what a caller asks, in whichever of the three encodings, and what is permitted of it
 //! expression  a caller's expression -> what it reads, and the same expression built anew
 //! ```
-//!
-//! Nothing serves it yet: `dialect: chalk` is refused by the configuration.
 
 pub mod expression;
 pub mod proto;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyper::header::HeaderValue;
 
 use crate::auth::{Auth, AuthError};
-use crate::config::{self, Config, UpstreamAuthorization};
+use crate::config::{self, Config, Dialect, UpstreamAuthorization};
 use crate::diagnostic::{Report, SourceFile};
 use crate::issuer::{Issuer, IssuerError};
 use crate::metrics::Metrics;
@@ -139,6 +139,9 @@ pub(super) fn load(config: &Config, policy: &Texts, catalogue: &Texts) -> Result
     let (loaded, mut report) = policy::load(&policy.files, &catalogue.files);
     let Some(loaded) = loaded else { return Err(LoadError::Report(report)) };
     loaded.check_sources(sources(config), &mut report);
+    if config.upstream.dialect == Dialect::Chalk {
+        loaded.check_chalk(&mut report);
+    }
     if report.has_errors() { Err(LoadError::Report(report)) } else { Ok(loaded) }
 }
 

@@ -133,6 +133,24 @@ pub struct Member {
     pub keys: Vec<(FeatureId, Arc<str>)>,
 }
 
+/// A feature that stands for those of another namespace (policy.md, Relations and roots).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// The namespace that it leads to.
+    pub namespace: Arc<str>,
+    /// A has-many (else a has-one).
+    pub many: bool,
+}
+
+/// The features of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// All but relations, sorted by their names: what its root stands for. Versions and windows are among them.
+    pub scalars: Vec<FeatureId>,
+    /// Those of them that are keys, in the same order.
+    pub keys: Vec<FeatureId>,
+}
+
 /// Everything that is named, interned.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
@@ -148,6 +166,9 @@ pub struct Catalogue {
     pub bundles: BTreeMap<String, Bundle>,
     /// Patterns and the tags that they add.
     pub patterns: Vec<(Pattern, Box<[TagId]>)>,
+    relations: HashMap<FeatureId, Relation>,
+    default_versions: HashMap<FeatureId, u64>,
+    namespaces: HashMap<Arc<str>, Namespace>,
     features: Vec<Feature>,
     index: HashMap<Arc<str>, FeatureId>,
     edges: Vec<Edge>,
@@ -184,6 +205,21 @@ impl Catalogue {
     pub fn dependents(&self, id: FeatureId) -> &[Edge] {
         let Some(feature) = self.feature(id) else { return &[] };
         self.dependents.get(feature.dependents.0 as usize..feature.dependents.1 as usize).unwrap_or_default()
+    }
+
+    /// What a feature leads to; `None`: it is a scalar.
+    pub fn relation(&self, id: FeatureId) -> Option<&Relation> {
+        self.relations.get(&id)
+    }
+
+    /// The version that a bare name stands for, where its feature says so (`default_version`).
+    pub fn default_version(&self, id: FeatureId) -> Option<u64> {
+        self.default_versions.get(&id).copied()
+    }
+
+    /// A namespace by its exact name; one without features is none.
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        self.namespaces.get(name)
     }
 
     /// The tags that patterns give to a name (for names outside the catalogue).

@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use crate::config::{Config, ISSUER_PATHS, units};
+use crate::config::{Config, Dialect, ISSUER_PATHS, units};
 use crate::dialect::feast;
 use crate::issuer::endpoints::Endpoint;
 use crate::metrics::{Metrics, RouteMetrics};
@@ -58,10 +58,13 @@ impl Routes {
             kind,
             metrics: metrics.route(path),
         };
-        let mut routes = vec![
-            route(feast::QUERY_PATH, vec![Method::POST], Kind::Query),
-            route(feast::HEALTH_PATH, vec![Method::GET], Kind::Health),
-        ];
+        let mut routes = match config.upstream.dialect {
+            Dialect::Feast => vec![
+                route(feast::QUERY_PATH, vec![Method::POST], Kind::Query),
+                route(feast::HEALTH_PATH, vec![Method::GET], Kind::Health),
+            ],
+            Dialect::Chalk => Vec::new(),
+        };
         for path in ISSUER_PATHS.iter().filter(|_| config.issuer.is_some()) {
             let (kind, method) = match Endpoint::at(path) {
                 Some((endpoint, method)) => (Kind::Own(endpoint), method),

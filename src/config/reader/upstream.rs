@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use crate::chalk::paths::{self, Listed};
 use crate::config::reader::ConfigReader;
-use crate::config::{Limits, Route, Upstream, UpstreamAuthorization, UpstreamTls, units};
-use crate::diagnostic::Code;
-use crate::yaml::{Node, Value};
+use crate::config::{Dialect, Engine, Limits, Route, Target, Upstream, UpstreamAuthorization, UpstreamTls, units};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::yaml::{Fields, Node, Value};
 
 /// Paths that the Feast dialect serves by itself.
 const FEAST_PATHS: &[&str] = &["/get-online-features", "/health"];
@@ -22,39 +23,52 @@ const FEAST_OPTIONAL: &[&str] = &[
 ];
 
 impl ConfigReader<'_, '_> {
-    pub(super) fn upstream(&mut self, node: &Node) -> Option<Upstream> {
+    /// What it speaks, and all of it: the first is there though the second does not read.
+    pub(super) fn upstream(&mut self, node: &Node) -> (Option<Dialect>, Option<Upstream>) {
         let keys = &["url", "engine_url", "dialect", "tls", "connect_timeout", "timeout", "authorization"];
-        let fields = self.r.fields(node, "`upstream`", keys)?;
-        self.unbuilt(&fields, "engine_url");
-        let mut written = String::new();
+        let Some(fields) = self.r.fields(node, "`upstream`", keys) else { return (None, None) };
+        let dialect = self.dialect(node, &fields);
+        (dialect, self.server(node, &fields, dialect))
+    }
+
+    fn dialect(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Dialect> {
+        let Some(dialect) = fields.get("dialect") else {
+            self.r.error(node, Code::Missing, "`upstream.dialect` is missing: `feast` or `chalk`");
+            return None;
+        };
+        let words = [("feast", Some(Dialect::Feast)), ("chalk", Some(Dialect::Chalk)), ("json", None)];
+        let word = self.r.word(dialect, "`dialect`", &words)?;
+        if word.is_none() {
+            self.r.error(dialect, Code::Unsupported, "`dialect: json` is not part of this version");
+        }
+        word
+    }
+
+    /// Where one listens, as `name` says.
+    fn target(&mut self, name: &str, node: &Node) -> Option<(String, Target)> {
+        let text = self.r.text(node, &format!("`upstream.{name}`"))?;
+        let target = units::target(text, self.folder);
+        if target.is_none() {
+            let message =
+                format!("`upstream.{name}` is `{text}`, not http://host:port, https://host:port or unix:/path");
+            self.r.error(node, Code::Url, message);
+        }
+        Some((text.to_owned(), target?))
+    }
+
+    fn server(&mut self, node: &Node, fields: &Fields<'_>, dialect: Option<Dialect>) -> Option<Upstream> {
         let target = match fields.get("url") {
-            Some(url) => {
-                let text = self.r.text(url, "`upstream.url`")?;
-                text.clone_into(&mut written);
-                let target = units::target(text, self.folder);
-                if target.is_none() {
-                    self.r.error(
-                        url,
-                        Code::Url,
-                        format!("`upstream.url` is `{text}`, not http://host:port, https://host:port or unix:/path"),
-                    );
-                }
-                target
-            }
+            Some(url) => self.target("url", url),
             None => {
                 self.r.error(node, Code::Missing, "`upstream.url` is missing");
                 None
             }
         };
-        match fields.get("dialect") {
-            Some(dialect) => {
-                let word =
-                    self.r.word(dialect, "`dialect`", &[("feast", "feast"), ("chalk", "chalk"), ("json", "json")]);
-                if let Some(word) = word.filter(|word| *word != "feast") {
-                    self.r.error(dialect, Code::Unsupported, format!("`dialect: {word}` is not part of this version"));
-                }
-            }
-            None => self.r.error(node, Code::Missing, "`upstream.dialect` is missing: `feast`"),
+        let engine = fields.get("engine_url").and_then(|node| self.target("engine_url", node));
+        if let (Some((key, _)), Some(Dialect::Feast)) = (fields.entry("engine_url"), dialect) {
+            let place = self.r.key_place(key);
+            let message = "`engine_url` goes with `dialect: chalk`";
+            self.r.report.push(Diagnostic::new(Code::Dialect, &place, message));
         }
         let mut tls = UpstreamTls::default();
         if let Some(node) = fields.get("tls")
@@ -84,36 +98,61 @@ impl ConfigReader<'_, '_> {
                 }
             }
         };
+        let connect_timeout = self.duration(fields, "connect_timeout", Duration::from_secs(1));
+        let timeout = self.duration(fields, "timeout", Duration::from_secs(30));
+        let (url, target) = target?;
         Some(Upstream {
-            url: written,
-            target: target?,
+            url,
+            target,
+            dialect: dialect?,
+            engine: engine.map(|(url, target)| Engine { url, target }),
             tls,
-            connect_timeout: self.duration(&fields, "connect_timeout", Duration::from_secs(1)),
-            timeout: self.duration(&fields, "timeout", Duration::from_secs(30)),
+            connect_timeout,
+            timeout,
             authorization,
         })
     }
 
-    pub(super) fn routes(&mut self, node: Option<&Node>) -> Vec<Route> {
+    pub(super) fn routes(&mut self, node: Option<&Node>, dialect: Dialect) -> Vec<Route> {
         let Some(items) = node.and_then(|node| self.r.list(node, "`routes`")) else { return Vec::new() };
-        items.iter().filter_map(|item| self.route(item)).collect()
+        items.iter().filter_map(|item| self.route(item, dialect)).collect()
     }
 
-    fn route(&mut self, node: &Node) -> Option<Route> {
+    /// A path that the dialect serves anyway, or cannot let pass.
+    fn dialects(&mut self, node: &Node, path: &str, dialect: Dialect) {
+        let listed = match dialect {
+            Dialect::Chalk => paths::listed(path),
+            Dialect::Feast if FEAST_PATHS.contains(&path) => Listed::Always,
+            Dialect::Feast => {
+                let below =
+                    |p: &&'static str| path.strip_prefix(*p).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+                if FEAST_OPTIONAL.iter().any(below) {
+                    let message =
+                        format!("`{path}` would have to be read by the dialect, which is not part of this version");
+                    self.r.error(node, Code::Unsupported, message);
+                }
+                Listed::Other
+            }
+        };
+        let message = match listed {
+            Listed::Always => format!("`{path}` is always served by the dialect"),
+            Listed::Unchecked => format!("`{path}` is more than the dialect can check, so it does not pass"),
+            Listed::Optional | Listed::Other => return,
+        };
+        self.r.error(node, Code::Route, message);
+    }
+
+    fn route(&mut self, node: &Node, dialect: Dialect) -> Option<Route> {
         let fields = self.r.fields(node, "a route", &["path", "methods", "roles", "public"])?;
         let Some(path_node) = fields.get("path") else {
             self.r.error(node, Code::Missing, "a route without `path`");
             return None;
         };
         let path = self.r.text(path_node, "`path`")?.to_owned();
-        if FEAST_PATHS.contains(&path.as_str()) {
-            self.r.error(path_node, Code::Route, format!("`{path}` is always served by the dialect"));
-        } else if FEAST_OPTIONAL.iter().any(|p| path == *p || path.strip_prefix(p).is_some_and(|r| r.starts_with('/')))
-        {
-            let message = format!("`{path}` would have to be read by the dialect, which is not part of this version");
-            self.r.error(path_node, Code::Unsupported, message);
-        } else if !path.starts_with('/') || units::plain_path(&path).is_none() {
+        if !path.starts_with('/') || units::plain_path(&path).is_none() {
             self.r.error(path_node, Code::Route, format!("`{path}` is no plain path such as `/v1/items`"));
+        } else {
+            self.dialects(path_node, &path, dialect);
         }
         let methods = self.texts(fields.get("methods"), "`methods`");
         if methods.is_empty() {
@@ -128,6 +167,12 @@ impl ConfigReader<'_, '_> {
                 );
             }
         }
+        if dialect == Dialect::Chalk
+            && paths::listed(&path) == Listed::Optional
+            && methods.iter().any(|method| method != "POST")
+        {
+            self.r.error(node, Code::Route, format!("route `{path}` is an upload, which only POST can be"));
+        }
         let public = fields.get("public").and_then(|node| self.r.boolean(node, "`public`")).unwrap_or(false);
         if public && methods.iter().any(|method| method != "GET" && method != "HEAD") {
             self.r.error(node, Code::Route, format!("route `{path}` is public, which only GET and HEAD can be"));
@@ -139,7 +184,7 @@ impl ConfigReader<'_, '_> {
         Some(Route { path, methods, roles, public })
     }
 
-    pub(super) fn limits(&mut self, node: Option<&Node>) -> Limits {
+    pub(super) fn limits(&mut self, node: Option<&Node>, dialect: Dialect) -> Limits {
         const KEYS: &[&str] = &[
             "request_body",
             "response_body",
@@ -156,9 +201,9 @@ impl ConfigReader<'_, '_> {
         let node = node.unwrap_or(&empty);
         let Some(fields) = self.r.fields(node, "`limits`", KEYS).or_else(|| self.r.fields(&empty, "`limits`", KEYS))
         else {
-            return Limits::default();
+            return Limits::of(dialect);
         };
-        let default = Limits::default();
+        let default = Limits::of(dialect);
         let mut count = |name: &str, default: usize| {
             let Some(node) = fields.get(name) else { return default };
             let value = self.r.count(node, &format!("`{name}`")).and_then(|value| usize::try_from(value).ok());

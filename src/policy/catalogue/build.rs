@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::order::{Links, order};
-use super::{Bundle, Catalogue, Class, DataSource, Edge, Feature, Interner, Member, TagId, small};
+use super::{
+    Bundle, Catalogue, Class, DataSource, Edge, Feature, FeatureId, Interner, Member, Namespace, Relation, TagId, small,
+};
 use crate::diagnostic::{Code, Diagnostic, Place, Report};
 use crate::policy::file::{BundleText, DataSourceText, FeatureText, Layer, Text};
 use crate::policy::pattern::namespace;
@@ -32,8 +34,22 @@ impl<'l> Merged<'l> {
         self.policy.iter().flat_map(|f| &f.inputs).chain(kept)
     }
 
+    /// What the policy says, else the catalogue.
+    fn said<T>(&self, of: impl Fn(&'l FeatureText) -> Option<T>) -> Option<T> {
+        self.policy.and_then(&of).or_else(|| self.imported.and_then(&of))
+    }
+
     fn flag(&self, of: impl Fn(&'l FeatureText) -> Option<bool>) -> bool {
-        self.policy.and_then(&of).or_else(|| self.imported.and_then(&of)).unwrap_or(false)
+        self.said(of).unwrap_or(false)
+    }
+
+    /// Of each layer both are looked at together: a policy's has-one replaces a catalogue's has-many.
+    fn relation(&self) -> Option<Relation> {
+        self.said(|text| {
+            let many = text.has_many.as_ref().map(|to| (to, true));
+            let (to, many) = many.or(text.has_one.as_ref().map(|to| (to, false)))?;
+            Some(Relation { namespace: to.value.as_str().into(), many })
+        })
     }
 }
 
@@ -111,12 +127,25 @@ pub fn build(policy: &Layer, imported: &Layer, report: &mut Report) -> Catalogue
             catalogue.edges.push(Edge { to: *to, input, off_row });
         }
         let edges = (start, small(catalogue.edges.len()));
-        let name: Arc<str> = (*name).into();
-        catalogue.index.insert(Arc::clone(&name), small(catalogue.features.len()));
+        let (name, id): (Arc<str>, _) = ((*name).into(), small(catalogue.features.len()));
+        catalogue.index.insert(Arc::clone(&name), id);
+        for text in feature.policy.iter().chain(&feature.imported) {
+            if let (Some(_), Some(many)) = (&text.has_one, &text.has_many) {
+                let message = format!("feature `{name}` has both `has_one` and `has_many`");
+                report.push(Diagnostic::new(Code::Conflict, &many.place, message));
+            }
+        }
+        if let Some(relation) = feature.relation() {
+            catalogue.relations.insert(id, relation);
+        }
+        if let Some(version) = feature.said(|f| f.default_version.as_ref().map(|(value, _)| *value)) {
+            catalogue.default_versions.insert(id, version);
+        }
         let place = place.clone();
         catalogue.features.push(Feature { name, place, class, source_set, key, pure, edges, dependents: (0, 0) });
     }
     dependents(&mut catalogue);
+    namespaces(&mut catalogue);
     bundles(policy, imported, &mut catalogue, report);
     catalogue
 }
@@ -184,6 +213,25 @@ fn sources<'l>(policy: &'l Layer, imported: &'l Layer, catalogue: &mut Catalogue
         catalogue.sources.push(DataSource { name: name.to_owned(), kind, policy_tags, catalogue_tags });
     }
     ids
+}
+
+fn namespaces(catalogue: &mut Catalogue) {
+    // In the order of names.
+    let mut ids: Vec<(&Feature, FeatureId)> = catalogue.features.iter().zip(0..).collect();
+    ids.sort_unstable_by_key(|(feature, _)| &feature.name);
+    let mut namespaces: HashMap<Arc<str>, Namespace> = HashMap::new();
+    for (feature, id) in ids {
+        let name = namespace(&feature.name);
+        if !namespaces.contains_key(name) {
+            namespaces.insert(name.into(), Namespace::default());
+        }
+        let (Some(found), None) = (namespaces.get_mut(name), catalogue.relations.get(&id)) else { continue };
+        found.scalars.push(id);
+        if feature.key {
+            found.keys.push(id);
+        }
+    }
+    catalogue.namespaces = namespaces;
 }
 
 fn dependents(catalogue: &mut Catalogue) {

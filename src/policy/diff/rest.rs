@@ -193,15 +193,12 @@ fn role(union: &Union<'_>, name: &str, before: Option<&RoleText>, after: &RoleTe
         note("datasources.manage", [was.to_string(), is.to_string()], [is, was], None, &after.place);
     }
     type Texts<'t> = BTreeSet<&'t str>;
-    let switches =
-        |role: &'_ RoleText| -> Vec<String> { role.chalk_allow.iter().map(|text| text.value.clone()).collect() };
-    let (old, new) = (before.map(switches).unwrap_or_default(), switches(after));
-    let (was, is): (Texts<'_>, Texts<'_>) =
-        (old.iter().map(String::as_str).collect(), new.iter().map(String::as_str).collect());
+    let switches = |role: &RoleText| -> Texts<'static> { role.chalk_allow.iter().map(|(s, _)| s.name()).collect() };
+    let (was, is) = (before.map(switches).unwrap_or_default(), switches(after));
     if was != is {
         let directions = [!is.is_subset(&was), !was.is_subset(&is)];
         let words = [list(was.iter().copied()), list(is.iter().copied())];
-        note("chalk.allow", words, directions, None, after.chalk_allow.first().map_or(&after.place, |t| &t.place));
+        note("chalk.allow", words, directions, None, after.chalk_allow.first().map_or(&after.place, |(_, p)| p));
     }
     let written = |role: Option<&RoleText>| -> BTreeSet<String> {
         role.into_iter().flat_map(|role| &role.writes).map(|text| text.value.clone()).collect()

@@ -421,8 +421,14 @@ fn what_roles_may_do_beside_reading() {
     let manage = |on: bool| format!("datasources: {{manage: {on}}}");
     assert_eq!(changed("", &manage(true)), ["new:2: `datasources.manage` of role `a` is true (was false) true"]);
     assert_eq!(changed(&manage(true), ""), ["new:2: `datasources.manage` of role `a` is false (was true) false"]);
-    assert_eq!(changed("", "chalk: {allow: [s]}"), ["new:2: `chalk.allow` of role `a` is [s] (was []) true"]);
-    assert_eq!(changed("chalk: {allow: [s]}", ""), ["new:2: `chalk.allow` of role `a` is [] (was [s]) false"]);
+    assert_eq!(
+        changed("", "chalk: {allow: [explain]}"),
+        ["new:2: `chalk.allow` of role `a` is [explain] (was []) true"]
+    );
+    assert_eq!(
+        changed("chalk: {allow: [explain]}", ""),
+        ["new:2: `chalk.allow` of role `a` is [] (was [explain]) false"]
+    );
     assert_eq!(
         changed("writes: [u.x]", "writes: [\"u.*\"]"),
         ["new:2: `writes` of role `a` is [u.*] (was [u.x]): 1 features more, 0 fewer; for one `u.y` true"]

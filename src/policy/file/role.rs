@@ -1,6 +1,7 @@
 //! Roles.
 
 use super::{FileReader, MODES, Text};
+use crate::chalk::Switch;
 use crate::diagnostic::{Code, Place};
 use crate::policy::permission::Permission;
 use crate::policy::settings::Mode;
@@ -22,7 +23,7 @@ pub struct RoleText {
     /// `datasources.manage`.
     pub manage: bool,
     /// Switches of the Chalk dialect.
-    pub chalk_allow: Vec<Text>,
+    pub chalk_allow: Vec<(Switch, Place)>,
     /// Features or patterns that a push may write.
     pub writes: Vec<Text>,
     /// A mode of its own.
@@ -97,7 +98,11 @@ impl FileReader<'_, '_> {
         if let Some(node) = fields.get("chalk")
             && let Some(chalk) = self.r.fields(node, "`chalk`", &["allow"])
         {
-            role.chalk_allow = self.names(chalk.get("allow"), "`chalk.allow`");
+            let items = chalk.get("allow").and_then(|node| self.r.list(node, "`chalk.allow` of a role"));
+            for item in items.unwrap_or_default() {
+                let switch = self.r.word(item, "an item of `chalk.allow` of a role", &Switch::words());
+                role.chalk_allow.extend(switch.map(|switch| (switch, self.r.place(item))));
+            }
         }
         role.writes = self.names(fields.get("writes"), "`writes`");
         role.mode = fields.get("mode").and_then(|node| self.r.word(node, "`mode`", MODES));

@@ -1,7 +1,7 @@
 //! The upstream as the judge (Chalk).
 
 use super::*;
-use crate::config::{Target, Upstream, UpstreamAuthorization, UpstreamTls};
+use crate::config::{Dialect, Target, Upstream, UpstreamAuthorization, UpstreamTls};
 
 const FINE: &str = r#"{"user": "u1", "environment_id": "e1", "team_id": "t1", "permissions": ["query.online"]}"#;
 
@@ -9,6 +9,8 @@ fn who_am_i(url: &str, target: Target) -> OpaqueSettings {
     let upstream = Upstream {
         url: url.to_owned(),
         target,
+        dialect: Dialect::Chalk,
+        engine: None,
         tls: UpstreamTls::default(),
         connect_timeout: Duration::from_secs(60),
         timeout: Duration::from_secs(60),
