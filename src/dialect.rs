@@ -5,6 +5,9 @@
 
 pub mod chalk;
 pub mod feast;
+mod plan;
+
+pub use plan::{Asker, Decision, Index, Outcome, Permit, Plan, Query, Refusal};
 
 /// A request that cannot be read or that means two things: INVALID_QUERY, with what is in the way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

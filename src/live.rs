@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::{Config, Enforcement};
+use crate::dialect;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::proxy::Proxy;
@@ -407,7 +408,8 @@ fn rules(part: Part, config: &Config, policy: Policy, digest: String, metrics: &
         // What it would do is what it says.
         Part::Shadow => Enforcement::Enforce,
     };
-    Rules::new(part, digest, policy, enforcement, config.decision_cache_entries, metrics)
+    let chalk = dialect::chalk::plan::Settings { allow: config.chalk.allow.clone() };
+    Rules::new(part, digest, policy, enforcement, chalk, config.decision_cache_entries, metrics)
 }
 
 /// A suspended enforcement is told, loudly, each time that it is loaded.

@@ -25,8 +25,8 @@ use tokio::time::Instant;
 use crate::audit::Audit;
 use crate::auth::{self, Caller, Credential, PeerCertificate, Refusal};
 use crate::config::Enforcement;
-use crate::dialect::Unreadable;
-use crate::dialect::feast::{self, Answer, Decision, Outcome, Request};
+use crate::dialect::feast::{self, Answer};
+use crate::dialect::{Decision, Outcome, Permit, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot};
@@ -232,7 +232,7 @@ impl Exchange<'_> {
     }
 
     /// Tells where the candidate in the shadow of the policy would answer otherwise. Changes nothing.
-    fn shadow(&self, snapshot: &Snapshot, caller: &Caller, live: Option<(&CallerTables, &Decided, &Request<'_>)>) {
+    fn shadow(&self, snapshot: &Snapshot, caller: &Caller, live: Option<(&CallerTables, &Decided, Query<'_>)>) {
         let Some(compared) = snapshot.compare(caller, live) else { return };
         for disagreement in compared.disagreements.iter() {
             let change = disagreement.change.name();
@@ -265,18 +265,20 @@ impl Exchange<'_> {
         let body = self.request_body(snapshot, incoming).await?;
         let request = feast::read(&body).map_err(|invalid| Failure::InvalidQuery(invalid.0))?;
 
-        let decided = snapshot.rules.decide(&tables, &request);
-        self.shadow(snapshot, &caller, Some((&tables, &decided, &request)));
+        let asked = Query::Feast(&request);
+        let decided = snapshot.rules.decide(&tables, asked);
+        self.shadow(snapshot, &caller, Some((&tables, &decided, asked)));
         let permit = match &decided.plan.outcome {
             Outcome::Invalid(invalid) => return Err(Failure::InvalidQuery(invalid.0.clone())),
             Outcome::Refuse(names) => {
                 self.decided(snapshot, caller, tables, &decided, &parts.headers);
-                let members = settings.name_members && decided.plan.service.is_some();
+                let members = settings.name_members && decided.plan.bundle.is_some();
                 let named = decided.plan.refused.iter().map(|refusal| refusal.feature.clone());
                 let all = names.iter().cloned().chain(named.filter(|_| members)).collect();
                 return Err(Failure::FeaturesRefused(all));
             }
-            Outcome::Permit(permit) => {
+            Outcome::Permit(Permit::Chalk(_)) => return Err(Failure::NotFound),
+            Outcome::Permit(Permit::Feast(permit)) => {
                 self.decided(snapshot, caller, tables, &decided, &parts.headers);
                 permit
             }

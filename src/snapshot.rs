@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 
 use crate::auth::{Auth, Caller, Memo};
 use crate::config::{Enforcement, Limits};
-use crate::dialect::feast::Request;
+use crate::dialect::Query;
 use crate::issuer::Issuer;
 use crate::proxy::route::Routes;
 use crate::upstream::Upstream;
@@ -109,12 +109,12 @@ impl Snapshot {
 
     /// What the candidate would do otherwise; `None` without one. Without a decision (a caller who has no role is not
     /// heard) the roles alone are compared.
-    pub fn compare(&self, caller: &Caller, live: Option<(&CallerTables, &Decided, &Request<'_>)>) -> Option<Compared> {
+    pub fn compare(&self, caller: &Caller, live: Option<(&CallerTables, &Decided, Query<'_>)>) -> Option<Compared> {
         let shadow = self.shadow.as_ref()?;
         let memo = self.memo(caller);
         let roles = memo.shadow.as_ref()?;
         match live {
-            Some((tables, decided, request)) => Some(shadow.compare(roles, (tables, decided), request)),
+            Some((tables, decided, query)) => Some(shadow.compare(roles, (tables, decided), query)),
             None => shadow.compare_roles(roles),
         }
     }

@@ -9,7 +9,10 @@
 //! ```
 
 pub mod expression;
+mod names;
+pub mod plan;
 pub mod proto;
 pub mod query;
+mod reads;
 pub mod shape;
 pub mod strict;

@@ -1,6 +1,6 @@
 //! The Feast feature server, `POST /get-online-features` (wire-feast.md, section 2).
 //!
-//! [`read`] takes a request apart, strictly. [`Plan::new`] decides it: what goes upstream, which columns may come back,
+//! [`read`] takes a request apart, strictly. [`decide`] says of it: what goes upstream, which columns may come back,
 //! and under which names. [`rewrite`] builds the body that goes upstream from what was understood. [`filter`] verifies
 //! the answer column by column, by name, and cuts what may not pass.
 //!
@@ -12,7 +12,7 @@ mod plan;
 mod request;
 
 pub use answer::{Answer, filter};
-pub use plan::{Decision, Index, Outcome, Permit, Plan, Refusal};
+pub use plan::{Index, Permit, decide, unenforced};
 pub use request::{Entity, Request, Wanted, read, rewrite};
 
 /// The route that is read and decided.

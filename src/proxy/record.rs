@@ -10,8 +10,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::auth::Caller;
 use crate::config::Enforcement;
-use crate::dialect::feast::{Decision, Plan};
-use crate::dialect::shown;
+use crate::dialect::{Decision, Plan, shown};
 use crate::hex::hex;
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot, Subjects};
@@ -35,10 +34,10 @@ pub fn of_plan(plan: &Plan) -> String {
         Mode::Filter => "filter",
     };
     let mut whole = json!({
-        "query": plan.service.as_deref().map(shown),
+        "query": plan.bundle.as_deref().map(shown),
         "outputs": plan.outputs,
         "supplied": plan.supplied,
-        "reads": [],
+        "reads": plan.reads,
         "mode": mode,
         "decision": decision,
         "refused": refused,

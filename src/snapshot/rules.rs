@@ -7,7 +7,8 @@ use moka::sync::Cache;
 use prometheus::IntCounter;
 
 use crate::config::Enforcement;
-use crate::dialect::feast::{Index, Plan, Request};
+use crate::dialect::chalk::plan::Settings;
+use crate::dialect::{Asker, Index, Plan, Query};
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::policy::resolve::{RoleId, Table, Tables};
@@ -90,6 +91,7 @@ impl Rules {
         digest: String,
         policy: Policy,
         enforcement: Enforcement,
+        chalk: Settings,
         entries: u64,
         metrics: &Metrics,
     ) -> Self {
@@ -118,7 +120,7 @@ impl Rules {
             table_hit: count(table, "hit"),
             table_miss: count(table, "miss"),
         };
-        let index = Index::new(&policy);
+        let index = Index::new(&policy, chalk);
         Self { digest, policy, index, enforcement, tables, plans, numbers: AtomicU32::new(0), counts }
     }
 
@@ -165,26 +167,27 @@ impl Rules {
         groups.iter().map(|group| single(group)).collect()
     }
 
-    /// What a decision on this request reads: the caller's set of roles, and the request's fingerprint.
-    pub(super) fn key(tables: &CallerTables, request: &Request<'_>) -> Vec<u8> {
+    /// What a decision on this query reads: the caller's set of roles, and the query's fingerprint.
+    pub(super) fn key(tables: &CallerTables, query: Query<'_>) -> Vec<u8> {
         let mut key = Vec::with_capacity(256);
         key.extend_from_slice(&tables.number.to_le_bytes());
-        request.fingerprint(&mut key);
+        query.fingerprint(&mut key);
         key
     }
 
-    /// The decision on a request, from the cache where it was made before.
-    pub fn decide(&self, tables: &CallerTables, request: &Request<'_>) -> Arc<Decided> {
-        let key = Self::key(tables, request);
-        if let Some(decided) = self.plans.get(&*key) {
+    /// The decision on a query, from the cache where it was made before.
+    pub fn decide(&self, tables: &CallerTables, query: Query<'_>) -> Arc<Decided> {
+        let key = query.cached().then(|| Self::key(tables, query));
+        if let Some(decided) = key.as_deref().and_then(|key| self.plans.get(key)) {
             self.counts.decision_hit.inc();
             return decided;
         }
         self.counts.decision_miss.inc();
-        let plan = Plan::new(&self.policy, &self.index, &tables.tables, tables.mode, self.enforcement, request);
+        let asker = Asker { roles: &tables.roles, tables: &tables.tables, mode: tables.mode };
+        let plan = query.plan(&self.policy, &self.index, asker, self.enforcement);
         let audit = crate::proxy::record::of_plan(&plan);
         let decided = Arc::new(Decided { plan, audit });
-        if key.len() <= LARGEST_KEY_BYTES {
+        if let Some(key) = key.filter(|key| key.len() <= LARGEST_KEY_BYTES) {
             self.plans.insert(key.into(), Arc::clone(&decided));
         }
         decided

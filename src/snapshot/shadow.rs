@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest::{SHA256, digest};
 use moka::sync::Cache;
 
-use crate::dialect::feast::{Decision, Outcome, Plan, Refusal, Request};
+use crate::dialect::{Decision, Outcome, Plan, Query, Refusal};
 use crate::policy::resolve::RoleId;
 use crate::snapshot::rules::{CallerTables, Decided, Rules};
 
@@ -83,13 +83,13 @@ impl Shadow {
     }
 
     /// Decides a query as the candidate would, and compares. `roles`: those that the candidate's bindings give.
-    pub fn compare(&self, roles: &Arc<[RoleId]>, live: (&CallerTables, &Decided), request: &Request<'_>) -> Compared {
+    pub fn compare(&self, roles: &Arc<[RoleId]>, live: (&CallerTables, &Decided), query: Query<'_>) -> Compared {
         let tables = self.rules.tables_of(roles).unwrap_or_else(|| self.rules.nobody());
         let mut key = live.0.number().to_le_bytes().to_vec();
-        key.extend_from_slice(&Rules::key(&tables, request));
+        key.extend_from_slice(&Rules::key(&tables, query));
         let key: Arc<[u8]> = key.into();
         let disagreements = self.comparisons.get(&*key).unwrap_or_else(|| {
-            let candidate = self.rules.decide(&tables, request);
+            let candidate = self.rules.decide(&tables, query);
             let found = Arc::new(disagreements(&live.1.plan, &candidate.plan, roles.is_empty()));
             self.comparisons.insert(Arc::clone(&key), Arc::clone(&found));
             found

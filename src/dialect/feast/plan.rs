@@ -5,9 +5,9 @@ mod permit;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::config::Enforcement;
+use crate::dialect;
 use crate::dialect::feast::request::{Request, Wanted};
-use crate::dialect::{Invalid, shown};
+use crate::dialect::{Invalid, Outcome, Plan, shown};
 use crate::json;
 use crate::policy::Policy;
 use crate::policy::catalogue::{Bundle, FeatureId};
@@ -15,7 +15,8 @@ use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::Table;
 use crate::policy::settings::Mode;
-use permit::{Cut, permit, unenforced, write_features};
+pub use permit::unenforced;
+use permit::{Cut, permit, write_features};
 
 /// What the dialect looks up in a policy, made once for each.
 #[derive(Debug, Default)]
@@ -35,64 +36,6 @@ impl Index {
         }
         Self { full_names }
     }
-}
-
-/// A decided request. Depends on nothing of the request but its [`Request::fingerprint`].
-#[derive(Debug)]
-pub struct Plan {
-    /// What happens.
-    pub outcome: Outcome,
-    /// What the policy says; what happens is the same unless enforcement is suspended.
-    pub decision: Decision,
-    /// Whether the policy's answer is what happens.
-    pub enforcement: Enforcement,
-    /// The service's name, where the caller gave one.
-    pub service: Option<String>,
-    /// The outputs as decided.
-    pub outputs: Vec<String>,
-    /// The keys and request fields that count as supplied.
-    pub supplied: Vec<String>,
-    /// Every refused feature, also where it was only taken out.
-    pub refused: Vec<Refusal>,
-    /// Outputs that are returned only because their lineage or a tag clears them, and through what.
-    pub declassified: Vec<(String, String)>,
-    /// The mode it was decided in.
-    pub mode: Mode,
-}
-
-/// What the policy says of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Everything may be answered.
-    Permitted,
-    /// Some outputs are taken out.
-    Filtered,
-    /// Nothing may be answered.
-    Refused,
-}
-
-/// What happens with a request.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It goes upstream.
-    Permit(Permit),
-    /// It does not; these names, as the caller wrote them, are refused.
-    Refuse(Vec<String>),
-    /// It cannot be meant.
-    Invalid(Invalid),
-}
-
-/// A refused feature and why, for the audit.
-#[derive(Debug)]
-pub struct Refusal {
-    /// The feature.
-    pub feature: String,
-    /// What it resolves to.
-    pub permission: Permission,
-    /// Which rule decided (policy.md, Resolution 3).
-    pub rule: u8,
-    /// The tag that decided, where rule 7 or 1 did by one.
-    pub tag: Option<String>,
 }
 
 /// What goes upstream and what may come back.
@@ -148,70 +91,43 @@ impl Output<'_> {
     }
 }
 
-impl Plan {
-    /// Decides a request for a caller with these tables and this mode. With `enforcement: audit` the decision is made
-    /// all the same, and what the caller asked for goes upstream; a request that cannot be meant stays invalid.
-    pub fn new(
-        policy: &Policy,
-        index: &Index,
-        tables: &[Arc<Table>],
-        mode: Mode,
-        enforcement: Enforcement,
-        request: &Request<'_>,
-    ) -> Self {
-        let mut plan = Self::decide(policy, index, tables, mode, request);
-        plan.decision = match &plan.outcome {
-            Outcome::Permit(permit) if permit.filtered > 0 => Decision::Filtered,
-            Outcome::Permit(_) => Decision::Permitted,
-            Outcome::Refuse(_) | Outcome::Invalid(_) => Decision::Refused,
-        };
-        plan.enforcement = enforcement;
-        if enforcement == Enforcement::Audit && !matches!(plan.outcome, Outcome::Invalid(_)) {
-            plan.outcome = unenforced(policy, request).map_or_else(Outcome::Invalid, Outcome::Permit);
+/// Decides a request for a caller with these tables, in the mode of the plan, and notes in it what is recorded.
+///
+/// # Errors
+/// [`Invalid`]: it cannot be meant.
+pub fn decide(
+    plan: &mut Plan,
+    policy: &Policy,
+    index: &Index,
+    tables: &[Arc<Table>],
+    request: &Request<'_>,
+) -> Result<Outcome, Invalid> {
+    let bundle = match &request.wanted {
+        Wanted::Features(_) => None,
+        Wanted::Service(name) => {
+            plan.bundle = Some(name.clone().into_owned());
+            let Some(bundle) = policy.catalogue.bundles.get(&**name) else {
+                // A service that is not known reads like one that is denied.
+                plan.outputs.push(shown(name));
+                return Ok(Outcome::Refuse(vec![name.clone().into_owned()]));
+            };
+            Some((name.as_ref(), bundle))
         }
-        plan
+    };
+    let supplied = supplied(policy, bundle.map(|(_, bundle)| bundle), request);
+    plan.supplied = supplied.iter().map(|(_, id)| policy.catalogue.name(*id).to_owned()).collect();
+    let names: Vec<Name<'_>> = supplied.iter().map(|(_, id)| Name::Known(*id)).collect();
+    let resolved = Resolved::new(policy, tables, &names);
+    match (&request.wanted, bundle) {
+        (Wanted::Features(features), _) => plan.features(policy, &resolved, features, request, &supplied),
+        (Wanted::Service(_), Some((name, bundle))) => {
+            plan.service(policy, index, &resolved, name, bundle, request, &supplied)
+        }
+        (Wanted::Service(_), None) => Ok(Outcome::Refuse(Vec::new())),
     }
+}
 
-    fn decide(policy: &Policy, index: &Index, tables: &[Arc<Table>], mode: Mode, request: &Request<'_>) -> Self {
-        let mut plan = Self {
-            outcome: Outcome::Refuse(Vec::new()),
-            decision: Decision::Refused,
-            enforcement: Enforcement::Enforce,
-            service: None,
-            outputs: Vec::new(),
-            supplied: Vec::new(),
-            refused: Vec::new(),
-            declassified: Vec::new(),
-            mode,
-        };
-        let bundle = match &request.wanted {
-            Wanted::Features(_) => None,
-            Wanted::Service(name) => {
-                plan.service = Some(name.clone().into_owned());
-                let Some(bundle) = policy.catalogue.bundles.get(&**name) else {
-                    // A service that is not known reads like one that is denied.
-                    plan.outputs.push(shown(name));
-                    plan.outcome = Outcome::Refuse(vec![name.clone().into_owned()]);
-                    return plan;
-                };
-                Some((name.as_ref(), bundle))
-            }
-        };
-        let supplied = supplied(policy, bundle.map(|(_, bundle)| bundle), request);
-        plan.supplied = supplied.iter().map(|(_, id)| policy.catalogue.name(*id).to_owned()).collect();
-        let names: Vec<Name<'_>> = supplied.iter().map(|(_, id)| Name::Known(*id)).collect();
-        let resolved = Resolved::new(policy, tables, &names);
-        let outcome = match (&request.wanted, bundle) {
-            (Wanted::Features(features), _) => plan.features(policy, &resolved, features, request, &supplied),
-            (Wanted::Service(_), Some((name, bundle))) => {
-                plan.bundle(policy, index, &resolved, name, bundle, request, &supplied)
-            }
-            (Wanted::Service(_), None) => Ok(Outcome::Refuse(Vec::new())),
-        };
-        plan.outcome = outcome.unwrap_or_else(Outcome::Invalid);
-        plan
-    }
-
+impl Plan {
     /// Supplied features that are denied, as the caller wrote them.
     fn denied_supplies(
         &mut self,
@@ -226,12 +142,6 @@ impl Plan {
             self.refuse(resolved, &Name::Known(*id), policy.catalogue.name(*id), denied);
         }
         names
-    }
-
-    fn refuse(&mut self, resolved: &Resolved<'_>, name: &Name<'_>, feature: &str, verdict: Verdict) {
-        let tag = resolved.deciding_tag(name).filter(|_| matches!(verdict.rule, 1 | 7)).map(str::to_owned);
-        let feature = shown(feature);
-        self.refused.push(Refusal { feature, permission: verdict.permission, rule: verdict.rule, tag });
     }
 
     fn features(
@@ -272,11 +182,12 @@ impl Plan {
         let mut wanted = Vec::new();
         write_features(&mut wanted, &kept);
         let needed = kept.iter().filter_map(known).map(|id| (id, &[][..]));
-        permit(policy, wanted, &kept, (&cut, Cut::Spare), needed, request, supplied).map(Outcome::Permit)
+        permit(policy, wanted, &kept, (&cut, Cut::Spare), needed, request, supplied)
+            .map(|permit| Outcome::Permit(dialect::Permit::Feast(permit)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, and every one of them is read")]
-    fn bundle(
+    fn service(
         &mut self,
         policy: &Policy,
         index: &Index,
@@ -341,7 +252,8 @@ impl Plan {
             .filter(|member| by_name || kept.iter().any(|output| output.name == Name::Known(member.feature)))
             .map(|member| (member.feature, &member.keys[..]));
         let rule = if by_name { Cut::Strictly } else { Cut::Spare };
-        permit(policy, wanted, &kept, (&cut, rule), needed, request, supplied).map(Outcome::Permit)
+        permit(policy, wanted, &kept, (&cut, rule), needed, request, supplied)
+            .map(|permit| Outcome::Permit(dialect::Permit::Feast(permit)))
     }
 
     fn note_declassified(&mut self, policy: &Policy, resolved: &Resolved<'_>, kept: &[Output<'_>]) {

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Enforcement;
 use crate::diagnostic::SourceFile;
+use crate::dialect::{self, Asker, Outcome, Plan};
 use crate::policy::Policy;
 
 /// The catalogue that the import makes of the recorded registry.
@@ -70,14 +71,24 @@ fn planned(policy: &Policy, roles: &str, body: &str) -> Plan {
     let request = read(body.as_bytes()).unwrap_or_else(|error| panic!("{body}: {error}"));
     let roles: Vec<_> =
         roles.split_whitespace().map(|role| policy.role_id(role).unwrap_or_else(|| panic!("no role {role}"))).collect();
-    Plan::new(
-        policy,
-        &Index::new(policy),
-        &policy.tables(&roles),
-        policy.mode_of(&roles),
-        Enforcement::Enforce,
-        &request,
-    )
+    plan(policy, &roles, &request)
+}
+
+/// Decides a request for a caller with these roles.
+fn plan(policy: &Policy, roles: &[u16], request: &Request<'_>) -> Plan {
+    let index = dialect::Index::new(policy, dialect::chalk::plan::Settings::default());
+    let asker = Asker { roles, tables: &policy.tables(roles), mode: policy.mode_of(roles) };
+    dialect::Query::Feast(request).plan(policy, &index, asker, Enforcement::Enforce)
+}
+
+/// The permit of a plan that has one.
+fn permitted(plan: Plan) -> Permit {
+    match plan.outcome {
+        Outcome::Permit(dialect::Permit::Feast(permit)) => permit,
+        other @ (Outcome::Permit(dialect::Permit::Chalk(_)) | Outcome::Refuse(_) | Outcome::Invalid(_)) => {
+            panic!("not permitted: {other:?}")
+        }
+    }
 }
 
 /// What becomes of a body: `sent`, `refused` or `invalid`, and the text of it.
@@ -87,7 +98,8 @@ fn sent(policy: &Policy, roles: &str, body: &str) -> String {
         Err(error) => return format!("invalid {error}"),
     };
     match planned(policy, roles, body).outcome {
-        Outcome::Permit(permit) => {
+        Outcome::Permit(dialect::Permit::Chalk(_)) => panic!("a permit of another dialect"),
+        Outcome::Permit(dialect::Permit::Feast(permit)) => {
             format!("sent {}", String::from_utf8(rewrite(body.as_bytes(), &request, &permit)).unwrap())
         }
         Outcome::Refuse(names) => format!("refused {}", names.join(" ")),
@@ -105,9 +117,7 @@ fn cases(policy: &Policy, cases: &[(&str, &str, &str)]) {
 /// What becomes of the answer to a body: `as it came`, `cut` with the number of columns dropped, or `unreadable`.
 fn answered(policy: &Policy, roles: &str, body: &str, answer: &str) -> String {
     let request = read(body.as_bytes()).unwrap_or_else(|error| panic!("{body}: {error}"));
-    let Outcome::Permit(permit) = planned(policy, roles, body).outcome else {
-        panic!("{body}: {}", sent(policy, roles, body))
-    };
+    let permit = permitted(planned(policy, roles, body));
     match filter(answer.as_bytes(), &request, &permit) {
         Ok(Answer::AsItCame) => "as it came".to_owned(),
         Ok(Answer::Cut { body, dropped }) => format!("cut {dropped} {}", String::from_utf8(body).unwrap()),
@@ -128,16 +138,18 @@ fn columns(names: &[&str]) -> String {
 /// All of a plan, spelled in one order.
 fn spelled(plan: &Plan) -> String {
     let outcome = match &plan.outcome {
-        Outcome::Permit(permit) => {
+        Outcome::Permit(dialect::Permit::Chalk(_)) => panic!("a permit of another dialect"),
+        Outcome::Permit(dialect::Permit::Feast(permit)) => {
             let columns: BTreeMap<_, _> = permit.columns.iter().collect();
             let Permit { wanted, columns: _, entities, filtered, full_names, views } = permit;
             format!("{wanted:?} {columns:?} {entities:?} {filtered} {full_names} {views:?}")
         }
         other @ (Outcome::Refuse(_) | Outcome::Invalid(_)) => format!("{other:?}"),
     };
-    let Plan { outcome: _, decision, enforcement, service, outputs, supplied, refused, declassified, mode } = plan;
+    let Plan { outcome: _, decision, enforcement, bundle, outputs, supplied, reads, refused, declassified, mode } =
+        plan;
     format!(
-        "{outcome} {decision:?} {enforcement:?} {service:?} {outputs:?} {supplied:?} {refused:?} {declassified:?} {mode:?}"
+        "{outcome} {decision:?} {enforcement:?} {bundle:?} {outputs:?} {supplied:?} {reads:?} {refused:?} {declassified:?} {mode:?}"
     )
 }
 
@@ -196,7 +208,7 @@ fn one_plan_serves_every_request_of_its_fingerprint() {
     let policy = shop();
     let asked = r#"{"features":["customer_profile:vip"],"entities":{"customer_id":[1]},"include_feature_view_version_metadata":true}"#;
     let not_asked = r#"{"features":["customer_profile:vip"],"entities":{"customer_id":[ 7 ]}}"#;
-    let Outcome::Permit(permit) = planned(&policy, "all", not_asked).outcome else { panic!("not permitted") };
+    let permit = permitted(planned(&policy, "all", not_asked));
     let answer = br#"{"results":[{"values":[false]}],"metadata":{"feature_names":["customer_profile__vip"],"feature_view_metadata":[{"name":"customer_profile"}]}}"#;
     let mut seen = Vec::new();
     for body in [asked, not_asked] {

@@ -12,7 +12,10 @@ use crate::policy::catalogue::{FeatureId, Member};
 
 /// Everything that was asked for, under the names that the caller wants. Nothing is cut from the answer to it, so what
 /// cannot be verified of that is merely recorded.
-pub(super) fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Invalid> {
+///
+/// # Errors
+/// [`Invalid`]: a name that Feast cannot be asked for.
+pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Invalid> {
     let mut wanted = Vec::new();
     let outputs: Vec<Output<'_>> = match &request.wanted {
         Wanted::Service(name) => {

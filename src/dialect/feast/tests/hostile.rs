@@ -176,7 +176,7 @@ fn another_layout_is_not_read() {
     }
     let body = format!("{good}\u{e9}").into_bytes();
     let request = read(TWO.as_bytes()).unwrap();
-    let Outcome::Permit(permit) = planned(&policy, "all", TWO).outcome else { panic!("not permitted") };
+    let permit = permitted(planned(&policy, "all", TWO));
     let error = filter(&body[..body.len() - 1], &request, &permit).unwrap_err();
     assert_eq!(error.0, "the answer cannot be read: the json text is not utf-8 at byte 168");
 }

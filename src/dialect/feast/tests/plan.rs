@@ -38,7 +38,7 @@ fn a_refused_output_fails_the_query_or_is_taken_out() {
             ("", &asks(&["customer_profile:vip"]), "refused customer_id customer_profile:vip"),
         ],
     );
-    let Outcome::Permit(permit) = planned(&policy, "cutter", mixed).outcome else { panic!("not permitted") };
+    let permit = permitted(planned(&policy, "cutter", mixed));
     assert_eq!(permit.filtered, 2);
 }
 
@@ -331,13 +331,13 @@ fn what_the_audit_is_told() {
             ("no:\\u{e9}", Permission::Deny, 7, None),
         ]
     );
-    assert_eq!((plan.service, plan.declassified), (None, vec![]));
+    assert_eq!((plan.bundle, plan.declassified), (None, vec![]));
 
     let plan = planned(&policy, "cleared", &asks(&["email_parts:email_domain"]));
     assert_eq!(plan.declassified, [("email_parts:email_domain".to_owned(), "tag class=cleared".to_owned())]);
 
     let plan = planned(&policy, "inside", r#"{"feature_service":"crm_service","entities":{"customer_id":[1]}}"#);
-    assert_eq!(plan.service.as_deref(), Some("crm_service"));
+    assert_eq!(plan.bundle.as_deref(), Some("crm_service"));
     assert_eq!(plan.outputs.len(), 6);
     let refused: Vec<_> = plan.refused.iter().map(|r| (r.feature.as_str(), r.permission)).collect();
     assert_eq!(

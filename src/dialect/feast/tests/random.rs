@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use super::opinion::{Expected, expected};
 use super::world::{ALIASES, DERIVED, ENTITIES, KEYS, Query, STORED, VALUES, World, query, world};
 use super::*;
-use crate::config::Enforcement;
 use crate::json::Span;
 
 /// What an upstream does to an answer.
@@ -152,18 +151,11 @@ fn decided(world: &World) -> Option<Decided> {
     let body = world.query.body();
     let request = read(body.as_bytes()).unwrap();
     let roles: Vec<u16> = (0..world.roles).map(|n| policy.role_id(&format!("r{n}")).unwrap()).collect();
-    let plan = Plan::new(
-        &policy,
-        &Index::new(&policy),
-        &policy.tables(&roles),
-        policy.mode_of(&roles),
-        Enforcement::Enforce,
-        &request,
-    );
+    let plan = plan(&policy, &roles, &request);
     match (plan.outcome, expected(&policy, &roles, &world.query)) {
         (Outcome::Refuse(names), Expected::Refused(expected)) => assert_eq!(names, expected),
         (Outcome::Invalid(_), Expected::Invalid) => {}
-        (Outcome::Permit(permit), Expected::Sent { wanted, columns, sent, filtered }) => {
+        (Outcome::Permit(dialect::Permit::Feast(permit)), Expected::Sent { wanted, columns, sent, filtered }) => {
             #[derive(serde::Deserialize)]
             struct Forwarded<'b> {
                 #[serde(borrow)]
@@ -262,9 +254,7 @@ proptest! {
     #[test]
     fn a_plan_depends_on_the_fingerprint_alone(world in world(), other in query(), values in select(VALUES.to_vec())) {
         let policy = alone(&world.rules);
-        let index = Index::new(&policy);
         let roles: Vec<u16> = (0..world.roles).map(|n| policy.role_id(&format!("r{n}")).unwrap()).collect();
-        let tables = policy.tables(&roles);
         // The same query with other values and spelling, and another query.
         let mut respelled = world.query.clone();
         respelled.escaped = !respelled.escaped;
@@ -273,7 +263,7 @@ proptest! {
         let of = |query: &Query| {
             let body = query.body();
             let request = read(body.as_bytes()).unwrap();
-            let plan = Plan::new(&policy, &index, &tables, policy.mode_of(&roles), Enforcement::Enforce, &request);
+            let plan = plan(&policy, &roles, &request);
             (fingerprint(&request), spelled(&plan))
         };
         let first = of(&world.query);

@@ -44,7 +44,7 @@ fn a_service_stands_for_its_members() {
             ("nothing", crm, "refused crm_service"),
         ],
     );
-    let Outcome::Permit(permit) = planned(&policy, "cutter", crm).outcome else { panic!("not permitted") };
+    let permit = permitted(planned(&policy, "cutter", crm));
     assert_eq!(permit.filtered, 2);
     // An unaliased member does not need a key that only what was taken out needs.
     let mixed = over_shop(&format!(
@@ -88,7 +88,7 @@ fn a_service_by_name_is_never_asked_for_what_is_denied() {
             ),
         ],
     );
-    let Outcome::Permit(permit) = planned(&policy, "inside", pair).outcome else { panic!("not permitted") };
+    let permit = permitted(planned(&policy, "inside", pair));
     assert_eq!(permit.columns["buyer__ssn"], Column::Cut);
     assert_eq!(permit.columns["buyer__age"], Column::Keep(br#""buyer__age""#.to_vec()));
     assert_eq!(permit.filtered, 1);
@@ -122,7 +122,7 @@ fn a_service_by_name_takes_the_strictest_meaning_of_a_name() {
             ],
         );
         let plan = planned(&policy, "cutter", body);
-        let Outcome::Permit(permit) = &plan.outcome else { panic!("not permitted") };
+        let Outcome::Permit(dialect::Permit::Feast(permit)) = &plan.outcome else { panic!("not permitted") };
         assert_eq!(permit.columns[alias], Column::Cut, "{alias}");
         assert_eq!((permit.filtered, plan.refused[0].feature.as_str()), (1, "num:f32"));
     }
@@ -136,7 +136,7 @@ fn two_members_of_one_name_are_cut_where_one_of_them_is() {
         "{ROLES}\nbundles: {{s: [{{feature: \"num:f32\", as: x__y}}, {{feature: \"customer_profile:ssn\", as: x__y}}, {{feature: \"num:ratio\", as: x__z}}]}}"
     ));
     let body = r#"{"feature_service":"s","entities":{"customer_id":[1]},"full_feature_names":true}"#;
-    let Outcome::Permit(permit) = planned(&policy, "inside", body).outcome else { panic!("not permitted") };
+    let permit = permitted(planned(&policy, "inside", body));
     assert_eq!(permit.columns["x__y"], Column::Cut);
     cases(&policy, &[("all", body, "invalid `num:f32` and `customer_profile:ssn` would both be answered as `x__y`")]);
 }

@@ -1,0 +1,385 @@
+//! The decision on a query to Chalk: which of the spelled-out outputs are asked for, and which fields may come back.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::expression::Expression;
+use super::names::{Leaf, Names, Part, spelled};
+use super::query::{Field, Permit, Query, Switch};
+use super::reads::Reads;
+use crate::dialect::{self, Asker, Invalid, Outcome, Plan, shown};
+use crate::policy::Policy;
+use crate::policy::catalogue::FeatureId;
+use crate::policy::decide::{Name, Resolved, Verdict};
+use crate::policy::permission::Permission;
+use crate::policy::resolve::Table;
+use crate::policy::settings::{Mode, Supplies};
+
+/// What the configuration says of queries to Chalk.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Switches that any role may use.
+    pub allow: BTreeSet<Switch>,
+}
+
+impl Query {
+    /// Everything that a decision reads of it.
+    pub fn fingerprint(&self, out: &mut Vec<u8>) {
+        let mut bytes = |tag: u8, bytes: &[u8]| {
+            out.push(tag);
+            out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+            out.extend_from_slice(bytes);
+        };
+        let mut part = |tag: u8, text: &str| bytes(tag, text.as_bytes());
+        part(if self.versioned { b'V' } else { b'U' }, "");
+        self.outputs.iter().for_each(|output| part(b'o', output));
+        self.inputs.iter().for_each(|input| part(if input.has_null { b'n' } else { b'i' }, &input.name));
+        self.name.iter().for_each(|name| part(b'q', name));
+        self.version.iter().for_each(|version| part(b'v', version));
+        self.switches.iter().for_each(|switch| part(b's', switch.name()));
+        self.named.iter().for_each(|name| part(b'd', name));
+        for expression in &self.expressions {
+            bytes(b'x', expression.namespace.as_bytes());
+            bytes(b'a', expression.name.as_bytes());
+            bytes(b'e', &expression.encoded);
+        }
+    }
+}
+
+/// Decides a query, and notes in the plan what is recorded.
+///
+/// # Errors
+/// [`Invalid`]: a switch that nobody allows, an alias that is taken, a query without outputs.
+pub fn decide(
+    plan: &mut Plan,
+    policy: &Policy,
+    settings: &Settings,
+    asker: Asker<'_>,
+    query: &Query,
+) -> Result<Outcome, Invalid> {
+    let tables = tables(policy, settings, asker.tables, query)?;
+    let names = Names { policy, versioned: query.versioned };
+    let inputs: Vec<Name<'_>> = query.inputs.iter().map(|input| Name::of(policy, &input.name)).collect();
+    for (input, name) in query.inputs.iter().zip(&inputs) {
+        if let Name::Known(id) = name
+            && policy.catalogue.relation(*id).is_some()
+        {
+            return Err(Invalid(format!("the input `{}` holds rows, which are not followed", shown(&input.name))));
+        }
+    }
+    // A null supplies nothing, but one for what nobody knows is not passed on either.
+    let supplied: Vec<(&str, Name<'_>)> = (query.inputs.iter().zip(inputs))
+        .filter(|(input, name)| !input.has_null || matches!(name, Name::Unknown(_)))
+        .map(|(input, name)| (input.name.as_str(), name))
+        .collect();
+    let given: Vec<Name<'_>> = supplied.iter().map(|(_, name)| name.clone()).collect();
+    plan.supplied = supplied.iter().map(|(written, _)| shown(written)).collect();
+    let resolved = Resolved::new(policy, &tables, &given);
+    let keys: HashSet<FeatureId> =
+        given.iter().filter_map(|name| if let Name::Known(id) = name { Some(*id) } else { None }).collect();
+    let mut deciding = Deciding { policy, resolved, plan, supplied: keys, filtered: 0 };
+
+    let named: Vec<String> = query.named.iter().filter(|name| !deciding.may_be_named(name)).cloned().collect();
+    if !named.is_empty() {
+        return Ok(Outcome::Refuse(named));
+    }
+    let denied_supplies = deciding.denied_supplies(&supplied);
+    let mut refused: Vec<String> = Vec::new();
+    let mut kept: Vec<Part> = Vec::new();
+    let bundle;
+    let outputs: &[String] = match (&query.name, query.outputs.is_empty() && query.expressions.is_empty()) {
+        (_, false) => &query.outputs,
+        (None, true) => return Err(Invalid("neither `outputs` nor `query_name` is given".to_owned())),
+        (Some(name), true) => {
+            let full = query.version.as_ref().map_or_else(|| name.clone(), |version| format!("{name}@{version}"));
+            deciding.plan.bundle = Some(full.clone());
+            let Some(found) = policy.catalogue.bundles.get(&full) else {
+                // A named query that is not known reads like one that is denied.
+                deciding.plan.outputs.push(shown(&full));
+                return Ok(Outcome::Refuse(vec![full]));
+            };
+            bundle = found
+                .members
+                .iter()
+                .map(|member| {
+                    member.alias.as_deref().unwrap_or_else(|| policy.catalogue.name(member.feature)).to_owned()
+                })
+                .collect::<Vec<String>>();
+            &bundle
+        }
+    };
+    for written in outputs {
+        deciding.plan.outputs.push(shown(written));
+        let before = deciding.plan.refused.len();
+        match names.output(written) {
+            Some(parts) => kept.extend(parts.into_iter().filter_map(|part| deciding.part(part))),
+            None => {
+                let unknown = Verdict { permission: Permission::Deny, rule: 7 };
+                deciding.filtered += 1;
+                deciding.refuse(&Name::Unknown(written.into()), written, unknown);
+            }
+        }
+        if deciding.plan.refused.len() > before {
+            refused.push(written.clone());
+        }
+    }
+    let mut fields = fields(&kept);
+    let mut expressions = Vec::new();
+    for (position, expression) in query.expressions.iter().enumerate() {
+        let answered = deciding.answered(expression, query, &fields)?;
+        let field = answered.first().cloned().unwrap_or_default();
+        deciding.plan.outputs.push(shown(&field));
+        if deciding.expression(expression, &field) {
+            expressions.push(position);
+            fields.extend(answered.into_iter().map(|field| (field, Field::Value)));
+        } else {
+            refused.push(field);
+        }
+    }
+    refused.dedup();
+    if (kept.is_empty() && expressions.is_empty()) || (asker.mode == Mode::Reject && !refused.is_empty()) {
+        // Of a named query its name alone: a denied input named beside it would tell it from one that does not exist.
+        let names = deciding.plan.bundle.clone().map(|bundle| vec![bundle]);
+        return Ok(Outcome::Refuse(names.unwrap_or_else(|| denied_supplies.into_iter().chain(refused).collect())));
+    }
+    if !denied_supplies.is_empty() {
+        return Ok(Outcome::Refuse(denied_supplies));
+    }
+    let roots = kept.iter().map(Part::way).filter_map(|way| way.split('.').next());
+    let of_expressions = expressions.iter().filter_map(|at| query.expressions.get(*at)).flat_map(Expression::roots);
+    let roots: BTreeSet<&str> = roots.chain(of_expressions).collect();
+    let primary_key = !roots.is_empty() && roots.iter().all(|root| deciding.primary_key(root));
+    let forwarded = query.inputs.iter().filter(|input| {
+        let is_key =
+            policy.catalogue.id(&input.name).and_then(|id| policy.catalogue.feature(id)).is_some_and(|f| f.key);
+        policy.settings.supplies == Supplies::Any || is_key
+    });
+    Ok(Outcome::Permit(dialect::Permit::Chalk(Permit {
+        outputs: spelled(&kept),
+        expressions,
+        inputs: forwarded.map(|input| input.name.clone()).collect(),
+        fields,
+        primary_key,
+        filtered: deciding.filtered,
+    })))
+}
+
+/// The tables of those who may use all switches of a query: under `most_permissive` a role that may not drops out.
+fn tables(
+    policy: &Policy,
+    settings: &Settings,
+    tables: &[Arc<Table>],
+    query: &Query,
+) -> Result<Vec<Arc<Table>>, Invalid> {
+    let wanted: Vec<Switch> =
+        query.switches.iter().copied().filter(|switch| !settings.allow.contains(switch)).collect();
+    let may = |table: &&Arc<Table>| wanted.iter().all(|switch| policy.allows(&table.roles, *switch));
+    let left: Vec<Arc<Table>> = tables.iter().filter(may).cloned().collect();
+    match wanted.iter().find(|switch| !tables.iter().any(|table| policy.allows(&table.roles, **switch))) {
+        Some(switch) => Err(Invalid(format!("`{}` is not allowed for this caller", switch.name()))),
+        None if left.is_empty() && !wanted.is_empty() => {
+            let names: Vec<&str> = wanted.iter().map(|switch| switch.name()).collect();
+            Err(Invalid(format!("`{}` are not allowed together for this caller", names.join("`, `"))))
+        }
+        None => Ok(left),
+    }
+}
+
+/// Everything that was asked for; what comes back is not looked at.
+pub fn unenforced(query: &Query) -> Permit {
+    Permit {
+        outputs: query.outputs.clone(),
+        expressions: (0..query.expressions.len()).collect(),
+        inputs: query.inputs.iter().map(|input| input.name.clone()).collect(),
+        fields: HashMap::new(),
+        primary_key: true,
+        filtered: 0,
+    }
+}
+
+/// The fields as which parts are answered.
+fn fields(parts: &[Part]) -> HashMap<String, Field> {
+    let mut fields: HashMap<String, Field> = HashMap::new();
+    for part in parts {
+        match part {
+            Part::Value(leaf) => {
+                fields.insert(leaf.way.clone(), Field::Value);
+                // The default version may be answered under its own name.
+                fields.extend(leaf.or.iter().map(|(_, way)| (way.clone(), Field::Value)));
+            }
+            Part::Rows { way, columns, .. } => {
+                let new = self::fields(columns);
+                match fields.get_mut(way) {
+                    Some(Field::Rows(old)) => merge(old, new),
+                    Some(Field::Value) | None => {
+                        fields.insert(way.clone(), Field::Rows(new));
+                    }
+                }
+            }
+        }
+    }
+    fields
+}
+
+fn merge(old: &mut HashMap<String, Field>, new: HashMap<String, Field>) {
+    for (name, field) in new {
+        match (old.get_mut(&name), field) {
+            (Some(Field::Rows(old)), Field::Rows(new)) => merge(old, new),
+            (_, field) => {
+                old.insert(name, field);
+            }
+        }
+    }
+}
+
+/// A query that is being decided.
+struct Deciding<'d> {
+    policy: &'d Policy,
+    resolved: Resolved<'d>,
+    plan: &'d mut Plan,
+    supplied: HashSet<FeatureId>,
+    filtered: usize,
+}
+
+impl Deciding<'_> {
+    fn refuse(&mut self, name: &Name<'_>, feature: &str, verdict: Verdict) {
+        self.plan.refuse(&self.resolved, name, feature, verdict);
+    }
+
+    /// Supplied features that are denied, as the caller wrote them.
+    fn denied_supplies(&mut self, supplied: &[(&str, Name<'_>)]) -> Vec<String> {
+        let denied: Vec<_> = self.resolved.refused_supplied().iter().filter_map(|at| supplied.get(*at)).collect();
+        for (written, name) in &denied {
+            self.refuse(name, written, Verdict { permission: Permission::Deny, rule: 1 });
+        }
+        denied.into_iter().map(|(written, _)| (*written).to_owned()).collect()
+    }
+
+    /// Whether a setting of the query may name it: a namespace, or what may be returned.
+    fn may_be_named(&self, name: &str) -> bool {
+        match self.policy.catalogue.id(name) {
+            Some(id) => self.resolved.verdict(&Name::Known(id), false).permission.returnable(),
+            None => self.policy.catalogue.namespace(name).is_some(),
+        }
+    }
+
+    /// What is left of a part; `None`: nothing.
+    fn part(&mut self, part: Part) -> Option<Part> {
+        match part {
+            Part::Value(leaf) => self.leaf(&leaf).then_some(Part::Value(leaf)),
+            Part::Rows { way, hops, columns } => {
+                if !self.usable(&hops, &way) {
+                    return None;
+                }
+                let columns: Vec<Part> = columns.into_iter().filter_map(|column| self.part(column)).collect();
+                (!columns.is_empty()).then_some(Part::Rows { way, hops, columns })
+            }
+        }
+    }
+
+    /// Whether the relations on a way may be used. One that is not is refused.
+    fn usable(&mut self, hops: &[FeatureId], way: &str) -> bool {
+        for (position, hop) in hops.iter().enumerate() {
+            let verdict = self.resolved.verdict(&Name::Known(*hop), position > 0);
+            if verdict.permission == Permission::Deny {
+                self.filtered += 1;
+                self.refuse(&Name::Known(*hop), way, verdict);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn leaf(&mut self, leaf: &Leaf) -> bool {
+        if !self.usable(&leaf.hops, &leaf.way) {
+            return false;
+        }
+        for feature in leaf.features() {
+            let name = Name::Known(feature);
+            let verdict = self.resolved.verdict(&name, !leaf.hops.is_empty());
+            if !verdict.permission.returnable() {
+                self.filtered += 1;
+                self.refuse(&name, &leaf.way, verdict);
+                return false;
+            }
+            if let Some(via) = self.resolved.cleared_by(&name).filter(|_| leaf.hops.is_empty()) {
+                self.plan.declassified.push((leaf.way.clone(), via));
+            }
+        }
+        true
+    }
+
+    /// The fields as which an expression may be answered, the first as the caller sees it.
+    fn answered(
+        &self,
+        expression: &Expression,
+        query: &Query,
+        fields: &HashMap<String, Field>,
+    ) -> Result<Vec<String>, Invalid> {
+        let catalogue = &self.policy.catalogue;
+        let name = &expression.name;
+        let mut answered = if expression.namespace.is_empty() {
+            let roots: BTreeSet<&str> = expression.roots().collect();
+            let below = roots.into_iter().map(|root| format!("{root}.{name}"));
+            [name.clone()].into_iter().chain(below).collect()
+        } else {
+            vec![format!("{}.{name}", expression.namespace)]
+        };
+        let twice = query.expressions.iter().filter(|other| other.name == *name).count() > 1;
+        let taken = |field: &String| {
+            catalogue.id(field).is_some()
+                || catalogue.namespace(field).is_some()
+                || catalogue.bundles.contains_key(field)
+                || fields.contains_key(field)
+                || query.outputs.contains(field)
+                || query.inputs.iter().any(|input| input.name == *field)
+        };
+        if twice || answered.iter().any(taken) {
+            return Err(Invalid(format!("the name `{}` of an expression is taken", shown(name))));
+        }
+        answered.dedup();
+        Ok(answered)
+    }
+
+    /// Whether everything that an expression reads may be returned, or is a supplied key.
+    fn expression(&mut self, expression: &Expression, field: &str) -> bool {
+        let reads = Reads::of(self.policy, expression);
+        self.plan.reads.extend(reads.shown());
+        if !reads.followed {
+            self.filtered += 1;
+            self.refuse(&Name::Unknown(field.into()), field, Verdict { permission: Permission::Deny, rule: 7 });
+            return false;
+        }
+        let used = reads.used.iter().map(|(id, by_path)| (*id, *by_path, false));
+        let read = reads.read.iter().map(|(id, by_path)| (*id, *by_path, true));
+        for (id, by_path, value) in used.chain(read) {
+            let name = Name::Known(id);
+            let verdict = self.resolved.verdict(&name, by_path);
+            let is_key = self.policy.catalogue.feature(id).is_some_and(|feature| feature.key);
+            let given = is_key && !by_path && self.supplied.contains(&id);
+            let fine = if value {
+                verdict.permission.returnable() || (given && verdict.permission != Permission::Deny)
+            } else {
+                verdict.permission != Permission::Deny
+            };
+            if !fine {
+                self.filtered += 1;
+                self.refuse(&name, self.policy.catalogue.name(id), verdict);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the primary key of a namespace's rows may come back.
+    fn primary_key(&self, namespace: &str) -> bool {
+        let keys = self.policy.catalogue.namespace(namespace).map(|namespace| &namespace.keys[..]).unwrap_or_default();
+        let fine = |id: &FeatureId| {
+            self.supplied.contains(id) || self.resolved.verdict(&Name::Known(*id), false).permission.returnable()
+        };
+        !keys.is_empty() && keys.iter().all(fine)
+    }
+}
+
+#[cfg(test)]
+mod tests;

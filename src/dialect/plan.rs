@@ -1,0 +1,187 @@
+//! The decision on a query, in whichever dialect: what happens with it, and what is recorded of it.
+
+use std::sync::Arc;
+
+use crate::config::Enforcement;
+use crate::dialect::{Invalid, chalk, feast, shown};
+use crate::policy::Policy;
+use crate::policy::decide::{Name, Resolved, Verdict};
+use crate::policy::permission::Permission;
+use crate::policy::resolve::{RoleId, Table};
+use crate::policy::settings::Mode;
+
+/// A query as a dialect read it.
+#[derive(Clone, Copy, Debug)]
+pub enum Query<'q> {
+    /// Feast's online query.
+    Feast(&'q feast::Request<'q>),
+    /// One query to Chalk.
+    Chalk(&'q chalk::query::Query),
+}
+
+/// What a dialect looks up in a policy, made once for each.
+#[derive(Debug, Default)]
+pub struct Index {
+    feast: feast::Index,
+    chalk: chalk::plan::Settings,
+}
+
+/// What goes upstream and what may come back.
+#[derive(Debug)]
+pub enum Permit {
+    /// Of Feast.
+    Feast(feast::Permit),
+    /// Of Chalk.
+    Chalk(chalk::query::Permit),
+}
+
+/// Whose query is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The roles, sorted.
+    pub roles: &'a [RoleId],
+    /// Their tables.
+    pub tables: &'a [Arc<Table>],
+    /// Their mode.
+    pub mode: Mode,
+}
+
+/// A decided query. Depends on nothing of the query but its [`Query::fingerprint`].
+#[derive(Debug)]
+pub struct Plan {
+    /// What happens.
+    pub outcome: Outcome,
+    /// What the policy says; what happens is the same unless enforcement is suspended.
+    pub decision: Decision,
+    /// Whether the policy's answer is what happens.
+    pub enforcement: Enforcement,
+    /// The bundle's name, where the caller gave one: a feature service, a named query.
+    pub bundle: Option<String>,
+    /// The outputs as decided.
+    pub outputs: Vec<String>,
+    /// What counts as supplied.
+    pub supplied: Vec<String>,
+    /// What the caller's expressions read.
+    pub reads: Vec<String>,
+    /// Every refused feature, also where it was only taken out.
+    pub refused: Vec<Refusal>,
+    /// Outputs that are returned only because their lineage or a tag clears them, and through what.
+    pub declassified: Vec<(String, String)>,
+    /// The mode it was decided in.
+    pub mode: Mode,
+}
+
+/// What the policy says of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Everything may be answered.
+    Permitted,
+    /// Some outputs are taken out.
+    Filtered,
+    /// Nothing may be answered.
+    Refused,
+}
+
+/// What happens with a query.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It goes upstream.
+    Permit(Permit),
+    /// It does not; these names, as the caller wrote them, are refused.
+    Refuse(Vec<String>),
+    /// It cannot be meant.
+    Invalid(Invalid),
+}
+
+/// A refused feature and why, for the audit.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The feature.
+    pub feature: String,
+    /// What it resolves to.
+    pub permission: Permission,
+    /// Which rule decided (policy.md, Resolution 3).
+    pub rule: u8,
+    /// The tag that decided, where rule 7 or 1 did by one.
+    pub tag: Option<String>,
+}
+
+impl Index {
+    /// Reads the policy's names. `chalk`: what the configuration lets any role do.
+    pub fn new(policy: &Policy, chalk: chalk::plan::Settings) -> Self {
+        Self { feast: feast::Index::new(policy), chalk }
+    }
+}
+
+impl Permit {
+    /// How many outputs were taken out.
+    pub fn filtered(&self) -> usize {
+        match self {
+            Self::Feast(permit) => permit.filtered,
+            Self::Chalk(permit) => permit.filtered,
+        }
+    }
+}
+
+impl Query<'_> {
+    /// Everything that a decision on this query reads, besides the caller and the policy: compared in full by the
+    /// decision cache.
+    pub fn fingerprint(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Feast(request) => request.fingerprint(out),
+            Self::Chalk(query) => query.fingerprint(out),
+        }
+    }
+
+    /// Whether the decision is kept for the next such query; not where it has expressions, of which each is new.
+    pub fn cached(&self) -> bool {
+        match self {
+            Self::Feast(_) => true,
+            Self::Chalk(query) => query.expressions.is_empty(),
+        }
+    }
+
+    /// Decides it. With `enforcement: audit` the decision is made all the same, and what the caller asked for goes
+    /// upstream; a query that cannot be meant stays invalid.
+    pub fn plan(&self, policy: &Policy, index: &Index, asker: Asker<'_>, enforcement: Enforcement) -> Plan {
+        let mut plan = Plan {
+            outcome: Outcome::Refuse(Vec::new()),
+            decision: Decision::Refused,
+            enforcement,
+            bundle: None,
+            outputs: Vec::new(),
+            supplied: Vec::new(),
+            reads: Vec::new(),
+            refused: Vec::new(),
+            declassified: Vec::new(),
+            mode: asker.mode,
+        };
+        plan.outcome = match self {
+            Self::Feast(request) => feast::decide(&mut plan, policy, &index.feast, asker.tables, request),
+            Self::Chalk(query) => chalk::plan::decide(&mut plan, policy, &index.chalk, asker, query),
+        }
+        .unwrap_or_else(Outcome::Invalid);
+        plan.decision = match &plan.outcome {
+            Outcome::Permit(permit) if permit.filtered() > 0 => Decision::Filtered,
+            Outcome::Permit(_) => Decision::Permitted,
+            Outcome::Refuse(_) | Outcome::Invalid(_) => Decision::Refused,
+        };
+        if enforcement == Enforcement::Audit && !matches!(plan.outcome, Outcome::Invalid(_)) {
+            let all = match self {
+                Self::Feast(request) => feast::unenforced(policy, request).map(Permit::Feast),
+                Self::Chalk(query) => Ok(Permit::Chalk(chalk::plan::unenforced(query))),
+            };
+            plan.outcome = all.map_or_else(Outcome::Invalid, Outcome::Permit);
+        }
+        plan
+    }
+}
+
+impl Plan {
+    /// Notes that a feature is refused. `feature`: how it is recorded.
+    pub(super) fn refuse(&mut self, resolved: &Resolved<'_>, name: &Name<'_>, feature: &str, verdict: Verdict) {
+        let tag = resolved.deciding_tag(name).filter(|_| matches!(verdict.rule, 1 | 7)).map(str::to_owned);
+        let feature = shown(feature);
+        self.refused.push(Refusal { feature, permission: verdict.permission, rule: verdict.rule, tag });
+    }
+}
