@@ -1,15 +1,24 @@
-//! Chalk's protobuf and the expressions that callers write (wire-chalk.md, sections 2.3, 2.6, 5.1, 6, 7 and 8).
+//! The Chalk dialect: queries in JSON and in protobuf, and the expressions that callers write (wire-chalk.md).
 //!
 //! ```text
 //! shape       what each message that a caller may send consists of
 //! strict      bytes and a shape -> nothing unknown, doubled, ambiguous or cut off; then prost
 //! proto       the messages, of requests and of answers; prost drops what is unknown in an answer
 //! query       what a caller asks, in whichever of the three encodings, and what is permitted of it
+//! names       the spellings of an output -> the features that it stands for, spelled out
 //! expression  a caller's expression -> what it reads, and the same expression built anew
+//! reads       what it reads -> features and relations of the catalogue
+//! plan        a query and a policy -> what is permitted of it
+//! online      queries and uploads in JSON: read strictly, built anew, the answer cut
+//! headers     the closed table of X-Chalk-* headers
+//! error       errors of ours, and those of the upstream without what can carry values
 //! ```
 
+pub mod error;
 pub mod expression;
+pub mod headers;
 mod names;
+pub mod online;
 pub mod plan;
 pub mod proto;
 pub mod query;
