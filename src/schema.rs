@@ -198,6 +198,32 @@ enum Permission {
     AllowDownstream,
 }
 
+/// A part of a query to Chalk that is refused unless it is allowed by name.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Switch {
+    /// The plan of the query in the answer.
+    Explain,
+    /// Another branch, deployment, preview or deployment tag: other tags, another lineage.
+    Branch,
+    /// Values between the stages are kept.
+    PlanStages,
+    /// Which data source answers: `context.tags`, required resolver tags, a `query_name` beside outputs.
+    ContextTags,
+    /// Features and resolvers of the caller's making.
+    OverlayGraph,
+    /// How old cached values may be.
+    Staleness,
+    /// How the query is executed.
+    PlannerOptions,
+    /// Values that resolvers can read.
+    QueryContext,
+    /// Values as labels of metrics.
+    ValueMetrics,
+    /// SQL over the stores as input.
+    InputsSql,
+}
+
 /// For a key that may be left out and not be null: nothing behind it is a slip, and must not read as left out.
 fn not_null(schema: &mut Schema) {
     if let Some(kinds) = schema.get_mut("type").and_then(|kinds| kinds.as_array_mut()) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::chalk::paths;
 
 fn file(text: &str) -> Arc<SourceFile> {
     Arc::new(SourceFile { name: "tagwarden.yaml".into(), text: text.into() })
@@ -108,6 +109,86 @@ fn routes_of_the_dialect_cannot_be_listed() {
     ] {
         let error = load(&format!("{SMALLEST}routes: [{route}]\n")).unwrap_err();
         assert!(error.contains(message), "{route}\n{error}");
+    }
+}
+
+const CHALK: &str = "\
+version: 1
+listen: {public_url: \"http://127.0.0.1:8080/\"}
+upstream: {url: https://api.chalk.example, dialect: chalk}
+auth: {issuers: [{issuer: https://idp.example/, audiences: [f], keys: {jwks_file: jwks.json}}]}
+policies: policies/
+chalk: {environment: prod}
+";
+
+#[test]
+fn the_smallest_configuration_of_chalk_has_the_documented_defaults() {
+    let config = load(CHALK).unwrap();
+    assert_eq!(config.upstream.dialect, Dialect::Chalk);
+    assert_eq!(config.listen.public_url.as_deref(), Some("http://127.0.0.1:8080"));
+    assert_eq!(config.chalk, ChalkSettings { environment: Some("prod".into()), allow: BTreeSet::new() });
+    assert_eq!((config.limits.request_body, config.limits.response_body), (100 << 20, 100 << 20));
+    assert_eq!((config.upstream.engine.as_ref(), config.upstream.of_engine()), (None, config.upstream.clone()));
+    let feast = load(SMALLEST).unwrap();
+    assert_eq!(
+        (feast.upstream.dialect, feast.chalk, feast.listen.public_url),
+        (Dialect::Feast, ChalkSettings::default(), None)
+    );
+    assert_eq!((feast.limits.request_body, feast.limits.response_body), (8 << 20, 64 << 20));
+}
+
+#[test]
+fn the_engine_is_reached_as_the_upstream_is() {
+    let text = CHALK.replace(
+        "dialect: chalk",
+        "dialect: chalk, engine_url: \"http://10.0.0.7:7002\", timeout: 7s, tls: {ca: ca.crt}",
+    ) + "limits: {request_body: 1MiB}\n";
+    let text = text.replace("environment: prod", "environment: prod, allow: [staleness, explain, explain]");
+    let config = load(&text).unwrap();
+    let engine = config.upstream.of_engine();
+    assert_eq!(engine.url, "http://10.0.0.7:7002");
+    assert_eq!(engine.target, Target::Tcp { tls: false, host: "10.0.0.7".into(), port: 7002 });
+    assert_eq!((&engine.tls, engine.timeout), (&config.upstream.tls, Duration::from_secs(7)));
+    assert_eq!(config.upstream.target, Target::Tcp { tls: true, host: "api.chalk.example".into(), port: 443 });
+    assert_eq!((config.limits.request_body, config.limits.response_body), (1 << 20, 100 << 20));
+    assert_eq!(config.chalk.allow, BTreeSet::from([Switch::Explain, Switch::Staleness]));
+}
+
+#[test]
+fn uploads_to_chalk_are_served_once_listed() {
+    let listed = |route: &str| load(&format!("{CHALK}routes: [{route}]\n"));
+    for path in paths::OPTIONAL {
+        let config = listed(&format!("{{path: {path}, methods: [POST], roles: [writer]}}")).unwrap();
+        assert_eq!(config.routes[0].path, path);
+        let error = listed(&format!("{{path: {path}, methods: [GET], public: true}}")).unwrap_err();
+        assert!(error.contains("is an upload, which only POST can be"), "{error}");
+    }
+    for path in paths::HTTP.into_iter().chain(paths::RPC) {
+        let error = listed(&format!("{{path: {path}, methods: [POST]}}")).unwrap_err();
+        assert!(error.contains(&format!("`{path}` is always served by the dialect")), "{error}");
+    }
+    let error = listed("{path: /v4/offline_query, methods: [POST]}").unwrap_err();
+    assert!(error.contains("`/v4/offline_query` is more than the dialect can check, so it does not pass"), "{error}");
+    // Another dialect's are nobody's here, and the other way round.
+    assert!(listed("{path: /search, methods: [POST]}").is_ok());
+    assert!(load(&format!("{SMALLEST}routes: [{{path: /v1/query/plan, methods: [POST]}}]\n")).is_ok());
+}
+
+#[test]
+fn no_path_follows_the_public_url_of_chalk() {
+    for (url, message) in [
+        (
+            "http://f.example/x",
+            "`listen.public_url` is `http://f.example/x`; with `dialect: chalk` no path follows the host",
+        ),
+        ("http://f.example/?x", "`listen.public_url` has a query or a fragment"),
+        ("http://f.example/x#y", "`listen.public_url` has a query or a fragment"),
+        ("http://u:p@f.example", "it carries a user or a password"),
+        ("f.example:80", "`listen.public_url`: the address is not usable"),
+        ("unix:/run/x", "`listen.public_url`: the address is not usable"),
+    ] {
+        let error = load(&CHALK.replace("http://127.0.0.1:8080/", url)).unwrap_err();
+        assert!(error.contains(message) && error.matches("error[").count() == 1, "{url}\n{error}");
     }
 }
 

@@ -6,7 +6,7 @@ mod issuer;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Count, One, Text, Unbuilt, Var};
+use super::{Count, One, Switch, Text, Unbuilt, Var};
 use auth::Auth;
 use issuer::Issuer;
 
@@ -56,6 +56,8 @@ texts! {
     Base r"^https?://[^@/?#\s]+(/[^?#\s]*)?$" ["https://features.example"];
     /// An exact path: ASCII, no escapes, no empty, `.` or `..` segments.
     RoutePath r#"^/$|^(/(?!\.{1,2}(/|$))[!"$&'()*+,\-.0-9:<=>@A-Z\[\]^_`a-z{|}~]+)+$"# ["/v1/items"];
+    /// The name of an environment.
+    Environment r"^[!-~]+$" ["prod"];
     /// A method, in capitals.
     Method r"^(?!(CONNECT|TRACE)$)[A-Z]+$" ["GET", "POST"];
 }
@@ -74,6 +76,25 @@ texts! {
         {"required": ["listen"], "properties": {"listen": {"type": "object", "required": ["tls"], "properties": {"tls": {
             "type": "object", "required": ["client_ca"], "properties": {"client_ca": {"type": "string"}}
         }}}}}
+    ],
+    "allOf" = [
+        {
+            "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "feast"}}}}},
+            "then": {"properties": {
+                "chalk": {"type": "null"}, "upstream": {"properties": {"engine_url": {"type": "null"}}}
+            }}
+        },
+        {
+            "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "chalk"}}}}},
+            "then": {"required": ["listen", "chalk"], "properties": {
+                "listen": {"type": "object", "required": ["public_url"], "properties": {"public_url": {
+                    "type": "string", "pattern": r"^https?://[^/]+/*$|\$\{"
+                }}},
+                "chalk": {"type": "object", "required": ["environment"], "properties": {
+                    "environment": {"type": "string"}
+                }}
+            }}
+        }
     ]
 ))]
 pub(super) struct Config {
@@ -113,8 +134,8 @@ pub(super) struct Config {
     audit: Option<Audit>,
     /// What errors on the wire tell.
     errors: Option<Errors>,
-    /// Not part of this version: the environment behind a Chalk server.
-    chalk: Option<Unbuilt>,
+    /// The Chalk deployment behind; with `dialect: chalk` alone.
+    chalk: Option<Chalk>,
     /// The program's own log, on standard error.
     #[schemars(rename = "tracing")]
     log: Option<Tracing>,
@@ -131,7 +152,8 @@ struct Listen {
     address: Option<Var<Address>>,
     /// Serve TLS. Left out: plain.
     tls: Option<ListenTls>,
-    /// What clients call us: where the issuer's metadata says that its endpoints are. Default: the issuer's `url`.
+    /// What clients call us: where the issuer's metadata says that its endpoints are, and where Chalk's clients are sent, for
+    /// whom no path may follow the host. Default: the issuer's `url`, but for Chalk's.
     public_url: Option<Var<Base>>,
 }
 
@@ -178,8 +200,8 @@ struct Admin {
 struct Upstream {
     /// Where it listens.
     url: Var<Target>,
-    /// Not part of this version: where Chalk's queries go.
-    engine_url: Option<Unbuilt>,
+    /// Where Chalk's queries go, over the same `tls`; with `dialect: chalk` alone. Default: `url`.
+    engine_url: Option<Var<Target>>,
     /// What it speaks.
     dialect: Var<Dialect>,
     /// How it is reached over https.
@@ -197,6 +219,17 @@ struct Upstream {
 enum Dialect {
     /// Feast's feature server.
     Feast,
+    /// A Chalk deployment. Needs `chalk.environment`, and a `listen.public_url` without a path.
+    Chalk,
+}
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Chalk {
+    /// The environment that the deployment is; queries must mean it.
+    environment: Option<Var<Environment>>,
+    /// Switches that any caller may use; a role has its own.
+    allow: Option<Vec<Var<Switch>>>,
 }
 
 /// `cert` and `key` go together.
@@ -274,7 +307,7 @@ struct Shadow {
     }}
 ))]
 struct Route {
-    /// The exact path. None that the dialect serves.
+    /// The exact path. None that the dialect serves anyway, or cannot check.
     path: Var<RoutePath>,
     /// Methods that pass.
     #[schemars(length(min = 1))]
@@ -288,9 +321,9 @@ struct Route {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Limits {
-    /// Bytes of a request's body. Default: 8MiB.
+    /// Bytes of a request's body. Default: 8MiB, with `dialect: chalk` 100MiB.
     request_body: Option<Size>,
-    /// Bytes of the upstream's answer. Default: 64MiB.
+    /// Bytes of the upstream's answer. Default: 64MiB, with `dialect: chalk` 100MiB.
     response_body: Option<Size>,
     /// Bytes of a token. Default: 16KiB.
     token_bytes: Option<Size>,

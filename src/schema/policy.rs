@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Count, One, Permission, Text, not_null};
+use super::{Count, One, Permission, Switch, Text, not_null};
 
 /// A policy file: who may be given which feature. A catalogue file has `version`, `features`, `bundles` and
 /// `datasources` alone. Files of a folder are merged.
@@ -188,7 +188,7 @@ struct Reach {
 #[schemars(deny_unknown_fields)]
 struct Chalk {
     /// Switches that this role may use.
-    allow: Option<Vec<Text>>,
+    allow: Option<Vec<Switch>>,
 }
 
 /// Gives roles to the callers whose claims match.

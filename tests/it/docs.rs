@@ -346,7 +346,6 @@ fn what_is_not_there_yet_is_an_error() {
     let file = "{jwks_file: j}";
     let whole = |more: &str| format!("{rest}{upstream}{}{more}", auth(file, ""));
     let cases = [
-        ("Chalk", format!("{rest}upstream: {{url: \"http://127.0.0.1:1\", dialect: chalk}}\n{}", auth(file, ""))),
         ("`json`", format!("{rest}upstream: {{url: \"http://127.0.0.1:1\", dialect: json}}\n{}", auth(file, ""))),
         ("live catalogues", whole("catalogue: [{chalk_graph: true}]\n")),
         ("OTLP", whole("tracing: {otlp: true}\n")),

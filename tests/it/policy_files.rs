@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tagwarden::chalk::Switch;
 use tagwarden::diagnostic::SourceFile;
 use tagwarden::policy::settings::Mode;
 use tagwarden::policy::{Policy, load};
@@ -315,4 +316,71 @@ fn more_roles_than_can_be_numbered_are_an_error() {
         report.to_string(),
         "p.yaml:3:3: error[too-many-roles]: there are more than 65535 roles\n 3 |   r00000:\n   |   ^"
     );
+}
+
+#[test]
+fn relations_versions_and_namespaces_are_told() {
+    let catalogue = "
+features:
+  user.id: {key: true}
+  user.name: {}
+  user.score: {default_version: 2}
+  user.score@2: {}
+  user.count__3600__: {}
+  user.account: {has_one: account, joins: [user.id]}
+  user.cards: {has_one: card, joins: [user.id]}
+  user.home: {has_one: place, joins: [user.id]}
+  account.zip: {}
+  account.id: {key: true}
+  account.area: {}
+";
+    let policy = "
+features:
+  user.cards: {has_many: card}
+  user.home: {tags: [pii]}
+  user.score: {default_version: 3}
+  user.age: {inputs: [user.name]}
+";
+    let policy = loaded(&[policy], &[catalogue]);
+    let catalogue = &policy.catalogue;
+    let id = |name: &str| catalogue.id(name).unwrap();
+    let relation = |name: &str| catalogue.relation(id(name)).map(|to| (&*to.namespace, to.many));
+    assert_eq!(relation("user.account"), Some(("account", false)));
+    // The policy's replaces the catalogue's; where it says nothing, the catalogue's holds.
+    assert_eq!(relation("user.cards"), Some(("card", true)));
+    assert_eq!(relation("user.home"), Some(("place", false)));
+    assert_eq!(relation("user.name"), None);
+    assert_eq!(catalogue.default_version(id("user.score")), Some(3));
+    assert_eq!(catalogue.default_version(id("user.score@2")), None);
+    let names = |ids: &[u32]| ids.iter().map(|id| catalogue.name(*id)).collect::<Vec<_>>();
+    let user = catalogue.namespace("user").unwrap();
+    let scalars = ["user.age", "user.count__3600__", "user.id", "user.name", "user.score", "user.score@2"];
+    assert_eq!((names(&user.scalars), names(&user.keys)), (scalars.to_vec(), vec!["user.id"]));
+    let account = catalogue.namespace("account").unwrap();
+    assert_eq!(names(&account.scalars), ["account.area", "account.id", "account.zip"]);
+    for name in ["card", "User", "user.name", ""] {
+        assert_eq!(catalogue.namespace(name), None, "{name}");
+    }
+}
+
+#[test]
+fn what_roles_together_may_do_beside_reading() {
+    let roles = "
+roles:
+  both: {datasources: {manage: true}, chalk: {allow: [explain, branch]}}
+  one: {datasources: {manage: false}, chalk: {allow: [explain]}}
+  none: {}
+";
+    for (combine, together) in [("most_restrictive", false), ("most_permissive", true)] {
+        let policy = loaded(&[&format!("combine: {combine}{roles}")], &[]);
+        let ids = |names: &[&str]| names.iter().map(|name| policy.role_id(name).unwrap()).collect::<Vec<_>>();
+        let allows = |names: &[&str], switch| policy.allows(&ids(names), switch);
+        assert!(allows(&["both"], Switch::Branch) && allows(&["one", "both"], Switch::Explain), "{combine}");
+        assert!(!allows(&["both"], Switch::InputsSql) && !allows(&[], Switch::Explain), "{combine}");
+        assert_eq!(allows(&["one", "both"], Switch::Branch), together, "{combine}");
+        assert_eq!(allows(&["none", "both"], Switch::Explain), together, "{combine}");
+        assert!(policy.manages(&ids(&["both"])) && !policy.manages(&ids(&["one", "none"])), "{combine}");
+        assert!(!policy.manages(&[]), "{combine}");
+        assert_eq!(policy.manages(&ids(&["both", "one"])), together, "{combine}");
+    }
 }
