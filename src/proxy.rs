@@ -7,6 +7,7 @@ mod own;
 pub mod record;
 pub mod respond;
 pub mod route;
+pub mod rpc;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -323,7 +324,7 @@ impl Exchange<'_> {
             }
         };
         let mut response = forward::answer_head(&head);
-        *response.body_mut() = Full::new(body);
+        *response.body_mut() = body.into();
         response.headers_mut().insert(header::CONTENT_TYPE, json);
         if decided.plan.mode == Mode::Filter && settings.enforcement == Enforcement::Enforce {
             response.headers_mut().insert(respond::FILTERED, HeaderValue::from(permit.filtered));

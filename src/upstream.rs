@@ -2,7 +2,9 @@
 //!
 //! Feast's workers restart every 1000 requests and drop idle connections without a word. hyper-util's client retries
 //! only what it has not begun to send; a read whose reused connection died before the first byte of an answer is sent
-//! once more here, over a client without idle connections. Writes never are.
+//! once more here, over a client without idle connections. Writes never are. Over HTTP/2 all requests share a
+//! connection, of which nobody can tell whose request ended it: there a read is sent once more whenever the head of its
+//! answer does not come, be it a server that goes away, a stream that it refused, or a connection that pings find dead.
 
 use std::future::Future;
 use std::io;
@@ -19,6 +21,7 @@ use hyper::{Request, Response, Uri};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -31,13 +34,34 @@ use crate::tls;
 /// How long an idle connection is kept: under Feast's 30 s, so that it is ours to close.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
+/// HTTP/2: after so long without a byte, while an answer is waited for, the other end is asked for a sign of life. gRPC
+/// servers count pings only where they have nothing to answer.
+const PING_AFTER: Duration = Duration::from_secs(20);
+/// And that is how long it may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The clients of one upstream.
 #[derive(Clone, Debug)]
 pub struct Upstream {
+    http1: Clients,
+    http2: Clients,
+    /// What goes before a path, for the client's pool key, `Host` and `:scheme`.
+    origin: String,
+}
+
+/// What is spoken to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge; under TLS by ALPN, and nothing else.
+    Http2,
+}
+
+#[derive(Clone, Debug)]
+struct Clients {
     pooled: Client<Connector, Full<Bytes>>,
     fresh: Client<Connector, Full<Bytes>>,
-    /// What goes before a path, for the client's pool key and the Host header.
-    origin: String,
 }
 
 /// A request that came to nothing.
@@ -56,29 +80,37 @@ impl Upstream {
     /// A certificate, a key or trust roots that cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, tls::TlsError> {
         let (origin, connect) = match &settings.target {
-            Target::Tcp { tls: false, host, port } => {
-                (format!("http://{host}:{port}"), Connect::Tcp { host: host.clone(), port: *port, tls: None })
-            }
-            Target::Tcp { tls: true, host, port } => {
-                let config = tls::client_config(&settings.tls)?;
-                let name = settings.tls.server_name.clone().unwrap_or_else(|| host.clone());
-                let name = ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
-                    .map_err(|_| tls::TlsError::Name(name.clone()))?;
-                // The scheme is http for the client: TLS is the connector's.
-                let tls = Some((TlsConnector::from(Arc::new(config)), name));
-                (format!("http://{host}:{port}"), Connect::Tcp { host: host.clone(), port: *port, tls })
+            Target::Tcp { tls, host, port } => {
+                let scheme = if *tls { "https" } else { "http" };
+                let tls = if *tls {
+                    let name = settings.tls.server_name.as_ref().unwrap_or(host);
+                    let server = ServerName::try_from(name.trim_matches(['[', ']']).to_owned());
+                    let server = server.map_err(|_| tls::TlsError::Name(name.clone()))?;
+                    Some(Tls::new(tls::client_config(&settings.tls)?, server))
+                } else {
+                    None
+                };
+                (format!("{scheme}://{host}:{port}"), Connect::Tcp { host: host.clone(), port: *port, tls })
             }
             Target::Unix(path) => ("http://localhost".to_owned(), Connect::Unix(path.clone())),
         };
-        let connector = Connector { connect: Arc::new(connect), timeout: settings.connect_timeout };
-        let client = |idle: usize| {
-            Client::builder(TokioExecutor::new())
-                .pool_idle_timeout(POOL_IDLE)
-                .pool_max_idle_per_host(idle)
-                .pool_timer(TokioTimer::new())
-                .build(connector.clone())
+        let connect = Arc::new(connect);
+        let clients = |protocol: Protocol| {
+            let connector = Connector { connect: Arc::clone(&connect), protocol, timeout: settings.connect_timeout };
+            let client = |idle: usize| {
+                Client::builder(TokioExecutor::new())
+                    .pool_idle_timeout(POOL_IDLE)
+                    .pool_max_idle_per_host(idle)
+                    .pool_timer(TokioTimer::new())
+                    .timer(TokioTimer::new())
+                    .http2_only(protocol == Protocol::Http2)
+                    .http2_keep_alive_interval(PING_AFTER)
+                    .http2_keep_alive_timeout(PING_TIMEOUT)
+                    .build(connector.clone())
+            };
+            Clients { pooled: client(usize::MAX), fresh: client(0) }
         };
-        Ok(Self { pooled: client(usize::MAX), fresh: client(0), origin })
+        Ok(Self { http1: clients(Protocol::Http1), http2: clients(Protocol::Http2), origin })
     }
 
     /// The address of a path.
@@ -90,12 +122,25 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`], after the retry where there was one.
-    pub async fn send(&self, request: Request<Full<Bytes>>, read: bool) -> Result<Response<Incoming>, UpstreamError> {
+    pub async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        protocol: Protocol,
+        read: bool,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let clients = match protocol {
+            Protocol::Http1 => &self.http1,
+            Protocol::Http2 => &self.http2,
+        };
+        let died = |error: &legacy::Error| match protocol {
+            Protocol::Http1 => died_idle(error),
+            Protocol::Http2 => !error.is_connect(),
+        };
         let again = read.then(|| request.clone());
-        match self.pooled.request(request).await {
+        match clients.pooled.request(request).await {
             Ok(response) => Ok(response),
-            Err(error) => match again.filter(|_| died_idle(&error)) {
-                Some(request) => self.fresh.request(request).await.map_err(|error| classify(&error)),
+            Err(error) => match again.filter(|_| died(&error)) {
+                Some(request) => clients.fresh.request(request).await.map_err(|error| classify(&error)),
                 None => Err(classify(&error)),
             },
         }
@@ -136,12 +181,41 @@ struct Traffic {
 #[derive(Clone, Debug)]
 struct Connector {
     connect: Arc<Connect>,
+    protocol: Protocol,
     timeout: Duration,
 }
 
 enum Connect {
-    Tcp { host: String, port: u16, tls: Option<(TlsConnector, ServerName<'static>)> },
+    Tcp { host: String, port: u16, tls: Option<Tls> },
     Unix(std::path::PathBuf),
+}
+
+struct Tls {
+    http1: TlsConnector,
+    /// Asks for h2 by ALPN.
+    http2: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    fn new(config: ClientConfig, name: ServerName<'static>) -> Self {
+        let mut h2 = config.clone();
+        h2.alpn_protocols = vec![b"h2".to_vec()];
+        Self { http1: TlsConnector::from(Arc::new(config)), http2: TlsConnector::from(Arc::new(h2)), name }
+    }
+
+    async fn connect(&self, stream: TcpStream, protocol: Protocol) -> io::Result<TlsStream<TcpStream>> {
+        match protocol {
+            Protocol::Http1 => self.http1.connect(self.name.clone(), stream).await,
+            Protocol::Http2 => {
+                let stream = self.http2.connect(self.name.clone(), stream).await?;
+                if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, "it does not speak HTTP/2 (no h2 by ALPN)"));
+                }
+                Ok(stream)
+            }
+        }
+    }
 }
 
 impl std::fmt::Debug for Connect {
@@ -166,9 +240,9 @@ impl tower_service::Service<Uri> for Connector {
 
     /// Connects to the configured address, whatever the request's.
     fn call(&mut self, _: Uri) -> Self::Future {
-        let (connect, timeout) = (Arc::clone(&self.connect), self.timeout);
+        let (connect, protocol, timeout) = (Arc::clone(&self.connect), self.protocol, self.timeout);
         Box::pin(async move {
-            let socket = tokio::time::timeout(timeout, connect.socket())
+            let socket = tokio::time::timeout(timeout, connect.socket(protocol))
                 .await
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))??;
             Ok(TokioIo::new(Stream { socket, traffic: Arc::new(Traffic::default()), answering: true }))
@@ -177,7 +251,7 @@ impl tower_service::Service<Uri> for Connector {
 }
 
 impl Connect {
-    async fn socket(&self) -> io::Result<Socket> {
+    async fn socket(&self, protocol: Protocol) -> io::Result<Socket> {
         match self {
             Self::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
             Self::Tcp { host, port, tls } => {
@@ -185,10 +259,7 @@ impl Connect {
                 stream.set_nodelay(true)?;
                 Ok(match tls {
                     None => Socket::Tcp(stream),
-                    Some((connector, name)) => {
-                        let stream = connector.connect(name.clone(), stream).await?;
-                        Socket::Tls(Box::new(stream))
-                    }
+                    Some(tls) => Socket::Tls(Box::new(tls.connect(stream, protocol).await?)),
                 })
             }
         }

@@ -1,9 +1,63 @@
-//! Bodies: read whole, under a cap and a deadline.
+//! Bodies: read whole, under a cap and a deadline; answered whole, with trailers where the protocol has them.
+
+use std::convert::Infallible;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::HeaderMap;
 use tokio::time::{Instant, timeout_at};
+
+/// A body that is there as a whole. With trailers it has no `Content-Length`; they are for HTTP/2 alone.
+#[derive(Clone, Debug, Default)]
+pub struct Whole {
+    data: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+impl Whole {
+    /// Data, then trailers.
+    pub fn with_trailers(data: Bytes, trailers: HeaderMap) -> Self {
+        Self { data, trailers: Some(trailers) }
+    }
+}
+
+impl From<Bytes> for Whole {
+    fn from(data: Bytes) -> Self {
+        Self { data, trailers: None }
+    }
+}
+
+impl Body for Whole {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = if self.data.is_empty() {
+            self.trailers.take().map(Frame::trailers)
+        } else {
+            Some(Frame::data(mem::take(&mut self.data)))
+        };
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_empty() && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = u64::try_from(self.data.len()).unwrap_or(u64::MAX);
+        if self.trailers.is_none() {
+            return SizeHint::with_exact(length);
+        }
+        let mut at_least = SizeHint::new();
+        at_least.set_lower(length);
+        at_least
+    }
+}
 
 /// Why a body is not there.
 #[derive(Debug, thiserror::Error)]
@@ -23,18 +77,36 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError`].
-pub async fn read(mut body: Incoming, cap: usize, deadline: Instant) -> Result<Bytes, BodyError> {
+pub async fn read(body: Incoming, cap: usize, deadline: Instant) -> Result<Bytes, BodyError> {
+    Ok(read_to_trailers(body, cap, deadline).await?.0)
+}
+
+/// The same, and the trailers behind it; empty where there are none.
+///
+/// # Errors
+/// [`BodyError`].
+pub async fn read_to_trailers(
+    mut body: Incoming,
+    cap: usize,
+    deadline: Instant,
+) -> Result<(Bytes, HeaderMap), BodyError> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > cap {
         return Err(BodyError::TooLarge(cap));
     }
     let mut first: Option<Bytes> = None;
     let mut rest: Option<BytesMut> = None;
+    let mut trailers = HeaderMap::new();
     loop {
         let frame = timeout_at(deadline, body.frame()).await.map_err(|_| BodyError::Timeout)?;
         let Some(frame) = frame else { break };
-        // Trailers are not passed on.
-        let Ok(data) = frame?.into_data() else { continue };
+        let data = match frame?.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().unwrap_or_default();
+                continue;
+            }
+        };
         let so_far = rest.as_ref().map(BytesMut::len).or(first.as_ref().map(Bytes::len)).unwrap_or(0);
         if so_far + data.len() > cap {
             return Err(BodyError::TooLarge(cap));
@@ -50,5 +122,5 @@ pub async fn read(mut body: Incoming, cap: usize, deadline: Instant) -> Result<B
             }
         }
     }
-    Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
+    Ok((rest.map(BytesMut::freeze).or(first).unwrap_or_default(), trailers))
 }

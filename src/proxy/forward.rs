@@ -8,13 +8,24 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
-use crate::dialect::feast;
+use crate::dialect::{Unreadable, feast};
 use crate::proxy::Exchange;
 use crate::proxy::body::{self, BodyError};
-use crate::proxy::headers;
 use crate::proxy::respond::{Body, Failure};
+use crate::proxy::{headers, rpc};
 use crate::snapshot::{Authorization, Snapshot};
-use crate::upstream::UpstreamError;
+use crate::upstream::{Protocol, Upstream, UpstreamError};
+
+/// The way of one request upstream.
+struct Way<'w> {
+    to: &'w Upstream,
+    path: &'w str,
+    protocol: Protocol,
+    /// It may be sent twice.
+    read: bool,
+    /// When its caller waits no longer.
+    until: Option<Instant>,
+}
 
 impl Exchange<'_> {
     /// The upstream's health: its status and nothing else.
@@ -22,7 +33,7 @@ impl Exchange<'_> {
         let mut upstream = Request::new(Full::default());
         *upstream.method_mut() = Method::GET;
         let (head, _) = self.forward(snapshot, parts, upstream, feast::HEALTH_PATH, true).await?;
-        let mut response = Response::new(Full::default());
+        let mut response = Response::new(Body::default());
         *response.status_mut() = head.status;
         Ok(response)
     }
@@ -56,13 +67,57 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         path: &str,
         read: bool,
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
+        let to = &snapshot.settings.upstream;
+        let way = Way { to, path, protocol: Protocol::Http1, read, until: None };
+        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
+        Ok((head, answer))
+    }
+
+    /// Calls a method of the upstream with a message that was checked. The answer is as it came, and an error's text is
+    /// replaced. `read`: it may be called twice.
+    #[expect(dead_code, reason = "the methods that are served come with the dialect")]
+    pub(super) async fn call(
+        &mut self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        call: &rpc::Call,
+        (to, path): (&Upstream, &str),
+        (message, read): (&[u8], bool),
+    ) -> Result<rpc::Answer, Failure> {
+        let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
+        let until = call.within.and_then(|within| self.started.checked_add(within));
+        let way = Way { to, path, protocol: Protocol::Http2, read, until };
+        let request = rpc::request(message).ok_or(Failure::BodyTooLarge)?;
+        let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
+        let decision_id = self.decision_id.to_str().unwrap_or_default();
+        rpc::answer(&head, &body, &trailers).map_err(|stopped| match stopped {
+            rpc::Stopped::Unreadable(Unreadable(why)) => {
+                count("unreadable");
+                tracing::warn!(decision_id, why, "an answer is not passed on");
+                Failure::UpstreamUnreadable
+            }
+            rpc::Stopped::Status { code, message, trace_id } => {
+                count("status");
+                tracing::debug!(decision_id, code = code.name(), message, "the upstream answers with an error");
+                Failure::UpstreamStatus { code, trace_id }
+            }
+        })
+    }
+
+    async fn exchange(
+        &mut self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        mut request: Request<Full<Bytes>>,
+        way: &Way<'_>,
+    ) -> Result<(hyper::http::response::Parts, Bytes, HeaderMap), Failure> {
         let settings = &snapshot.settings;
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
-        let Some(uri) = settings.upstream.uri(path) else { return Err(Failure::NotFound) };
+        let Some(uri) = way.to.uri(way.path) else { return Err(Failure::NotFound) };
         *request.uri_mut() = uri;
         let listed = headers::listed(&parts.headers);
         for (name, value) in &parts.headers {
@@ -85,8 +140,16 @@ impl Exchange<'_> {
         }
         let sent = Instant::now();
         let deadline = sent + settings.upstream_timeout;
+        let deadline = way.until.map_or(deadline, |until| until.min(deadline));
+        if deadline <= sent {
+            return Err(Failure::UpstreamTimeout);
+        }
+        let cap = match way.protocol {
+            Protocol::Http1 => settings.limits.response_body,
+            Protocol::Http2 => settings.limits.response_body.saturating_add(rpc::PREFIX),
+        };
         let result = async {
-            let response = match timeout_at(deadline, settings.upstream.send(request, read)).await {
+            let response = match timeout_at(deadline, way.to.send(request, way.protocol, way.read)).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(UpstreamError::Connect(why))) => {
                     count("connect");
@@ -104,8 +167,8 @@ impl Exchange<'_> {
                 }
             };
             let (head, body) = response.into_parts();
-            let answer =
-                body::read(body, settings.limits.response_body, deadline).await.map_err(|error| match error {
+            let (answer, trailers) =
+                body::read_to_trailers(body, cap, deadline).await.map_err(|error| match error {
                     BodyError::TooLarge(_) => {
                         count("too_large");
                         Failure::UpstreamUnreadable
@@ -120,13 +183,13 @@ impl Exchange<'_> {
                         Failure::UpstreamFailed(None)
                     }
                 })?;
-            Ok((head, answer))
+            Ok((head, answer, trailers))
         }
         .await;
         self.upstream = Some(sent.elapsed());
-        let (head, answer) = result?;
+        let (head, answer, trailers) = result?;
         if head.status.is_success() {
-            return Ok((head, answer));
+            return Ok((head, answer, trailers));
         }
         count("status");
         let decision_id = self.decision_id.to_str().unwrap_or_default();
@@ -162,7 +225,7 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 
 /// The upstream's head without what is of its hop, vouches for its bytes, or speaks for us.
 pub(super) fn answer_head(head: &hyper::http::response::Parts) -> Response<Body> {
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::default());
     *response.status_mut() = head.status;
     let listed = headers::listed(&head.headers);
     for (name, value) in &head.headers {
@@ -176,7 +239,7 @@ pub(super) fn answer_head(head: &hyper::http::response::Parts) -> Response<Body>
 /// An answer byte for byte.
 pub(super) fn answer_as_it_came(head: &hyper::http::response::Parts, answer: Bytes) -> Response<Body> {
     let mut response = answer_head(head);
-    *response.body_mut() = Full::new(answer);
+    *response.body_mut() = answer.into();
     for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
         if let Some(value) = head.headers.get(&name) {
             response.headers_mut().insert(name, value.clone());

@@ -119,6 +119,9 @@ const IDENTITY_PREFIXES: &[&str] = &[
     "impersonate-",
 ];
 
+/// Beginnings of those that say how a call is spelled (gRPC, Connect): a call that we make is spelled by us.
+const RPC_PREFIXES: &[&str] = &["grpc-", "connect-"];
+
 /// Whether a request's header goes upstream.
 pub fn request_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
     let text = name.as_str();
@@ -129,7 +132,7 @@ pub fn request_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
         && !REQUEST.contains(name)
         && !listed.contains(name)
         && !IDENTITY.contains(&text)
-        && !IDENTITY_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+        && !IDENTITY_PREFIXES.iter().chain(RPC_PREFIXES).any(|prefix| text.starts_with(prefix))
 }
 
 /// Whether an answer's header goes to the caller. Headers that vouch for the bytes of the body do not: the body is ours.
@@ -138,6 +141,7 @@ pub fn answer_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
     !OURS.contains(name)
         && !listed.contains(name)
         && !text.starts_with("x-tagwarden-")
+        && !RPC_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
         && !matches!(
             text,
             "content-type"
@@ -202,6 +206,9 @@ mod tests {
             "x-listed",
             "x-envoy-original-path",
             "accept-encoding",
+            "grpc-timeout",
+            "grpc-encoding",
+            "connect-timeout-ms",
         ] {
             assert!(!passes(name), "{name}");
         }

@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
@@ -50,7 +49,7 @@ impl Exchange<'_> {
 }
 
 fn answer(reply: &Reply) -> Response<Body> {
-    let mut response = Response::new(Full::new(Bytes::from(reply.body.to_string())));
+    let mut response = Response::new(Body::from(Bytes::from(reply.body.to_string())));
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
+
+use super::rpc::Code;
 
 /// `x-tagwarden-decision-id`.
 pub const DECISION_ID: HeaderName = HeaderName::from_static("x-tagwarden-decision-id");
@@ -14,7 +15,7 @@ pub const DECISION_ID: HeaderName = HeaderName::from_static("x-tagwarden-decisio
 pub const FILTERED: HeaderName = HeaderName::from_static("x-tagwarden-filtered");
 
 /// A body of ours or a verified one of the upstream.
-pub type Body = Full<Bytes>;
+pub type Body = super::body::Whole;
 
 /// Every way in which a request ends without the upstream's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,13 @@ pub enum Failure {
     IssuerUnavailable,
     /// The upstream refused, broke off, redirected (`None`) or answered with an error (its status).
     UpstreamFailed(Option<StatusCode>),
+    /// The upstream ended a call with an error.
+    UpstreamStatus {
+        /// Which.
+        code: Code,
+        /// What it can be looked up by there.
+        trace_id: Option<HeaderValue>,
+    },
     /// The upstream's answer cannot be verified.
     UpstreamUnreadable,
     /// The upstream did not answer in time.
@@ -87,6 +95,7 @@ impl Failure {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::UpstreamFailed(status) => status.unwrap_or(StatusCode::BAD_GATEWAY),
+            Self::UpstreamStatus { code, .. } => code.status(),
             Self::UpstreamUnreadable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -109,13 +118,41 @@ impl Failure {
             Self::RequestTimeout => "REQUEST_TIMEOUT",
             Self::Overloaded => "OVERLOADED",
             Self::KeysUnavailable { .. } | Self::IssuerUnavailable => "KEYS_UNAVAILABLE",
-            Self::UpstreamFailed(_) => "UPSTREAM_FAILED",
+            Self::UpstreamFailed(_) | Self::UpstreamStatus { .. } => "UPSTREAM_FAILED",
             Self::UpstreamUnreadable => "UPSTREAM_UNREADABLE",
             Self::UpstreamTimeout => "UPSTREAM_TIMEOUT",
         }
     }
 
-    fn message(&self) -> String {
+    /// The code in gRPC and Connect: of those that config.md lists, but for what the upstream said itself.
+    pub fn grpc(&self) -> Code {
+        match self {
+            Self::Unauthorized { .. } | Self::TokenExpired | Self::InvalidApiKey | Self::InvalidRefreshToken => {
+                Code::Unauthenticated
+            }
+            Self::Forbidden | Self::FeaturesRefused(_) => Code::PermissionDenied,
+            Self::InvalidQuery(_) => Code::InvalidArgument,
+            Self::NotFound | Self::MethodNotAllowed(_) | Self::Unsupported(_) => Code::Unimplemented,
+            Self::TooManyAttempts { .. } | Self::BodyTooLarge => Code::ResourceExhausted,
+            Self::RequestTimeout | Self::UpstreamTimeout => Code::DeadlineExceeded,
+            Self::Overloaded | Self::KeysUnavailable { .. } | Self::IssuerUnavailable | Self::UpstreamUnreadable => {
+                Code::Unavailable
+            }
+            Self::UpstreamFailed(Some(StatusCode::UNAUTHORIZED)) => Code::Unauthenticated,
+            Self::UpstreamFailed(Some(StatusCode::FORBIDDEN)) => Code::PermissionDenied,
+            Self::UpstreamFailed(Some(StatusCode::NOT_FOUND)) => Code::Unimplemented,
+            Self::UpstreamFailed(_) => Code::Unavailable,
+            Self::UpstreamStatus { code, .. } => *code,
+        }
+    }
+
+    /// What the upstream's error can be looked up by.
+    pub fn trace_id(&self) -> Option<&HeaderValue> {
+        if let Self::UpstreamStatus { trace_id, .. } = self { trace_id.as_ref() } else { None }
+    }
+
+    /// The text, the same in all protocols.
+    pub fn message(&self) -> String {
         match self {
             Self::Unauthorized { sent: false } => "A Bearer token is required".to_owned(),
             Self::Unauthorized { sent: true } => "The access token is invalid".to_owned(),
@@ -140,6 +177,7 @@ impl Failure {
             Self::KeysUnavailable { .. } => "Tokens cannot be verified right now, try again".to_owned(),
             Self::IssuerUnavailable => "Tokens cannot be issued right now, try again".to_owned(),
             Self::UpstreamFailed(_) => "The feature server failed".to_owned(),
+            Self::UpstreamStatus { .. } => "The feature server ended the call with an error".to_owned(),
             Self::UpstreamUnreadable => "The feature server's answer cannot be verified".to_owned(),
             Self::UpstreamTimeout => "The feature server did not answer in time".to_owned(),
         }
@@ -157,11 +195,17 @@ impl Failure {
             error.insert("refused".to_owned(), json!(names));
         }
         let body = json!({"detail": message, "error": error}).to_string();
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Body::from(Bytes::from(body)));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(DECISION_ID, decision_id.clone());
+        self.advise(headers);
+        response
+    }
+
+    /// Headers that say what to do about it.
+    pub fn advise(&self, headers: &mut HeaderMap) {
         match self {
             Self::Unauthorized { sent: false } | Self::InvalidApiKey | Self::InvalidRefreshToken => {
                 let bare = HeaderValue::from_static("Bearer realm=\"tagwarden\"");
@@ -195,9 +239,9 @@ impl Failure {
             | Self::NotFound
             | Self::Unsupported(_)
             | Self::UpstreamFailed(_)
+            | Self::UpstreamStatus { .. }
             | Self::UpstreamUnreadable
             | Self::UpstreamTimeout => {}
         }
-        response
     }
 }

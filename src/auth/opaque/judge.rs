@@ -19,7 +19,7 @@ use crate::auth::{AuthError, JudgeSettings};
 use crate::config;
 use crate::fetch::{Client, FetchError, Url, form_text};
 use crate::json::strict_object;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{Protocol, Upstream, UpstreamError};
 
 /// No answer is larger. In bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -193,7 +193,7 @@ impl WhoAmI {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = upstream.uri("/v1/who-am-i").ok_or(Fault::Request)?;
         request.headers_mut().insert(AUTHORIZATION, bearer);
-        let answer = upstream.send(request, true).await.map_err(|error| match error {
+        let answer = upstream.send(request, Protocol::Http1, true).await.map_err(|error| match error {
             UpstreamError::Connect(why) | UpstreamError::Broken(why) => Fault::Upstream(why),
         })?;
         match answer.status() {
