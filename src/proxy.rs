@@ -1,6 +1,8 @@
 //! THE way of a request: route -> authenticate -> read -> decide -> rewrite -> forward -> filter -> answer.
 
 pub mod body;
+mod chalk;
+mod feast;
 mod forward;
 pub mod headers;
 mod own;
@@ -16,23 +18,20 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::audit::Audit;
 use crate::auth::{self, Caller, Credential, PeerCertificate, Refusal};
 use crate::config::Enforcement;
-use crate::dialect::feast::{self, Answer};
-use crate::dialect::{Decision, Outcome, Permit, Query, Unreadable};
+use crate::dialect::{Decision, Invalid, Outcome, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
-use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot};
 use body::BodyError;
-use respond::{Body, Failure};
+use respond::{Body, Failure, Form};
 use route::{Kind, Route};
 
 /// What all requests share.
@@ -82,11 +81,21 @@ struct Exchange<'p> {
     peer: Peer<'p>,
     metrics: RouteMetrics,
     decision_id: HeaderValue,
+    /// In which form a failure is told.
+    form: Form,
     started: Instant,
     upstream: Option<Duration>,
-    decision: Option<Made>,
+    /// One for each query of the request.
+    decisions: Vec<Made>,
     /// The token, or the certificate, was.
     verified: bool,
+}
+
+/// Who sent a query.
+struct Asked {
+    caller: Caller,
+    tables: Arc<CallerTables>,
+    trace_id: Option<String>,
 }
 
 /// A decision that was made, until its line is written.
@@ -111,9 +120,10 @@ pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<Incom
         peer,
         metrics,
         decision_id: decision_id(),
+        form: route::form(&snapshot, &parts, route.as_ref().ok().map(|route| &route.kind)),
         started: Instant::now(),
         upstream: None,
-        decision: None,
+        decisions: Vec::new(),
         verified: false,
     };
     let in_flight = InFlight::begin(proxy, snapshot.settings.limits.inflight);
@@ -128,23 +138,23 @@ pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<Incom
 
 impl Exchange<'_> {
     fn answer(&self, result: Result<Response<Body>, Failure>) -> Response<Body> {
-        let mut response = result.unwrap_or_else(|failure| failure.response(&self.decision_id));
+        let mut response = result.unwrap_or_else(|failure| failure.response_in(self.form, &self.decision_id));
         response.headers_mut().insert(respond::DECISION_ID, self.decision_id.clone());
         response
     }
 
     /// Writes the audit line and the metrics.
     async fn finish(mut self, mut response: Response<Body>) -> Response<Body> {
-        if let Some(made) = self.decision.take() {
-            let line = made.line(&self, response.status().as_u16());
-            if let Some(line) = line
+        for made in std::mem::take(&mut self.decisions) {
+            if let Some(line) = made.line(&self, status(&response))
                 && self.proxy.audit.write(line).await.is_err()
             {
                 // What cannot be recorded is not answered.
                 response = self.answer(Err(Failure::Overloaded));
+                break;
             }
         }
-        self.metrics.finished(response.status().as_u16(), self.started.elapsed(), self.upstream);
+        self.metrics.finished(status(&response), self.started.elapsed(), self.upstream);
         response
     }
 
@@ -168,9 +178,10 @@ impl Exchange<'_> {
                 }
                 self.pass(snapshot, parts, incoming).await
             }
-            Kind::Query => self.query(snapshot, parts, incoming).await,
+            Kind::Query => self.feast_query(snapshot, parts, incoming).await,
             Kind::Own(endpoint) => self.own(snapshot, *endpoint, parts, incoming).await,
             Kind::WhoAmI => self.who_am_i(snapshot, parts).await,
+            Kind::Chalk(door) => self.chalk(snapshot, door, parts, incoming).await,
         }
     }
 
@@ -232,6 +243,13 @@ impl Exchange<'_> {
         }
     }
 
+    /// Who asks, and as part of which trace.
+    async fn asked(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Asked, Failure> {
+        let (caller, tables) = self.caller(snapshot, headers).await?;
+        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        Ok(Asked { caller, tables, trace_id: traceparent.and_then(record::trace_id).map(str::to_owned) })
+    }
+
     /// Tells where the candidate in the shadow of the policy would answer otherwise. Changes nothing.
     fn shadow(&self, snapshot: &Snapshot, caller: &Caller, live: Option<(&CallerTables, &Decided, Query<'_>)>) {
         let Some(compared) = snapshot.compare(caller, live) else { return };
@@ -253,93 +271,16 @@ impl Exchange<'_> {
         }
     }
 
-    /// Feast's online query.
-    async fn query(
-        &mut self,
-        snapshot: &Arc<Snapshot>,
-        parts: &Parts,
-        incoming: Incoming,
-    ) -> Result<Response<Body>, Failure> {
-        let settings = &snapshot.settings;
-        let (caller, tables) = self.caller(snapshot, &parts.headers).await?;
-        forward::content(&parts.headers)?;
-        let body = self.request_body(snapshot, incoming).await?;
-        let request = feast::read(&body).map_err(|invalid| Failure::InvalidQuery(invalid.0))?;
-
-        let asked = Query::Feast(&request);
-        let decided = snapshot.rules.decide(&tables, asked);
-        self.shadow(snapshot, &caller, Some((&tables, &decided, asked)));
-        let permit = match &decided.plan.outcome {
-            Outcome::Invalid(invalid) => return Err(Failure::InvalidQuery(invalid.0.clone())),
-            Outcome::Refuse(names) => {
-                self.decided(snapshot, caller, tables, &decided, &parts.headers);
-                let members = settings.name_members && decided.plan.bundle.is_some();
-                let named = decided.plan.refused.iter().map(|refusal| refusal.feature.clone());
-                let all = names.iter().cloned().chain(named.filter(|_| members)).collect();
-                return Err(Failure::FeaturesRefused(all));
-            }
-            Outcome::Permit(Permit::Chalk(_)) => return Err(Failure::NotFound),
-            Outcome::Permit(Permit::Feast(permit)) => {
-                self.decided(snapshot, caller, tables, &decided, &parts.headers);
-                permit
-            }
-        };
-
-        let forwarded = feast::rewrite(&body, &request, permit);
-        let mut upstream = hyper::Request::new(Full::new(Bytes::from(forwarded)));
-        *upstream.method_mut() = Method::POST;
-        let json = HeaderValue::from_static("application/json");
-        upstream.headers_mut().insert(header::CONTENT_TYPE, json.clone());
-        upstream.headers_mut().insert(header::ACCEPT, json.clone());
-        let (head, answer) = self.forward(snapshot, parts, upstream, feast::QUERY_PATH, true).await?;
-
-        let plain = head.status == StatusCode::OK
-            && forward::is_json(&head.headers)
-            && !head.headers.contains_key(header::CONTENT_ENCODING);
-        let filtered = if plain {
-            feast::filter(&answer, &request, permit)
-        } else {
-            Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
-        };
-        let body = match filtered {
-            Ok(Answer::AsItCame) => answer,
-            Ok(Answer::Cut { body, dropped }) if settings.enforcement == Enforcement::Enforce => {
-                self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
-                Bytes::from(body)
-            }
-            // Nothing is cut while enforcement is suspended.
-            Ok(Answer::Cut { .. }) => answer,
-            Err(Unreadable(why)) => {
-                self.proxy.metrics.upstream_errors.with_label_values(&["unreadable"]).inc();
-                let decision_id = self.decision_id.to_str().unwrap_or_default();
-                if settings.enforcement == Enforcement::Enforce {
-                    tracing::warn!(decision_id, why, "an answer is not passed on");
-                    return Err(Failure::UpstreamUnreadable);
-                }
-                tracing::warn!(decision_id, why, "an answer that cannot be verified is passed on");
-                if let Some(made) = &mut self.decision {
-                    made.unverified = true;
-                }
-                return Ok(forward::answer_as_it_came(&head, answer));
-            }
-        };
-        let mut response = forward::answer_head(&head);
-        *response.body_mut() = body.into();
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
-        if decided.plan.mode == Mode::Filter && settings.enforcement == Enforcement::Enforce {
-            response.headers_mut().insert(respond::FILTERED, HeaderValue::from(permit.filtered));
+    /// Has a query decided, tells the shadow, and notes what was decided.
+    ///
+    /// # Errors
+    /// `InvalidQuery`: it cannot be meant.
+    fn decide(&mut self, snapshot: &Arc<Snapshot>, asked: &Asked, query: Query<'_>) -> Result<Arc<Decided>, Failure> {
+        let decided = snapshot.rules.decide(&asked.tables, query);
+        self.shadow(snapshot, &asked.caller, Some((&asked.tables, &decided, query)));
+        if let Outcome::Invalid(invalid) = &decided.plan.outcome {
+            return Err(Failure::InvalidQuery(invalid.0.clone()));
         }
-        Ok(response)
-    }
-
-    fn decided(
-        &mut self,
-        snapshot: &Arc<Snapshot>,
-        caller: Caller,
-        tables: Arc<CallerTables>,
-        decided: &Arc<Decided>,
-        headers: &HeaderMap,
-    ) {
         match decided.plan.decision {
             Decision::Filtered => self.metrics.filtered.inc(),
             Decision::Permitted => self.metrics.permitted.inc(),
@@ -348,15 +289,33 @@ impl Exchange<'_> {
         for refusal in &decided.plan.refused {
             self.proxy.metrics.outputs_refused.with_label_values(&[refusal.permission.name()]).inc();
         }
-        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-        self.decision = Some(Made {
+        self.decisions.push(Made {
             snapshot: Arc::clone(snapshot),
-            caller,
-            tables,
-            decided: Arc::clone(decided),
-            trace_id: traceparent.and_then(record::trace_id).map(str::to_owned),
+            caller: asked.caller.clone(),
+            tables: Arc::clone(&asked.tables),
+            decided: Arc::clone(&decided),
+            trace_id: asked.trace_id.clone(),
             unverified: false,
         });
+        Ok(decided)
+    }
+
+    /// An answer that cannot be verified, counted and told. While enforcement is suspended it is passed on all the same
+    /// (`Ok`), which is recorded.
+    fn unreadable(&mut self, enforcement: Enforcement, Unreadable(why): &Unreadable) -> Result<(), Failure> {
+        self.proxy.metrics.upstream_errors.with_label_values(&["unreadable"]).inc();
+        let decision_id = self.decision_id.to_str().unwrap_or_default();
+        match enforcement {
+            Enforcement::Enforce => {
+                tracing::warn!(decision_id, why, "an answer is not passed on");
+                Err(Failure::UpstreamUnreadable)
+            }
+            Enforcement::Audit => {
+                tracing::warn!(decision_id, why, "an answer that cannot be verified is passed on");
+                self.decisions.iter_mut().for_each(|made| made.unverified = true);
+                Ok(())
+            }
+        }
     }
 
     async fn request_body(&self, snapshot: &Snapshot, incoming: Incoming) -> Result<Bytes, Failure> {
@@ -394,13 +353,24 @@ impl Made {
 impl Drop for Exchange<'_> {
     /// A caller that hung up leaves a line all the same: status 499, nothing was answered.
     fn drop(&mut self) {
-        if let Some(made) = self.decision.take()
-            && let Some(line) = made.line(self, 499)
-        {
-            let audit = self.proxy.audit.clone();
-            tokio::spawn(async move { audit.write(line).await });
+        for made in std::mem::take(&mut self.decisions) {
+            if let Some(line) = made.line(self, 499) {
+                let audit = self.proxy.audit.clone();
+                tokio::spawn(async move { audit.write(line).await });
+            }
         }
     }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        Self::InvalidQuery(invalid.0)
+    }
+}
+
+/// The status of an answer in HTTP; that of a refused call, which is 200 there, is among its extensions.
+fn status(response: &Response<Body>) -> u16 {
+    response.extensions().get::<StatusCode>().copied().unwrap_or_else(|| response.status()).as_u16()
 }
 
 /// Whether a decision is among the share that is logged: by its random id.

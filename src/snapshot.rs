@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hyper::header::HeaderValue;
 
 use crate::auth::{Auth, Caller, Memo};
-use crate::config::{Enforcement, Limits};
+use crate::config::{Dialect, Enforcement, Limits};
 use crate::dialect::Query;
 use crate::issuer::Issuer;
 use crate::proxy::route::Routes;
@@ -39,6 +39,14 @@ pub struct Settings {
     pub routes: Routes,
     /// The feature server.
     pub upstream: Upstream,
+    /// Where its queries go: the same, but for a Chalk server with an engine of its own.
+    pub engine: Upstream,
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// What clients call us.
+    pub public_url: String,
+    /// Of Chalk, the environment behind us.
+    pub environment: Option<String>,
     /// The issuer of our own, where there is one.
     pub issuer: Option<Arc<Issuer>>,
     /// What it sees as `Authorization`.

@@ -5,10 +5,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use crate::dialect::{Unreadable, feast};
+use crate::dialect::Unreadable;
 use crate::proxy::Exchange;
 use crate::proxy::body::{self, BodyError};
 use crate::proxy::respond::{Body, Failure};
@@ -32,7 +32,7 @@ impl Exchange<'_> {
     pub(super) async fn health(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
         let mut upstream = Request::new(Full::default());
         *upstream.method_mut() = Method::GET;
-        let (head, _) = self.forward(snapshot, parts, upstream, feast::HEALTH_PATH, true).await?;
+        let (head, _) = self.forward(snapshot, parts, upstream, parts.uri.path(), true).await?;
         let mut response = Response::new(Body::default());
         *response.status_mut() = head.status;
         Ok(response)
@@ -73,6 +73,24 @@ impl Exchange<'_> {
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
         let to = &snapshot.settings.upstream;
         let way = Way { to, path, protocol: Protocol::Http1, read, until: None };
+        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
+        Ok((head, answer))
+    }
+
+    /// The same, to where queries go.
+    pub(super) async fn forward_engine(
+        &mut self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
+        let way = Way {
+            to: &snapshot.settings.engine,
+            path: parts.uri.path(),
+            protocol: Protocol::Http1,
+            read: true,
+            until: None,
+        };
         let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
         Ok((head, answer))
     }
@@ -211,6 +229,11 @@ pub(super) fn content(headers: &HeaderMap) -> Result<(), Failure> {
     } else {
         Err(Failure::Unsupported("The request body must have the Content-Type application/json"))
     }
+}
+
+/// A 200 whose body is not encoded.
+pub(super) fn is_plain(head: &hyper::http::response::Parts) -> bool {
+    head.status == StatusCode::OK && !head.headers.contains_key(header::CONTENT_ENCODING)
 }
 
 /// `application/json` or `application/…+json`, in UTF-8.

@@ -121,6 +121,8 @@ const IDENTITY_PREFIXES: &[&str] = &[
 
 /// Beginnings of those that say how a call is spelled (gRPC, Connect): a call that we make is spelled by us.
 const RPC_PREFIXES: &[&str] = &["grpc-", "connect-"];
+/// Those of Chalk's say what is asked: the dialect reads them, and writes those that go upstream.
+const CHALK_PREFIX: &str = "x-chalk-";
 
 /// Whether a request's header goes upstream.
 pub fn request_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
@@ -132,7 +134,7 @@ pub fn request_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
         && !REQUEST.contains(name)
         && !listed.contains(name)
         && !IDENTITY.contains(&text)
-        && !IDENTITY_PREFIXES.iter().chain(RPC_PREFIXES).any(|prefix| text.starts_with(prefix))
+        && !IDENTITY_PREFIXES.iter().chain(RPC_PREFIXES).chain([&CHALK_PREFIX]).any(|prefix| text.starts_with(prefix))
 }
 
 /// Whether an answer's header goes to the caller. Headers that vouch for the bytes of the body do not: the body is ours.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::rpc::Code;
+use super::rpc::{self, Code};
+use crate::dialect::chalk::error;
+use crate::dialect::chalk::proto::{ChalkError, ErrorCode};
 
 /// `x-tagwarden-decision-id`.
 pub const DECISION_ID: HeaderName = HeaderName::from_static("x-tagwarden-decision-id");
@@ -16,6 +18,19 @@ pub const FILTERED: HeaderName = HeaderName::from_static("x-tagwarden-filtered")
 
 /// A body of ours or a verified one of the upstream.
 pub type Body = super::body::Whole;
+
+/// In which form a caller is told of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Ours.
+    Plain,
+    /// Ours, with what Chalk's clients look for.
+    Chalk,
+    /// The same, of a query: what is refused is an answer with errors.
+    ChalkQuery,
+    /// gRPC or Connect.
+    Rpc(rpc::Form),
+}
 
 /// Every way in which a request ends without the upstream's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,18 +198,66 @@ impl Failure {
         }
     }
 
-    /// The whole answer.
-    pub fn response(&self, decision_id: &HeaderValue) -> Response<Body> {
-        let message = self.message();
-        let mut error = json!({
-            "code": self.code(),
-            "message": message,
-            "decision_id": decision_id.to_str().unwrap_or_default(),
-        });
+    /// The whole answer, as the caller's client reads it best.
+    pub fn response_in(&self, form: Form, decision_id: &HeaderValue) -> Response<Body> {
+        match (form, self) {
+            (Form::Plain, _) => self.response(decision_id),
+            (Form::Rpc(form), _) => rpc::refused(form, self, decision_id),
+            // Never 403: chalkpy takes it for a bad token, and asks again with another (wire-chalk.md, 3.3).
+            (Form::ChalkQuery, Self::Forbidden | Self::FeaturesRefused(_)) => {
+                let mut response = Response::new(Body::from(Bytes::from(error::answer(&self.chalk_errors()))));
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                headers.insert(DECISION_ID, decision_id.clone());
+                response
+            }
+            (Form::Chalk | Form::ChalkQuery, _) => {
+                let mut response = self.response(decision_id);
+                let id = decision_id.to_str().unwrap_or_default();
+                let body = error::failure_body(&self.message(), id, &self.chalk_errors(), &self.error(id));
+                *response.body_mut() = Body::from(Bytes::from(body));
+                response
+            }
+        }
+    }
+
+    /// The same for Chalk's clients, who know a closed list of codes (config.md, Errors on the wire).
+    pub fn chalk_errors(&self) -> Vec<ChalkError> {
+        let code = match self {
+            Self::FeaturesRefused(names) => return names.iter().map(|name| error::refused(name)).collect(),
+            Self::Unauthorized { .. } | Self::TokenExpired | Self::InvalidApiKey | Self::InvalidRefreshToken => {
+                ErrorCode::Unauthenticated
+            }
+            Self::Forbidden => ErrorCode::Unauthorized,
+            Self::InvalidQuery(_) => ErrorCode::InvalidQuery,
+            Self::NotFound | Self::MethodNotAllowed(_) | Self::Unsupported(_) | Self::BodyTooLarge => {
+                ErrorCode::ParseFailed
+            }
+            Self::RequestTimeout | Self::UpstreamTimeout => ErrorCode::DeadlineExceeded,
+            Self::TooManyAttempts { .. }
+            | Self::Overloaded
+            | Self::KeysUnavailable { .. }
+            | Self::IssuerUnavailable
+            | Self::UpstreamFailed(_)
+            | Self::UpstreamStatus { .. }
+            | Self::UpstreamUnreadable => ErrorCode::InternalServerError,
+        };
+        vec![error::error(code, self.message())]
+    }
+
+    /// What `error` holds in every body of ours.
+    fn error(&self, decision_id: &str) -> Value {
+        let mut error = json!({"code": self.code(), "message": self.message(), "decision_id": decision_id});
         if let (Self::FeaturesRefused(names), Some(error)) = (self, error.as_object_mut()) {
             error.insert("refused".to_owned(), json!(names));
         }
-        let body = json!({"detail": message, "error": error}).to_string();
+        error
+    }
+
+    /// The whole answer over HTTP.
+    pub fn response(&self, decision_id: &HeaderValue) -> Response<Body> {
+        let error = self.error(decision_id.to_str().unwrap_or_default());
+        let body = json!({"detail": self.message(), "error": error}).to_string();
         let mut response = Response::new(Body::from(Bytes::from(body)));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();

@@ -1,12 +1,16 @@
 //! The closed list of routes, matched on a path that means itself.
 
 use hyper::Method;
+use hyper::http::request::Parts;
 
+use crate::chalk::paths;
 use crate::config::{Config, Dialect, ISSUER_PATHS, units};
 use crate::dialect::feast;
 use crate::issuer::endpoints::Endpoint;
 use crate::metrics::{Metrics, RouteMetrics};
-use crate::proxy::respond::Failure;
+use crate::proxy::respond::{Failure, Form};
+use crate::proxy::rpc;
+use crate::snapshot::Snapshot;
 
 /// One route.
 #[derive(Clone, Debug)]
@@ -28,6 +32,8 @@ pub enum Kind {
     Query,
     /// The upstream's health: its status, no token asked.
     Health,
+    /// One of Chalk's, read and decided.
+    Chalk(Door),
     /// The built-in issuer answers.
     Own(Endpoint),
     /// Who the caller of any accepted credential is; with the built-in issuer.
@@ -39,6 +45,22 @@ pub enum Kind {
         /// No token asked.
         public: bool,
     },
+}
+
+/// A door of the Chalk dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `POST /v1/query/online`.
+    Online,
+}
+
+/// In which form failures on a request are told; `kind` is that of its route, where there is one.
+pub fn form(snapshot: &Snapshot, parts: &Parts, kind: Option<&Kind>) -> Form {
+    match (snapshot.settings.dialect, kind) {
+        (Dialect::Feast, _) | (Dialect::Chalk, Some(Kind::Own(_))) => Form::Plain,
+        (Dialect::Chalk, Some(Kind::Chalk(Door::Online))) => Form::ChalkQuery,
+        (Dialect::Chalk, _) => rpc::Form::of(parts).map_or(Form::Chalk, Form::Rpc),
+    }
 }
 
 /// All routes.
@@ -63,7 +85,10 @@ impl Routes {
                 route(feast::QUERY_PATH, vec![Method::POST], Kind::Query),
                 route(feast::HEALTH_PATH, vec![Method::GET], Kind::Health),
             ],
-            Dialect::Chalk => Vec::new(),
+            Dialect::Chalk => vec![
+                route(paths::ONLINE, vec![Method::POST], Kind::Chalk(Door::Online)),
+                route(paths::PING, vec![Method::GET], Kind::Health),
+            ],
         };
         for path in ISSUER_PATHS.iter().filter(|_| config.issuer.is_some()) {
             let (kind, method) = match Endpoint::at(path) {

@@ -8,7 +8,7 @@ use prometheus::IntCounter;
 
 use crate::config::Enforcement;
 use crate::dialect::chalk::plan::Settings;
-use crate::dialect::{Asker, Index, Plan, Query};
+use crate::dialect::{Asker, Index, Outcome, Permit, Plan, Query};
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::policy::resolve::{RoleId, Table, Tables};
@@ -75,6 +75,28 @@ pub enum Part {
     Live,
     /// What is only compared.
     Shadow,
+}
+
+impl Decided {
+    /// What goes upstream and may come back.
+    ///
+    /// # Errors
+    /// The names that are refused, as the caller wrote them; with `name_members` those behind a bundle, a namespace or a
+    /// relation, too.
+    pub fn permit(&self, name_members: bool) -> Result<&Permit, Vec<String>> {
+        let written = match &self.plan.outcome {
+            Outcome::Permit(permit) => return Ok(permit),
+            Outcome::Refuse(names) => names,
+            // It is told before.
+            Outcome::Invalid(_) => return Err(Vec::new()),
+        };
+        let mut names = written.clone();
+        if name_members {
+            let members = self.plan.refused.iter().map(|refusal| &refusal.feature);
+            names.extend(members.filter(|member| !written.contains(member)).cloned());
+        }
+        Err(names)
+    }
 }
 
 impl CallerTables {

@@ -177,15 +177,17 @@ pub fn upload_answer(errors: &[ChalkError], decision_id: &str) -> Vec<u8> {
     out
 }
 
-/// The body of a failure, status 400 and beyond: `{"detail", "trace", "errors"}`; chalkpy needs `detail` to see
-/// `errors`.
-pub fn failure_body(code: ErrorCode, message: &str, decision_id: &str) -> Vec<u8> {
+/// The body of a failure, status 400 and beyond: `{"detail", "trace", "errors", "error"}`; chalkpy needs `detail` to see
+/// `errors`. `own`: what every body of ours has beside them.
+pub fn failure_body(message: &str, decision_id: &str, errors: &[ChalkError], own: &serde_json::Value) -> Vec<u8> {
     let mut out = br#"{"detail":"#.to_vec();
     json::write_string(&mut out, message);
     out.extend_from_slice(br#","trace":"#);
     json::write_string(&mut out, decision_id);
     out.extend_from_slice(br#","errors":"#);
-    write_list(&mut out, [&error(code, message)]);
+    write_list(&mut out, errors);
+    out.extend_from_slice(br#","error":"#);
+    out.extend_from_slice(own.to_string().as_bytes());
     out.push(b'}');
     out
 }
