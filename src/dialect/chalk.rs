@@ -12,10 +12,15 @@
 //! online      queries and uploads in JSON: read strictly, built anew, the answer cut
 //! headers     the closed table of X-Chalk-* headers
 //! error       errors of ours, and those of the upstream without what can carry values
+//! container   the two framings of bulk bodies
+//! table       Arrow IPC files: columns, and files of fewer of them
+//! feather     answers of bulk queries, and uploads
 //! ```
 
+pub mod container;
 pub mod error;
 pub mod expression;
+pub mod feather;
 pub mod headers;
 mod names;
 pub mod online;
@@ -25,3 +30,4 @@ pub mod query;
 mod reads;
 pub mod shape;
 pub mod strict;
+pub mod table;
