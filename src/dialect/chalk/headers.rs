@@ -8,6 +8,9 @@ use crate::dialect::{Invalid, shown};
 /// Bytes of a value.
 const LONGEST: usize = 256;
 
+const ENVIRONMENT: &str = "x-chalk-env-id";
+const BRANCH: &str = "branch";
+
 /// What the headers say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {
@@ -17,7 +20,8 @@ pub struct Read {
     pub switches: BTreeSet<Switch>,
     /// `X-Chalk-Env-Id`; it is the configured environment.
     pub environment: Option<String>,
-    /// Names in lower case and values that go upstream.
+    /// Names in lower case and values that go upstream. The configured environment is always among them: a token that is
+    /// good for several would choose another by itself.
     pub forward: Vec<(&'static str, String)>,
 }
 
@@ -29,7 +33,7 @@ enum Rule {
     Environment,
     /// It selects another graph.
     Branch,
-    /// It is forwarded where it is one of these.
+    /// It is forwarded where it is one of these; `branch` among them leads to another graph.
     OneOf(&'static [&'static str]),
     /// It is forwarded where it is plain.
     Plain,
@@ -40,22 +44,22 @@ enum Rule {
 /// Every header of the name that chalkpy 2.166.1 has a word for. The table is closed.
 const TABLE: &[(&str, Rule)] = &[
     ("x-chalk-features-versioned", Rule::Versioned),
-    ("x-chalk-env-id", Rule::Environment),
+    (ENVIRONMENT, Rule::Environment),
     ("x-chalk-branch-id", Rule::Branch),
     ("x-chalk-preview-deployment", Rule::Branch),
     ("x-chalk-deployment-tag", Rule::Branch),
-    ("x-chalk-deployment-type", Rule::OneOf(&["engine", "engine-grpc", "branch"])),
+    ("x-chalk-deployment-type", Rule::OneOf(&["engine", "engine-grpc", BRANCH])),
     ("x-chalk-server", Rule::OneOf(&["engine", "go-api"])),
     ("x-chalk-trace-id", Rule::Plain),
     ("x-chalk-client-id", Rule::Dropped),
     ("x-chalk-query-name", Rule::Dropped),
 ];
 
-/// Whether a header, its name in lower case, is for this table to judge: `-` stands for `_` and `.`, too, which some
+/// Whether a header, its name in lower case, is for this table to judge: `_`, `.` and the like are as `-`, which some
 /// servers read alike.
 pub fn is_chalk(name: &str) -> bool {
     const PREFIX: &str = "x-chalk";
-    let mut plain = name.bytes().map(|b| if matches!(b, b'_' | b'.') { b'-' } else { b });
+    let mut plain = name.bytes().map(|b| if b.is_ascii_alphanumeric() { b } else { b'-' });
     PREFIX.bytes().all(|b| plain.next() == Some(b)) && plain.next().is_none_or(|b| b == b'-')
 }
 
@@ -63,7 +67,7 @@ pub fn is_chalk(name: &str) -> bool {
 /// `chalk.environment` of the configuration.
 ///
 /// # Errors
-/// A name that is not in the table or is spelled with `_` or `.`, a name twice, a value that is not plain ASCII or not
+/// A name that is not in the table or is spelled without its `-`, a name twice, a value that is not plain ASCII or not
 /// one of those that are known, another environment than the configured one.
 pub fn read<'h>(
     headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
@@ -109,9 +113,15 @@ pub fn read<'h>(
                     shown(value)
                 )));
             }
+            Rule::OneOf(_) if value == BRANCH => {
+                read.switches.insert(Switch::Branch);
+            }
             Rule::OneOf(_) | Rule::Plain | Rule::Dropped => {}
         }
         read.forward.push((name, value.to_owned()));
+    }
+    if let (None, Some(environment)) = (&read.environment, environment) {
+        read.forward.push((ENVIRONMENT, environment.to_owned()));
     }
     Ok(read)
 }

@@ -27,7 +27,10 @@ fn each_header_of_the_table() {
         (("x-chalk-branch-id", ""), Read::default()),
         (("x-chalk-deployment-type", "engine"), plain(forwarded("x-chalk-deployment-type", "engine"))),
         (("x-chalk-deployment-type", "engine-grpc"), plain(forwarded("x-chalk-deployment-type", "engine-grpc"))),
-        (("x-chalk-deployment-type", "branch"), plain(forwarded("x-chalk-deployment-type", "branch"))),
+        (
+            ("x-chalk-deployment-type", "branch"),
+            Read { switches: [Switch::Branch].into(), ..plain(forwarded("x-chalk-deployment-type", "branch")) },
+        ),
         (("x-chalk-server", "engine"), plain(forwarded("x-chalk-server", "engine"))),
         (("x-chalk-server", "go-api"), plain(forwarded("x-chalk-server", "go-api"))),
         (("x-chalk-trace-id", "t-1"), plain(forwarded("x-chalk-trace-id", "t-1"))),
@@ -39,7 +42,15 @@ fn each_header_of_the_table() {
         (("my-x-chalk-branch-id", "b"), Read::default()),
     ];
     for (header, expected) in cases {
-        assert_eq!(of(&[header], Some("envmock1")), Ok(expected), "{header:?}");
+        if header.0 == ENVIRONMENT {
+            assert_eq!(of(&[header], Some("envmock1")), Ok(expected), "{header:?}");
+            continue;
+        }
+        assert_eq!(of(&[header], None), Ok(expected.clone()), "{header:?}");
+        // The environment is never left to the token.
+        let mut forced = expected;
+        forced.forward.push((ENVIRONMENT, "envmock1".to_owned()));
+        assert_eq!(of(&[header], Some("envmock1")), Ok(forced), "{header:?}");
     }
 }
 
@@ -54,6 +65,7 @@ fn what_is_not_in_the_table_is_refused() {
         (("x_chalk_branch_id", "b"), "the header `x_chalk_branch_id` is not known"),
         (("x-chalk-branch_id", "b"), "the header `x-chalk-branch_id` is not known"),
         (("x.chalk.branch.id", "b"), "the header `x.chalk.branch.id` is not known"),
+        (("x+chalk~branch-id", "b"), "the header `x+chalk~branch-id` is not known"),
         (("x_chalk_client_id", "b"), "the header `x_chalk_client_id` is not known"),
         (("x-chalk-features-versioned", "1"), "the header `x-chalk-features-versioned` is neither `true` nor `false`"),
         (
