@@ -1,11 +1,12 @@
 //! The built-in issuer (config.md, `issuer`): tokens for teams that have no identity provider.
 //!
-//! [`endpoints`] reads a request and writes the answer, by way of `grants`; [`Issuer`] mints and judges tokens; [`clients`] and
+//! [`endpoints`] (over Chalk's gRPC [`chalk`]) reads a request and writes the answer, by way of `grants`; [`Issuer`] mints and judges tokens; [`clients`] and
 //! [`keys`] are files that reload; [`store`] remembers what must outlive a request: refresh families and revocations.
 //!
 //! Access tokens are JWTs (RFC 9068) that [`auth`](crate::auth) verifies like anybody's. What is asked of them beside that, on
 //! every request and without a wait, is [`Issuer::standing`].
 
+pub mod chalk;
 pub mod clients;
 pub mod endpoints;
 mod grants;

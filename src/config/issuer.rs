@@ -27,6 +27,8 @@ pub struct BuiltInIssuer {
     pub api_keys: bool,
     /// What clients call us, without a slash at its end: where the endpoints are that the metadata names.
     pub public_url: String,
+    /// With the Chalk dialect, the environment behind us: answers that give a token tell Chalk's clients where it is served.
+    pub chalk_environment: Option<String>,
 }
 
 /// Where the store is: `issuer.store`.

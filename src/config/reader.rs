@@ -88,7 +88,10 @@ impl ConfigReader<'_, '_> {
                 (None, None, true)
             }
         };
-        let issuer = built_in.map(|node| self.built_in(node, listen.public_url.as_deref(), api_keys));
+        let mut issuer = built_in.map(|node| self.built_in(node, listen.public_url.as_deref(), api_keys));
+        if let (Some(Some(issuer)), Some(Dialect::Chalk)) = (&mut issuer, dialect) {
+            issuer.chalk_environment.clone_from(&chalk.environment);
+        }
         // The one that is there most often, so that one mistake is not told as several.
         let dialect = dialect.unwrap_or(Dialect::Feast);
         let threads = fields.get("threads").and_then(|node| Some((node, self.size(node, "`threads`")?)));

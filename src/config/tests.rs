@@ -54,6 +54,7 @@ fn the_smallest_issuer_has_the_documented_defaults() {
         max_stale: Duration::from_secs(60),
         api_keys: true,
         public_url: "https://a.example".into(),
+        chalk_environment: None,
     };
     assert_eq!(told, whole);
     let more = format!("{SMALLEST}{issuer}listen: {{public_url: \"https://b.example/x/\"}}\n")
@@ -152,6 +153,9 @@ fn the_engine_is_reached_as_the_upstream_is() {
     assert_eq!(config.upstream.target, Target::Tcp { tls: true, host: "api.chalk.example".into(), port: 443 });
     assert_eq!((config.limits.request_body, config.limits.response_body), (1 << 20, 100 << 20));
     assert_eq!(config.chalk.allow, BTreeSet::from([Switch::Explain, Switch::Staleness]));
+    let issuer = "issuer: {url: \"https://a.example/\", audience: f}\n";
+    let issuer = load(&format!("{CHALK}{issuer}")).unwrap().issuer.unwrap();
+    assert_eq!((&*issuer.public_url, issuer.chalk_environment.as_deref()), ("http://127.0.0.1:8080", Some("prod")));
 }
 
 #[test]

@@ -127,7 +127,7 @@ pub enum Refused {
 }
 
 /// The parameters of a request.
-type Parameters = BTreeMap<String, String>;
+pub(super) type Parameters = BTreeMap<String, String>;
 
 impl Issuer {
     /// Answers a request to an endpoint.
@@ -142,7 +142,7 @@ impl Issuer {
                 Ok(Reply { public: true, ..Reply::of(set) })
             }
             Endpoint::ApiKey | Endpoint::Refresh => self.pair(asked).await.map(|pair| {
-                let Pair { access_token, expires_in, refresh_token } = pair;
+                let Pair { access_token, expires_in, refresh_token, expires: _ } = pair;
                 let data = json!({
                     "access_token": access_token,
                     "refresh_token": refresh_token,
@@ -185,11 +185,12 @@ impl Issuer {
         match form.get("grant_type") {
             Some("client_credentials") => {
                 let minted = self.by_secret(form.credentials()?, asked.address, asked.now).await?;
-                Ok(Reply::of(json!({
-                    "access_token": minted.token,
-                    "token_type": "Bearer",
-                    "expires_in": minted.expires_in,
-                })))
+                let answer = [
+                    ("access_token", json!(minted.token)),
+                    ("token_type", json!("Bearer")),
+                    ("expires_in", json!(minted.expires_in)),
+                ];
+                Ok(Reply::of(self.with_places(answer, minted.expires)))
             }
             Some("refresh_token") => {
                 let token = form.want("refresh_token", "`refresh_token` is missing")?;
@@ -201,12 +202,13 @@ impl Issuer {
                     self.may_refresh_without_secret(token, form.get("client_id"), asked.now).await?;
                 }
                 let pair = self.refreshed(token, client.as_deref(), asked.now).await?;
-                Ok(Reply::of(json!({
-                    "access_token": pair.access_token,
-                    "token_type": "Bearer",
-                    "expires_in": pair.expires_in,
-                    "refresh_token": pair.refresh_token,
-                })))
+                let answer = [
+                    ("access_token", json!(pair.access_token)),
+                    ("token_type", json!("Bearer")),
+                    ("expires_in", json!(pair.expires_in)),
+                    ("refresh_token", json!(pair.refresh_token)),
+                ];
+                Ok(Reply::of(self.with_places(answer, pair.expires)))
             }
             Some(_) => Err(Denied::Unsupported),
             None => Err(Denied::Request("`grant_type` is missing")),
@@ -378,7 +380,7 @@ pub(super) struct Credentials {
 }
 
 /// The credentials of a client, if it sent any.
-fn credentials(headers: &HeaderMap, parameters: &Parameters) -> Result<Option<Credentials>, Denied> {
+pub(super) fn credentials(headers: &HeaderMap, parameters: &Parameters) -> Result<Option<Credentials>, Denied> {
     // RFC 6749, 2.3; and one credential a request, whatever it is for (config.md, "Credentials").
     let sent = headers.get_all(AUTHORIZATION).iter().chain(headers.get_all(API_KEY)).count();
     let more = ["client_secret", "client_assertion"].iter().filter(|name| parameters.contains_key(**name)).count();

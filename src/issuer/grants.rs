@@ -58,7 +58,14 @@ impl From<IssuerError> for Denied {
 pub(super) struct Pair {
     pub(super) access_token: String,
     pub(super) expires_in: u64,
+    /// Of the access token, in unix seconds.
+    pub(super) expires: u64,
     pub(super) refresh_token: String,
+}
+
+fn pair(minted: Minted, refresh_token: String) -> Pair {
+    let Minted { token, expires_in, expires } = minted;
+    Pair { access_token: token, expires_in, expires, refresh_token }
 }
 
 /// The [`mark`] of the API key that a family began with.
@@ -132,7 +139,7 @@ impl Issuer {
         let refresh_token = refresh_token()?;
         let family = Family { id: family, client: client.id.clone(), ends: self.ends(&minted, now) };
         self.store.begin(&family, &Hash::of(&refresh_token), now).await?;
-        Ok(Pair { access_token: minted.token, expires_in: minted.expires_in, refresh_token })
+        Ok(pair(minted, refresh_token))
     }
 
     fn ends(&self, minted: &Minted, now: u64) -> Ends {
@@ -172,9 +179,7 @@ impl Issuer {
         let refresh_token = refresh_token()?;
         let ends = self.ends(&minted, now);
         match self.store.rotate(&hash, &Hash::of(&refresh_token), ends, now).await? {
-            Rotation::Rotated(_) | Rotation::Repeated(_) => {
-                Ok(Pair { access_token: minted.token, expires_in: minted.expires_in, refresh_token })
-            }
+            Rotation::Rotated(_) | Rotation::Repeated(_) => Ok(pair(minted, refresh_token)),
             Rotation::Reused(family) => {
                 let Family { id, client, .. } = family;
                 tracing::warn!(family = id, client, "a refresh token was used twice: its family is revoked");

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::endpoints::{Asked, Endpoint, Refused, Reply};
 use super::revocations::KEPT;
@@ -12,6 +12,8 @@ use super::secret::Secret;
 use super::*;
 use crate::config::RedisUrl;
 use crate::diagnostic::SourceFile;
+
+mod chalk;
 
 const URL: &str = "https://tokens.example";
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -46,6 +48,7 @@ impl World {
             max_stale: Duration::from_secs(60),
             api_keys: true,
             public_url: URL.to_owned(),
+            chalk_environment: None,
         };
         change(&mut settings);
         let issuer = Issuer::open(settings, None).await.unwrap();

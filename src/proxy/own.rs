@@ -19,7 +19,8 @@ impl Exchange<'_> {
     pub(super) async fn who_am_i(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
         let caller = self.authenticate(snapshot, &parts.headers).await?;
         let user = caller.subject().or(caller.thumbprint());
-        Ok(answer(&Reply::of(json!({"user": user, "environment_id": null, "team_id": null}))))
+        let environment = snapshot.settings.issuer.as_ref().and_then(|i| i.settings().chalk_environment.as_deref());
+        Ok(answer(&Reply::of(json!({"user": user, "environment_id": environment, "team_id": null}))))
     }
 
     pub(super) async fn own(

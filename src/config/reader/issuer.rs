@@ -59,6 +59,7 @@ impl ConfigReader<'_, '_> {
             max_stale: revocations.unwrap_or(Duration::from_secs(60)),
             api_keys,
             public_url,
+            chalk_environment: None,
         })
     }
 

@@ -37,6 +37,36 @@ async fn client_credentials_give_a_token_in_every_way_that_clients_send_them() {
     }
 }
 
+/// chalkpy sends JSON with a scope that is null, and goes on to wherever the answer says.
+#[tokio::test]
+async fn clients_of_chalk_are_told_to_go_on_here() {
+    let (upstream, secrets) = (Upstream::start().await, Secrets::new());
+    let mut setup = setup(&upstream, &secrets, "").with("chalk: {environment: envmock1}");
+    setup.upstream = setup.upstream.replace("feast", "chalk");
+    let sidecar = setup.start().await;
+    let world = World { sidecar, upstream, secrets };
+    let body = json!({
+        "grant_type": "client_credentials", "client_id": "svc", "client_secret": world.secrets.svc.expose(), "scope": null,
+    });
+    let answer = world.json("/v1/oauth/token", body).await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")), "{answer:?}");
+    let given = answer.json();
+    let us = json!({"envmock1": PUBLIC});
+    for (name, value) in [
+        ("api_server", json!(PUBLIC)),
+        ("engines", us.clone()),
+        ("grpc_engines", us),
+        ("primary_environment", json!("envmock1")),
+        ("environment_id_to_name", json!({"envmock1": "envmock1"})),
+        ("expires_in", json!(3600)),
+    ] {
+        assert_eq!(given[name], value, "{name}");
+    }
+    let bearer = format!("authorization: Bearer {}\r\n", text(&given["access_token"]));
+    let me = world.sidecar.ask(request("GET", "/v1/who-am-i", &bearer, "")).await;
+    assert_eq!(me.json(), json!({"user": "svc", "environment_id": "envmock1", "team_id": null}));
+}
+
 #[tokio::test]
 async fn a_token_is_that_of_rfc_9068_with_the_claims_of_its_client() {
     let world = World::with(", access_token_ttl: 5m").await;
