@@ -15,6 +15,7 @@
 //! container   the two framings of bulk bodies
 //! table       Arrow IPC files: columns, and files of fewer of them
 //! feather     answers of bulk queries, and uploads
+//! token       the exchange of client credentials for a token, its answer without a way round us
 //! ```
 
 pub mod container;
@@ -31,3 +32,4 @@ mod reads;
 pub mod shape;
 pub mod strict;
 pub mod table;
+pub mod token;
