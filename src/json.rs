@@ -128,6 +128,18 @@ pub enum JsonError {
 /// # Errors
 /// What is wrong with the text; a duplicate key is told at the end of its object.
 pub fn object(text: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
+    read(text).map(|(members, _)| members)
+}
+
+/// [`object`], as one value of the text.
+///
+/// # Errors
+/// As there.
+pub fn whole(text: &[u8]) -> Result<Value, JsonError> {
+    read(text).map(|(_, span)| Value { kind: Kind::Object, span })
+}
+
+fn read(text: &[u8]) -> Result<(Vec<Member<'_>>, Span), JsonError> {
     if text.starts_with(b"\xef\xbb\xbf") {
         return Err(JsonError::ByteOrderMark { at: 0 });
     }
@@ -135,8 +147,11 @@ pub fn object(text: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
     let start = space(text, 0);
     expect(text, start, b'{', "an object")?;
     let mut reader = Reader { text, ..Reader::default() };
-    let end = space(text, reader.value(start)?);
-    if end < text.len() { Err(JsonError::Trailing { at: end }) } else { Ok(reader.outermost) }
+    let end = reader.value(start)?;
+    match space(text, end) {
+        at if at < text.len() => Err(JsonError::Trailing { at }),
+        _ => Ok((reader.outermost, Span { start, end })),
+    }
 }
 
 /// The members of an object, in the order of the text. `value` comes from [`object`] or was cut

@@ -260,6 +260,12 @@ impl Policy {
         self.every(roles, |role| role.manages)
     }
 
+    /// Whether roles may write a feature of the catalogue (`writes`), likewise.
+    pub fn writes(&self, roles: &[RoleId], feature: &str) -> bool {
+        let may = |role: &Role| role.writes.iter().any(|text| pattern::Pattern::new(text).matches(feature));
+        self.catalogue.id(feature).is_some() && self.every(roles, may)
+    }
+
     fn every(&self, roles: &[RoleId], may: impl Fn(&Role) -> bool) -> bool {
         let may = |id: &RoleId| self.roles.get(usize::from(*id)).is_some_and(&may);
         match self.settings.combine {

@@ -170,18 +170,14 @@ impl Exchange<'_> {
             Kind::Pass { roles, public } => {
                 if !*public {
                     let (_, tables) = self.caller(snapshot, &parts.headers).await?;
-                    let policy = &snapshot.rules.policy;
-                    let holds = |name: &String| tables.roles.iter().any(|role| policy.role_name(*role) == name);
-                    if roles.as_ref().is_some_and(|roles| !roles.iter().any(holds)) {
-                        return Err(Failure::Forbidden);
-                    }
+                    is_for(snapshot, &tables, roles.as_deref())?;
                 }
                 self.pass(snapshot, parts, incoming).await
             }
             Kind::Query => self.feast_query(snapshot, parts, incoming).await,
             Kind::Own(endpoint) => self.own(snapshot, *endpoint, parts, incoming).await,
             Kind::WhoAmI => self.who_am_i(snapshot, parts).await,
-            Kind::Chalk(door) => self.chalk(snapshot, door, parts, incoming).await,
+            Kind::Chalk(door, roles) => self.chalk(snapshot, *door, roles.as_deref(), parts, incoming).await,
         }
     }
 
@@ -360,6 +356,13 @@ impl Drop for Exchange<'_> {
             }
         }
     }
+}
+
+/// Whether one of the caller's roles is among those that a route is for; `None`: it is for all.
+fn is_for(snapshot: &Snapshot, tables: &CallerTables, roles: Option<&[String]>) -> Result<(), Failure> {
+    let policy = &snapshot.rules.policy;
+    let holds = |name: &String| tables.roles.iter().any(|role| policy.role_name(*role) == name);
+    if roles.is_none_or(|roles| roles.iter().any(holds)) { Ok(()) } else { Err(Failure::Forbidden) }
 }
 
 impl From<Invalid> for Failure {

@@ -1,7 +1,9 @@
 //! The decision on a query, in whichever dialect: what happens with it, and what is recorded of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::chalk::Switch;
 use crate::config::Enforcement;
 use crate::dialect::{Invalid, chalk, feast, shown};
 use crate::policy::Policy;
@@ -17,6 +19,13 @@ pub enum Query<'q> {
     Feast(&'q feast::Request<'q>),
     /// One query to Chalk.
     Chalk(&'q chalk::query::Query),
+    /// An upload to Chalk.
+    ChalkUpload {
+        /// The features that are written.
+        features: &'q [String],
+        /// Parts that need a permission of their own.
+        switches: &'q BTreeSet<Switch>,
+    },
 }
 
 /// What a dialect looks up in a policy, made once for each.
@@ -130,6 +139,7 @@ impl Query<'_> {
         match self {
             Self::Feast(request) => request.fingerprint(out),
             Self::Chalk(query) => query.fingerprint(out),
+            Self::ChalkUpload { features, switches } => chalk::plan::fingerprint_of_upload(features, switches, out),
         }
     }
 
@@ -138,6 +148,7 @@ impl Query<'_> {
         match self {
             Self::Feast(_) => true,
             Self::Chalk(query) => query.expressions.is_empty(),
+            Self::ChalkUpload { .. } => false,
         }
     }
 
@@ -159,6 +170,9 @@ impl Query<'_> {
         plan.outcome = match self {
             Self::Feast(request) => feast::decide(&mut plan, policy, &index.feast, asker.tables, request),
             Self::Chalk(query) => chalk::plan::decide(&mut plan, policy, &index.chalk, asker, query),
+            Self::ChalkUpload { features, switches } => {
+                chalk::plan::decide_upload(&mut plan, policy, &index.chalk, asker, (features, switches))
+            }
         }
         .unwrap_or_else(Outcome::Invalid);
         plan.decision = match &plan.outcome {
@@ -170,6 +184,7 @@ impl Query<'_> {
             let all = match self {
                 Self::Feast(request) => feast::unenforced(policy, request).map(Permit::Feast),
                 Self::Chalk(query) => Ok(Permit::Chalk(chalk::plan::unenforced(query))),
+                Self::ChalkUpload { .. } => Ok(Permit::Chalk(chalk::query::Permit::default())),
             };
             plan.outcome = all.map_or_else(Outcome::Invalid, Outcome::Permit);
         }

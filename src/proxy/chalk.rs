@@ -1,5 +1,9 @@
-//! Chalk's doors: queries in JSON, tokens (wire-chalk.md). Each reads what it is sent with its dialect, has it decided as every
-//! query is, and sends what was built anew.
+//! Chalk's doors (wire-chalk.md). Each reads what it is sent with its dialect, has it decided as every query is, and sends what
+//! was built anew.
+
+mod bulk;
+mod token;
+mod upload;
 
 use std::sync::Arc;
 
@@ -8,29 +12,36 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::http::response::Parts as Head;
 use hyper::{Method, Request, Response};
 
 use super::respond::{self, Body, Failure};
 use super::route::Door;
-use super::{Exchange, forward};
+use super::{Asked, Exchange, forward};
 use crate::config::Enforcement;
 use crate::dialect::chalk::headers::{self, Read as Said};
 use crate::dialect::chalk::online::{self, Answer};
-use crate::dialect::chalk::query::Permit;
-use crate::dialect::{self, Invalid, Query, Unreadable};
+use crate::dialect::chalk::query::{Permit, Query};
+use crate::dialect::{self, Invalid, Unreadable};
 use crate::policy::settings::Mode;
 use crate::snapshot::{Decided, Snapshot};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl Exchange<'_> {
     pub(super) async fn chalk(
         &mut self,
         snapshot: &Arc<Snapshot>,
-        door: &Door,
+        door: Door,
+        roles: Option<&[String]>,
         parts: &Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         match door {
             Door::Online => self.online(snapshot, parts, incoming).await,
+            Door::Feather => self.bulk(snapshot, parts, incoming).await,
+            Door::Token => self.token(snapshot, parts, incoming).await,
+            Door::Upload | Door::UploadMulti => self.upload(snapshot, door, roles, parts, incoming).await,
         }
     }
 
@@ -46,19 +57,10 @@ impl Exchange<'_> {
         forward::content(&parts.headers)?;
         let body = self.request_body(snapshot, incoming).await?;
         let mut request = online::read(&body, said.versioned)?;
-        if let Some(named) = &request.environment {
-            headers::environment(named, snapshot.settings.environment.as_deref())?;
-        }
-        request.query.switches.extend(&said.switches);
-        let decided = self.decide(snapshot, &asked, Query::Chalk(&request.query))?;
+        let decided = self.decide_chalk(snapshot, &asked, &said, request.environment.as_deref(), &mut request.query)?;
         let permit = permit(&decided, snapshot)?;
 
-        let mut upstream = Request::new(Full::new(Bytes::from(online::rewrite(&request, permit))));
-        *upstream.method_mut() = Method::POST;
-        let json = HeaderValue::from_static("application/json");
-        upstream.headers_mut().insert(header::CONTENT_TYPE, json.clone());
-        upstream.headers_mut().insert(header::ACCEPT, json.clone());
-        put(&mut upstream, &said);
+        let upstream = post(online::rewrite(&request, permit), &JSON, &said);
         let (head, answer) = self.forward_engine(snapshot, parts, upstream).await?;
         if snapshot.settings.enforcement == Enforcement::Audit {
             // Nothing is cut while enforcement is suspended.
@@ -71,23 +73,59 @@ impl Exchange<'_> {
         };
         let body = match filtered {
             Ok(Answer::AsItCame) => answer,
-            Ok(Answer::Cut { body, dropped }) => {
-                self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
-                Bytes::from(body)
-            }
-            Err(unreadable) => {
-                self.unreadable(Enforcement::Enforce, &unreadable)?;
-                Bytes::new()
-            }
+            Ok(Answer::Cut { body, dropped }) => self.cut(body, dropped),
+            Err(unreadable) => return Err(self.withheld(&unreadable)),
         };
-        let mut response = forward::answer_head(&head);
-        *response.body_mut() = body.into();
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
-        if decided.plan.mode == Mode::Filter {
-            response.headers_mut().insert(respond::FILTERED, HeaderValue::from(permit.filtered));
-        }
-        Ok(response)
+        Ok(answered(&head, body, &JSON, decided.plan.mode, permit.filtered))
     }
+
+    /// Has a query to this environment decided.
+    fn decide_chalk(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        asked: &Asked,
+        said: &Said,
+        environment: Option<&str>,
+        query: &mut Query,
+    ) -> Result<Arc<Decided>, Failure> {
+        if let Some(named) = environment {
+            headers::environment(named, snapshot.settings.environment.as_deref())?;
+        }
+        query.switches.extend(&said.switches);
+        self.decide(snapshot, asked, dialect::Query::Chalk(query))
+    }
+
+    /// The body that is left of an answer.
+    fn cut(&self, body: impl Into<Bytes>, dropped: usize) -> Bytes {
+        self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
+        body.into()
+    }
+
+    /// An answer that cannot be verified: counted, told, and not passed on.
+    fn withheld(&mut self, unreadable: &Unreadable) -> Failure {
+        self.unreadable(Enforcement::Enforce, unreadable).err().unwrap_or(Failure::UpstreamUnreadable)
+    }
+}
+
+/// A request upstream, with those of the `X-Chalk-*` headers that go there.
+fn post(body: impl Into<Bytes>, kind: &HeaderValue, said: &Said) -> Request<Full<Bytes>> {
+    let mut upstream = Request::new(Full::new(body.into()));
+    *upstream.method_mut() = Method::POST;
+    upstream.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
+    upstream.headers_mut().insert(header::ACCEPT, kind.clone());
+    put(&mut upstream, said);
+    upstream
+}
+
+/// An answer that may pass.
+fn answered(head: &Head, body: Bytes, kind: &HeaderValue, mode: Mode, filtered: usize) -> Response<Body> {
+    let mut response = forward::answer_head(head);
+    *response.body_mut() = body.into();
+    response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
+    if mode == Mode::Filter {
+        response.headers_mut().insert(respond::FILTERED, HeaderValue::from(filtered));
+    }
+    response
 }
 
 /// What the `X-Chalk-*` headers say.

@@ -25,6 +25,8 @@ struct Way<'w> {
     read: bool,
     /// When its caller waits no longer.
     until: Option<Instant>,
+    /// It goes with the token that the upstream sees.
+    authorized: bool,
 }
 
 impl Exchange<'_> {
@@ -72,7 +74,20 @@ impl Exchange<'_> {
         read: bool,
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
         let to = &snapshot.settings.upstream;
-        let way = Way { to, path, protocol: Protocol::Http1, read, until: None };
+        let way = Way { to, path, protocol: Protocol::Http1, read, until: None, authorized: true };
+        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
+        Ok((head, answer))
+    }
+
+    /// The same without a token of anybody, to where tokens are issued. It is sent once: attempts are counted there.
+    pub(super) async fn forward_unauthorized(
+        &mut self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
+        let (to, path) = (&snapshot.settings.upstream, parts.uri.path());
+        let way = Way { to, path, protocol: Protocol::Http1, read: false, until: None, authorized: false };
         let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
         Ok((head, answer))
     }
@@ -90,6 +105,7 @@ impl Exchange<'_> {
             protocol: Protocol::Http1,
             read: true,
             until: None,
+            authorized: true,
         };
         let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
         Ok((head, answer))
@@ -108,7 +124,7 @@ impl Exchange<'_> {
     ) -> Result<rpc::Answer, Failure> {
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let until = call.within.and_then(|within| self.started.checked_add(within));
-        let way = Way { to, path, protocol: Protocol::Http2, read, until };
+        let way = Way { to, path, protocol: Protocol::Http2, read, until, authorized: true };
         let request = rpc::request(message).ok_or(Failure::BodyTooLarge)?;
         let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
         let decision_id = self.decision_id.to_str().unwrap_or_default();
@@ -145,6 +161,7 @@ impl Exchange<'_> {
         }
         match &settings.authorization {
             Authorization::Drop => {}
+            _ if !way.authorized => {}
             // What nobody verified is nobody's.
             Authorization::Forward if !self.verified => {}
             Authorization::Forward => {

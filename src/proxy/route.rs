@@ -32,11 +32,11 @@ pub enum Kind {
     Query,
     /// The upstream's health: its status, no token asked.
     Health,
-    /// One of Chalk's, read and decided.
-    Chalk(Door),
+    /// One of Chalk's, read and decided; of an optional one who may come, by the names of roles.
+    Chalk(Door, Option<Vec<String>>),
     /// The built-in issuer answers.
     Own(Endpoint),
-    /// Who the caller of any accepted credential is; with the built-in issuer.
+    /// Who the caller of any accepted credential is; with the built-in issuer or the Chalk dialect.
     WhoAmI,
     /// Passed on as it is.
     Pass {
@@ -48,17 +48,33 @@ pub enum Kind {
 }
 
 /// A door of the Chalk dialect.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// `POST /v1/query/online`.
     Online,
+    /// `POST /v1/query/feather`.
+    Feather,
+    /// `POST /v1/oauth/token`, where the deployment issues the tokens.
+    Token,
+    /// `POST /v1/upload_features`.
+    Upload,
+    /// `POST /v1/upload_features/multi`.
+    UploadMulti,
+}
+
+impl Door {
+    /// The doors that are there without being listed: path and method.
+    const ALWAYS: [(&'static str, Self); 2] = [(paths::ONLINE, Self::Online), (paths::FEATHER, Self::Feather)];
+    /// Those that `routes` opens.
+    const OPTIONAL: [(&'static str, Self); 2] =
+        [("/v1/upload_features", Self::Upload), ("/v1/upload_features/multi", Self::UploadMulti)];
 }
 
 /// In which form failures on a request are told; `kind` is that of its route, where there is one.
 pub fn form(snapshot: &Snapshot, parts: &Parts, kind: Option<&Kind>) -> Form {
     match (snapshot.settings.dialect, kind) {
         (Dialect::Feast, _) | (Dialect::Chalk, Some(Kind::Own(_))) => Form::Plain,
-        (Dialect::Chalk, Some(Kind::Chalk(Door::Online))) => Form::ChalkQuery,
+        (Dialect::Chalk, Some(Kind::Chalk(Door::Online, _))) => Form::ChalkQuery,
         (Dialect::Chalk, _) => rpc::Form::of(parts).map_or(Form::Chalk, Form::Rpc),
     }
 }
@@ -85,10 +101,16 @@ impl Routes {
                 route(feast::QUERY_PATH, vec![Method::POST], Kind::Query),
                 route(feast::HEALTH_PATH, vec![Method::GET], Kind::Health),
             ],
-            Dialect::Chalk => vec![
-                route(paths::ONLINE, vec![Method::POST], Kind::Chalk(Door::Online)),
-                route(paths::PING, vec![Method::GET], Kind::Health),
-            ],
+            Dialect::Chalk => {
+                let mut routes = vec![route(paths::PING, vec![Method::GET], Kind::Health)];
+                let own = config.issuer.is_some();
+                let token = [(paths::TOKEN, Door::Token)].into_iter().filter(|_| !own);
+                for (path, door) in Door::ALWAYS.into_iter().chain(token) {
+                    routes.push(route(path, vec![Method::POST], Kind::Chalk(door, None)));
+                }
+                routes.extend((!own).then(|| route(paths::WHO_AM_I, vec![Method::GET], Kind::WhoAmI)));
+                routes
+            }
         };
         for path in ISSUER_PATHS.iter().filter(|_| config.issuer.is_some()) {
             let (kind, method) = match Endpoint::at(path) {
@@ -99,7 +121,11 @@ impl Routes {
         }
         for extra in &config.routes {
             let methods = extra.methods.iter().filter_map(|method| method.parse().ok()).collect();
-            let kind = Kind::Pass { roles: extra.roles.clone(), public: extra.public };
+            let opened = Door::OPTIONAL.into_iter().filter(|_| config.upstream.dialect == Dialect::Chalk);
+            let kind = match opened.into_iter().find(|(path, _)| extra.path == *path) {
+                Some((_, door)) => Kind::Chalk(door, extra.roles.clone()),
+                None => Kind::Pass { roles: extra.roles.clone(), public: extra.public },
+            };
             routes.push(route(&extra.path, methods, kind));
         }
         Self { routes, other: metrics.route("other") }

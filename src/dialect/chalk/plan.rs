@@ -7,7 +7,7 @@ use super::expression::Expression;
 use super::names::{Leaf, Names, Part, spelled};
 use super::query::{Field, Permit, Query, Switch};
 use super::reads::Reads;
-use crate::dialect::{self, Asker, Invalid, Outcome, Plan, shown};
+use crate::dialect::{self, Asker, Invalid, Outcome, Plan, Refusal, shown};
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
 use crate::policy::decide::{Name, Resolved, Verdict};
@@ -57,7 +57,7 @@ pub fn decide(
     asker: Asker<'_>,
     query: &Query,
 ) -> Result<Outcome, Invalid> {
-    let tables = tables(policy, settings, asker.tables, query)?;
+    let tables = tables(policy, settings, asker.tables, &query.switches)?;
     let names = Names { policy, versioned: query.versioned };
     let inputs: Vec<Name<'_>> = query.inputs.iter().map(|input| Name::of(policy, &input.name)).collect();
     for (input, name) in query.inputs.iter().zip(&inputs) {
@@ -164,15 +164,14 @@ pub fn decide(
     })))
 }
 
-/// The tables of those who may use all switches of a query: under `most_permissive` a role that may not drops out.
+/// The tables of those who may use all switches: under `most_permissive` a role that may not drops out.
 fn tables(
     policy: &Policy,
     settings: &Settings,
     tables: &[Arc<Table>],
-    query: &Query,
+    switches: &BTreeSet<Switch>,
 ) -> Result<Vec<Arc<Table>>, Invalid> {
-    let wanted: Vec<Switch> =
-        query.switches.iter().copied().filter(|switch| !settings.allow.contains(switch)).collect();
+    let wanted: Vec<Switch> = switches.iter().copied().filter(|switch| !settings.allow.contains(switch)).collect();
     let may = |table: &&Arc<Table>| wanted.iter().all(|switch| policy.allows(&table.roles, *switch));
     let left: Vec<Arc<Table>> = tables.iter().filter(may).cloned().collect();
     match wanted.iter().find(|switch| !tables.iter().any(|table| policy.allows(&table.roles, **switch))) {
@@ -183,6 +182,42 @@ fn tables(
         }
         None => Ok(left),
     }
+}
+
+/// Decides an upload: every feature is one that the roles may write (policy.md, `writes`).
+///
+/// # Errors
+/// [`Invalid`]: a switch that nobody allows.
+pub fn decide_upload(
+    plan: &mut Plan,
+    policy: &Policy,
+    settings: &Settings,
+    asker: Asker<'_>,
+    (features, switches): (&[String], &BTreeSet<Switch>),
+) -> Result<Outcome, Invalid> {
+    tables(policy, settings, asker.tables, switches)?;
+    plan.outputs = features.iter().map(|name| shown(name)).collect();
+    let refused: Vec<String> = features.iter().filter(|name| !policy.writes(asker.roles, name)).cloned().collect();
+    for name in &refused {
+        plan.refused.push(Refusal { feature: shown(name), permission: Permission::Deny, rule: 0, tag: None });
+    }
+    if refused.is_empty() {
+        Ok(Outcome::Permit(dialect::Permit::Chalk(Permit::default())))
+    } else {
+        Ok(Outcome::Refuse(refused))
+    }
+}
+
+/// What a decision reads of an upload, which no query is mistaken for.
+pub fn fingerprint_of_upload(features: &[String], switches: &BTreeSet<Switch>, out: &mut Vec<u8>) {
+    let mut part = |tag: u8, text: &str| {
+        out.push(tag);
+        out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    };
+    part(b'W', "");
+    features.iter().for_each(|name| part(b'w', name));
+    switches.iter().for_each(|switch| part(b's', switch.name()));
 }
 
 /// Everything that was asked for; what comes back is not looked at.

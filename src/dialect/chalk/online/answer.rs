@@ -58,17 +58,21 @@ pub fn filter(body: &[u8], permit: &Permit, request: &Request<'_>) -> Result<Ans
     if let Some(meta) = meta {
         cut.out.extend_from_slice(br#","meta":"#);
         let explained = request.query.switches.contains(&Switch::Explain);
-        cut.object(meta, "`meta`", |key, kind| match key {
-            "execution_duration_s" => kind == Kind::Number,
-            "deployment_id" | "environment_id" | "environment_name" | "query_id" | "query_timestamp" | "query_hash" => {
-                matches!(kind, Kind::String | Kind::Null)
-            }
-            "explain_output" => kind == Kind::Null || (explained && kind == Kind::String),
-            _ => false,
-        })?;
+        cut.meta(meta, explained)?;
     }
     cut.out.push(b'}');
     Ok(cut.finish())
+}
+
+/// The JSON text of the meta of one result of a bulk query, cut as that of an answer is. `explained`: `explain` was asked for.
+///
+/// # Errors
+/// [`Unreadable`]: it is no object.
+pub fn filter_meta(text: &[u8], explained: bool) -> Result<Vec<u8>, Unreadable> {
+    let permit = Permit::default();
+    let mut cut = Cut::new(text, &permit);
+    cut.meta(json::whole(text).map_err(|error| json_error(&error))?, explained)?;
+    Ok(cut.out)
 }
 
 pub(super) fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
@@ -296,6 +300,18 @@ impl<'a> Cut<'a> {
         }
         self.out.push(b']');
         Ok(())
+    }
+
+    /// How a query went: the closed list.
+    fn meta(&mut self, meta: Value, explained: bool) -> Result<(), Unreadable> {
+        self.object(meta, "`meta`", |key, kind| match key {
+            "execution_duration_s" => kind == Kind::Number,
+            "deployment_id" | "environment_id" | "environment_name" | "query_id" | "query_timestamp" | "query_hash" => {
+                matches!(kind, Kind::String | Kind::Null)
+            }
+            "explain_output" => kind == Kind::Null || (explained && kind == Kind::String),
+            _ => false,
+        })
     }
 
     /// Null, or an object of which the members that `passes` names pass.
