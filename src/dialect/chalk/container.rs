@@ -105,7 +105,7 @@ impl Container {
             return Err(Unreadable("the container does not begin with `CHALK_BYTE_TRANSMISSION`".to_owned()));
         }
         let mut at = CONTAINER.len();
-        let attrs = object(bytes, &mut at, "attributes")?;
+        let attrs = object(bytes, &mut at, "list of attributes")?;
         let pydantic = object(bytes, &mut at, "pydantic part")?;
         let blobs = named(bytes, &mut at, "bytes")?;
         let mut children = Vec::new();
@@ -170,13 +170,13 @@ fn object(bytes: &Bytes, at: &mut usize, what: &str) -> Result<Bytes, Unreadable
     let range = delimited(bytes, at).ok_or_else(|| Unreadable(format!("the container breaks off in its {what}")))?;
     let text = bytes.slice(range);
     // The error of the reader may show a key, which may be a value here.
-    json::object(&text).map_err(|_| Unreadable(format!("the {what} of the container are no json object")))?;
+    json::object(&text).map_err(|_| Unreadable(format!("the {what} of the container is no json object")))?;
     Ok(text)
 }
 
 /// Bytes by name, their lengths as JSON before them.
 fn named(bytes: &Bytes, at: &mut usize, what: &str) -> Result<Vec<(String, Bytes)>, Unreadable> {
-    let lengths = object(bytes, at, what)?;
+    let lengths = object(bytes, at, &format!("list of {what}"))?;
     let members = json::object(&lengths).map_err(|error| Unreadable(format!("the {what} have no lengths: {error}")))?;
     let mut all = Vec::with_capacity(members.len());
     for member in members {

@@ -95,7 +95,8 @@ impl Table {
         };
         let mut known = shape::dictionaries(&file.schema)?;
         for (batch, body) in &file.dictionaries {
-            let values = known.remove(&batch.id()).ok_or(Problem::Broken("a dictionary is of no column or of two"))?;
+            let values =
+                known.remove(&batch.id()).ok_or(Problem::Broken("a dictionary is of no column or stands twice"))?;
             if batch.isDelta() {
                 return Err(Problem::Broken("a dictionary is given in pieces"));
             }

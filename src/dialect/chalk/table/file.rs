@@ -11,7 +11,7 @@ use flatbuffers::{ForwardsUOffset, Vector, VerifierOptions};
 
 use super::{Problem, shape};
 
-/// With its padding.
+/// With the least of its padding, which goes to 16, 32 or 64 bytes where a file is aligned so.
 const HEAD: &[u8] = b"ARROW1\0\0";
 const TAIL: &[u8] = b"ARROW1";
 const CONTINUED: &[u8] = &[0xff; 4];
@@ -77,7 +77,10 @@ impl<'b> File<'b> {
         }
         let before_footer = bytes.get(..footer_start).unwrap_or_default();
 
-        let (message, mut at) = message(before_footer, HEAD.len(), version)?;
+        let is_padding = |at: &usize| before_footer.get(HEAD.len()..*at).is_some_and(shape::is_zero);
+        let begins = |at: &usize| before_footer.get(*at..).is_some_and(|rest| rest.starts_with(CONTINUED));
+        let start = [8, 16, 32, 64].into_iter().find(|at| is_padding(at) && begins(at)).unwrap_or_default();
+        let (message, mut at) = message(before_footer, start, version)?;
         let head = message.header_as_schema().ok_or(Problem::Broken("it does not begin with a schema"))?;
         let foot = footer.schema().ok_or(Problem::Broken("its footer has no schema"))?;
         let mut tidy = known(footer.custom_metadata(), &[]) && known(message.custom_metadata(), &[]);

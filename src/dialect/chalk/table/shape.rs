@@ -237,7 +237,7 @@ fn amount(number: i64, most: usize) -> Result<usize, Problem> {
     if number > most { Err(Problem::TooMuch(most)) } else { Ok(number) }
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == 0)
 }
 
