@@ -65,9 +65,12 @@ fn refusals_read_as_chalks() {
 
 #[test]
 fn a_failure_has_the_detail_without_which_chalkpy_sees_no_errors() {
-    let body = failure_body(ErrorCode::InvalidQuery, "the key `x` is not known", "d-1");
-    let inner = json(&invalid_query("the key `x` is not known"));
-    let expected = format!(r#"{{"detail":"the key `x` is not known","trace":"d-1","errors":[{inner}]}}"#);
+    let errors = [invalid_query("the key `x` is not known"), refused("a.b")];
+    let body = failure_body("the key `x` is not known", "d-1", &errors, &serde_json::json!({"code": "INVALID_QUERY"}));
+    let [first, second] = errors.map(|error| json(&error));
+    let expected = format!(
+        r#"{{"detail":"the key `x` is not known","trace":"d-1","errors":[{first},{second}],"error":{{"code":"INVALID_QUERY"}}}}"#
+    );
     assert_eq!(std::str::from_utf8(&body).unwrap(), expected);
 }
 
