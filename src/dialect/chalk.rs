@@ -10,6 +10,7 @@
 //! reads       what it reads -> features and relations of the catalogue
 //! plan        a query and a policy -> what is permitted of it
 //! online      queries and uploads in JSON: read strictly, built anew, the answer cut
+//! rpc         queries in protobuf: the same
 //! headers     the closed table of X-Chalk-* headers
 //! error       errors of ours, and those of the upstream without what can carry values
 //! container   the two framings of bulk bodies
@@ -29,6 +30,7 @@ pub mod plan;
 pub mod proto;
 pub mod query;
 mod reads;
+pub mod rpc;
 pub mod shape;
 pub mod strict;
 pub mod table;

@@ -22,6 +22,7 @@ mod table;
 mod upload;
 
 pub use answer::{Answer, filter, filter_meta};
+pub(super) use part::is_duration;
 pub use request::{Request, read, read_header, rewrite, rewrite_header};
 pub use upload::{Upload, filter_upload, read_upload};
 

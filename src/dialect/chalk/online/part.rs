@@ -128,15 +128,17 @@ impl<'b, 'w> Part<'b, 'w> {
     /// A text that is a duration as Chalk writes them: `1h 30m`, `500ms`, `infinity`, `all`.
     pub fn duration(&self) -> Result<Cow<'b, str>, Invalid> {
         let text = self.text()?;
-        // Milliseconds are one unit more than windows have.
-        let seconds = || crate::chalk::duration(&text.replace("ms", "s"));
-        let plain = text.len() <= LONGEST_LABEL && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' ');
-        let counted = plain && text.contains(|c: char| c.is_ascii_digit()) && seconds().is_some();
-        if counted || matches!(&*text, "infinity" | "all") {
-            return Ok(text);
-        }
-        Err(self.refuse("is not a duration"))
+        if is_duration(&text) { Ok(text) } else { Err(self.refuse("is not a duration")) }
     }
+}
+
+/// `1h 30m`, `500ms`, `infinity`, `all`.
+pub fn is_duration(text: &str) -> bool {
+    // Milliseconds are one unit more than windows have.
+    let seconds = || crate::chalk::duration(&text.replace("ms", "s"));
+    let plain = text.len() <= LONGEST_LABEL && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' ');
+    let counted = plain && text.contains(|c: char| c.is_ascii_digit()) && seconds().is_some();
+    counted || matches!(text, "infinity" | "all")
 }
 
 /// An unknown key of the object `way` is refused, unless its value is null.
