@@ -2,7 +2,8 @@
 
 Everything listens on free ports of 127.0.0.1, lives in the session's temporary folder, and is stopped by its
 process id. TAGWARDEN_BIN names the binary; left out, it is target/debug/tagwarden of this repository.
-TAGWARDEN_PROVIDER is the folder in which `npm ci` installed what tests/e2e/provider needs; tests/run sets it.
+TAGWARDEN_PROVIDER is the folder in which `npm ci` installed what tests/e2e/provider needs, TAGWARDEN_CHALKPY a Python that has
+chalkpy; tests/run sets both.
 """
 
 import os
@@ -126,7 +127,7 @@ class Sidecar:
 
     def __init__(
         self, folder, upstream_port, catalogue, auth, policy=POLICY, extra="", ready=True, port=None, before=None,
-        arguments=(), env=None,
+        arguments=(), env=None, dialect="feast",
     ):
         folder.mkdir()
         self.folder, self.port, self.metrics, self.admin = folder, port or free_port(), free_port(), free_port()
@@ -134,12 +135,13 @@ class Sidecar:
         self.env = {name: value for name, value in os.environ.items() if name != "RUST_LOG"} | (env or {})
         self.policy, self.audit, self.config = folder / "policy.yaml", folder / "audit.jsonl", folder / "tagwarden.yaml"
         self.policy.write_text(policy)
+        public_url = f', public_url: "http://127.0.0.1:{self.port}"' if dialect == "chalk" else ""
         self.config.write_text(textwrap.dedent(f"""\
             version: 1
-            listen: {{address: 127.0.0.1:{self.port}}}
+            listen: {{address: 127.0.0.1:{self.port}{public_url}}}
             metrics: {{address: 127.0.0.1:{self.metrics}}}
             admin: {{address: 127.0.0.1:{self.admin}}}
-            upstream: {{url: "http://127.0.0.1:{upstream_port}", dialect: feast}}
+            upstream: {{url: "http://127.0.0.1:{upstream_port}", dialect: {dialect}}}
             policies: {self.policy}
             catalogue: [{catalogue}]
             drain: {{delay: 1ms, timeout: 5s}}
@@ -206,9 +208,9 @@ def start_sidecar(folder, catalogue, idp):
 @pytest.fixture(scope="session")
 def start_issuer(start_sidecar, feast):
     """start_issuer(name, *clients): a sidecar in front of Feast that issues tokens itself, and is called what it is. Its
-    clients are in `.clients`, by name."""
+    clients are in `.clients`, by name; `more` sections follow in its configuration."""
 
-    def start(name, *clients, **options):
+    def start(name, *clients, more="", **options):
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         made = {}
@@ -217,7 +219,7 @@ def start_issuer(start_sidecar, feast):
             command = ClientCommand(sidecar)
             made.update((client, command.add(client)) for client in clients)
 
-        options = {"policy": policy(url), "extra": section(url)} | options
+        options = {"policy": policy(url), "extra": section(url) + more} | options
         sidecar = start_sidecar(name, feast.port, port=port, before=before, **options)
         sidecar.issuer, sidecar.clients = url, made
         return sidecar
