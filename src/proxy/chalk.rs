@@ -2,6 +2,7 @@
 //! was built anew.
 
 mod bulk;
+mod calls;
 mod token;
 mod upload;
 
@@ -42,6 +43,11 @@ impl Exchange<'_> {
             Door::Feather => self.bulk(snapshot, parts, incoming).await,
             Door::Token => self.token(snapshot, parts, incoming).await,
             Door::Upload | Door::UploadMulti => self.upload(snapshot, door, roles, parts, incoming).await,
+            Door::Ping => self.ping(snapshot, parts, incoming).await,
+            Door::Query(method) => self.query_call(snapshot, method, parts, incoming).await,
+            Door::GetToken => self.get_token(snapshot, parts, incoming).await,
+            Door::UploadFeatures => self.upload_call(snapshot, false, roles, parts, incoming).await,
+            Door::UploadFeaturesBulk => self.upload_call(snapshot, true, roles, parts, incoming).await,
         }
     }
 

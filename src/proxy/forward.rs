@@ -29,6 +29,17 @@ struct Way<'w> {
     authorized: bool,
 }
 
+/// Whom a call is for.
+#[derive(Clone, Copy)]
+pub(super) struct Callee<'c> {
+    /// Where it is.
+    pub to: &'c Upstream,
+    /// It may be called twice.
+    pub read: bool,
+    /// It sees the token that the upstream sees.
+    pub authorized: bool,
+}
+
 impl Exchange<'_> {
     /// The upstream's health: its status and nothing else.
     pub(super) async fn health(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
@@ -111,21 +122,20 @@ impl Exchange<'_> {
         Ok((head, answer))
     }
 
-    /// Calls a method of the upstream with a message that was checked. The answer is as it came, and an error's text is
-    /// replaced. `read`: it may be called twice.
-    #[expect(dead_code, reason = "the methods that are served come with the dialect")]
+    /// Calls the method that the caller called, with a message that was checked. The answer is as it came, and an error's
+    /// text is replaced.
     pub(super) async fn call(
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
         call: &rpc::Call,
-        (to, path): (&Upstream, &str),
-        (message, read): (&[u8], bool),
+        callee: Callee<'_>,
+        request: Request<Full<Bytes>>,
     ) -> Result<rpc::Answer, Failure> {
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let until = call.within.and_then(|within| self.started.checked_add(within));
-        let way = Way { to, path, protocol: Protocol::Http2, read, until, authorized: true };
-        let request = rpc::request(message).ok_or(Failure::BodyTooLarge)?;
+        let Callee { to, read, authorized } = callee;
+        let way = Way { to, path: parts.uri.path(), protocol: Protocol::Http2, read, until, authorized };
         let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
         let decision_id = self.decision_id.to_str().unwrap_or_default();
         rpc::answer(&head, &body, &trailers).map_err(|stopped| match stopped {

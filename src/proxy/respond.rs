@@ -44,6 +44,8 @@ pub enum Failure {
     TokenExpired,
     /// An API key that is nobody's, where one is exchanged for tokens.
     InvalidApiKey,
+    /// Client credentials that are nobody's, where a call exchanges them for a token.
+    InvalidClient,
     /// A refresh token that is unknown, expired, used or revoked.
     InvalidRefreshToken,
     /// Failed secrets.
@@ -95,9 +97,11 @@ impl Failure {
     /// The status on the wire.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthorized { .. } | Self::TokenExpired | Self::InvalidApiKey | Self::InvalidRefreshToken => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::Unauthorized { .. }
+            | Self::TokenExpired
+            | Self::InvalidApiKey
+            | Self::InvalidClient
+            | Self::InvalidRefreshToken => StatusCode::UNAUTHORIZED,
             Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden | Self::FeaturesRefused(_) => StatusCode::FORBIDDEN,
             Self::InvalidQuery(_) => StatusCode::BAD_REQUEST,
@@ -119,7 +123,7 @@ impl Failure {
     /// The stable word.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unauthorized { .. } | Self::InvalidApiKey => "UNAUTHORIZED",
+            Self::Unauthorized { .. } | Self::InvalidApiKey | Self::InvalidClient => "UNAUTHORIZED",
             Self::InvalidRefreshToken => "INVALID_REFRESH_TOKEN",
             Self::TooManyAttempts { .. } => "TOO_MANY_ATTEMPTS",
             Self::TokenExpired => "TOKEN_EXPIRED",
@@ -142,9 +146,11 @@ impl Failure {
     /// The code in gRPC and Connect: of those that config.md lists, but for what the upstream said itself.
     pub fn grpc(&self) -> Code {
         match self {
-            Self::Unauthorized { .. } | Self::TokenExpired | Self::InvalidApiKey | Self::InvalidRefreshToken => {
-                Code::Unauthenticated
-            }
+            Self::Unauthorized { .. }
+            | Self::TokenExpired
+            | Self::InvalidApiKey
+            | Self::InvalidClient
+            | Self::InvalidRefreshToken => Code::Unauthenticated,
             Self::Forbidden | Self::FeaturesRefused(_) => Code::PermissionDenied,
             Self::InvalidQuery(_) => Code::InvalidArgument,
             Self::NotFound | Self::MethodNotAllowed(_) | Self::Unsupported(_) => Code::Unimplemented,
@@ -173,6 +179,7 @@ impl Failure {
             Self::Unauthorized { sent: true } => "The access token is invalid".to_owned(),
             Self::TokenExpired => "Access token has expired".to_owned(),
             Self::InvalidApiKey => "Invalid API key".to_owned(),
+            Self::InvalidClient => "Client authentication failed".to_owned(),
             Self::InvalidRefreshToken => "Refresh token is invalid or expired".to_owned(),
             Self::TooManyAttempts { .. } => "Too many failed attempts, try again later".to_owned(),
             Self::Forbidden => "This caller may not use this route".to_owned(),
@@ -225,9 +232,11 @@ impl Failure {
     pub fn chalk_errors(&self) -> Vec<ChalkError> {
         let code = match self {
             Self::FeaturesRefused(names) => return names.iter().map(|name| error::refused(name)).collect(),
-            Self::Unauthorized { .. } | Self::TokenExpired | Self::InvalidApiKey | Self::InvalidRefreshToken => {
-                ErrorCode::Unauthenticated
-            }
+            Self::Unauthorized { .. }
+            | Self::TokenExpired
+            | Self::InvalidApiKey
+            | Self::InvalidClient
+            | Self::InvalidRefreshToken => ErrorCode::Unauthenticated,
             Self::Forbidden => ErrorCode::Unauthorized,
             Self::InvalidQuery(_) => ErrorCode::InvalidQuery,
             Self::NotFound | Self::MethodNotAllowed(_) | Self::Unsupported(_) | Self::BodyTooLarge => {
@@ -270,7 +279,10 @@ impl Failure {
     /// Headers that say what to do about it.
     pub fn advise(&self, headers: &mut HeaderMap) {
         match self {
-            Self::Unauthorized { sent: false } | Self::InvalidApiKey | Self::InvalidRefreshToken => {
+            Self::Unauthorized { sent: false }
+            | Self::InvalidApiKey
+            | Self::InvalidClient
+            | Self::InvalidRefreshToken => {
                 let bare = HeaderValue::from_static("Bearer realm=\"tagwarden\"");
                 headers.insert(header::WWW_AUTHENTICATE, bare);
             }

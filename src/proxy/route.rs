@@ -5,6 +5,7 @@ use hyper::http::request::Parts;
 
 use crate::chalk::paths;
 use crate::config::{Config, Dialect, ISSUER_PATHS, units};
+use crate::dialect::chalk::rpc as queries;
 use crate::dialect::feast;
 use crate::issuer::endpoints::Endpoint;
 use crate::metrics::{Metrics, RouteMetrics};
@@ -60,14 +61,36 @@ pub enum Door {
     Upload,
     /// `POST /v1/upload_features/multi`.
     UploadMulti,
+    /// `QueryService/Ping`.
+    Ping,
+    /// A query by gRPC or Connect.
+    Query(queries::Method),
+    /// `AuthService/GetToken`.
+    GetToken,
+    /// `QueryService/UploadFeatures`.
+    UploadFeatures,
+    /// `QueryService/UploadFeaturesBulk`.
+    UploadFeaturesBulk,
 }
 
 impl Door {
     /// The doors that are there without being listed: path and method.
-    const ALWAYS: [(&'static str, Self); 2] = [(paths::ONLINE, Self::Online), (paths::FEATHER, Self::Feather)];
+    const ALWAYS: [(&'static str, Self); 7] = [
+        (paths::ONLINE, Self::Online),
+        (paths::FEATHER, Self::Feather),
+        ("/chalk.engine.v1.QueryService/Ping", Self::Ping),
+        ("/chalk.engine.v1.QueryService/OnlineQuery", Self::Query(queries::Method::OnlineQuery)),
+        ("/chalk.engine.v1.QueryService/OnlineQueryBulk", Self::Query(queries::Method::OnlineQueryBulk)),
+        ("/chalk.engine.v1.QueryService/OnlineQueryMulti", Self::Query(queries::Method::OnlineQueryMulti)),
+        ("/chalk.server.v1.AuthService/GetToken", Self::GetToken),
+    ];
     /// Those that `routes` opens.
-    const OPTIONAL: [(&'static str, Self); 2] =
-        [("/v1/upload_features", Self::Upload), ("/v1/upload_features/multi", Self::UploadMulti)];
+    const OPTIONAL: [(&'static str, Self); 4] = [
+        ("/v1/upload_features", Self::Upload),
+        ("/v1/upload_features/multi", Self::UploadMulti),
+        ("/chalk.engine.v1.QueryService/UploadFeatures", Self::UploadFeatures),
+        ("/chalk.engine.v1.QueryService/UploadFeaturesBulk", Self::UploadFeaturesBulk),
+    ];
 }
 
 /// In which form failures on a request are told; `kind` is that of its route, where there is one.

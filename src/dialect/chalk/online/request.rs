@@ -55,8 +55,8 @@ fn through(mut table: Table<'_>, versioned: bool) -> Result<Request<'_>, Invalid
 }
 
 /// The body that goes upstream: the outputs, expressions and inputs that are permitted, values in the text that they
-/// had, and the other members that were understood. A name of a query without outputs is not sent: its outputs are
-/// spelled out, and the server would add the tags of that name.
+/// had, and the other members that were understood. The name of a query goes with its outputs, spelled out: the server adds
+/// the tags that it has for that name, and no other outputs.
 pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
     let values: usize = request.values.iter().map(|value| value.len() + 64).sum();
     let mut out = Vec::with_capacity(values + permit.outputs.len() * 32 + request.rest.len() + 128);

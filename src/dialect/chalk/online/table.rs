@@ -240,15 +240,17 @@ impl<'b> Table<'b> {
                 let message = "none of `outputs`, `expression_outputs` and `query_name` says what is asked for";
                 return Err(Invalid(message.to_owned()));
             }
-            // Beside outputs it adds the server's tags, which choose data sources.
-            (Some(name), version) if named => {
-                self.request.query.switches.insert(Switch::ContextTags);
+            (Some(name), version) => {
+                // Beside outputs of the caller's it adds the server's tags, which choose data sources.
+                if named {
+                    self.request.query.switches.insert(Switch::ContextTags);
+                }
                 self.keep("query_name", |out| json::write_string(out, &name));
                 if let Some(version) = version {
                     self.keep("query_name_version", |out| json::write_string(out, &version));
                 }
             }
-            (Some(_) | None, _) => {}
+            (None, _) => {}
         }
         Ok(self.request)
     }

@@ -245,8 +245,9 @@ fn name(context: &OnlineQueryContext, query: &mut Query) -> Result<(), Invalid> 
 }
 
 /// The message that goes upstream: of each query that is sent, in their order, the outputs, expressions and inputs that
-/// are permitted, and what else was understood. `slots` has one for each query. A name of a query without outputs is
-/// not sent: its outputs are spelled out, and the server would add the tags of that name. `None`: no query is sent.
+/// are permitted, and what else was understood. `slots` has one for each query. The name of a query goes with its
+/// outputs, spelled out: the server adds the tags that it has for that name, and no other outputs. `None`: no query is
+/// sent.
 ///
 /// # Errors
 /// A table that cannot be written anew.
@@ -277,19 +278,11 @@ fn sent(asked: &Asked, permit: &Permit) -> Result<SingleQuery, Invalid> {
     let expressions = permit.expressions.iter().filter_map(|&position| asked.query.expressions.get(position));
     let expressions = expressions.map(|expression| Output::Expression(expression.encoded.clone()));
     let outputs: Vec<_> = features.chain(expressions).map(|expr| OutputExpr { expr: Some(expr) }).collect();
-    // Without enforcement a named query goes upstream as it is.
-    let spelled_out = asked.query.outputs.is_empty() && asked.query.expressions.is_empty() && !outputs.is_empty();
-    let unnamed = |context: &mut Option<OnlineQueryContext>| {
-        if let Some(context) = context.as_mut().filter(|_| spelled_out) {
-            (context.query_name, context.query_name_version) = (None, None);
-        }
-    };
     Ok(match &asked.rest {
         Rest::Single(rest) => {
             let mut message = OnlineQueryRequest::clone(rest);
             message.inputs.retain(|name, _| permit.inputs.contains(name));
             message.outputs = outputs;
-            unnamed(&mut message.context);
             SingleQuery::Single(message)
         }
         Rest::Bulk(rest, table) => {
@@ -299,7 +292,6 @@ fn sent(asked: &Asked, permit: &Permit) -> Result<SingleQuery, Invalid> {
                 message.inputs = Some(BulkInputs::Feather(kept));
             }
             message.outputs = outputs;
-            unnamed(&mut message.context);
             SingleQuery::Bulk(message)
         }
     })

@@ -43,10 +43,6 @@ fn understood(sent: &str, request: &Request<'_>) -> Value {
     object.retain(|key, value| always.contains(&key.as_str()) || !nothing(value));
     let built = request.query.expressions.iter().map(|expression| STANDARD.encode(&expression.encoded).into());
     object["expression_outputs"] = Value::Array(built.collect());
-    if request.query.outputs.is_empty() && request.query.expressions.is_empty() {
-        object.remove("query_name");
-        object.remove("query_name_version");
-    }
     sent
 }
 

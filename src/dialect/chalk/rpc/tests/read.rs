@@ -127,9 +127,9 @@ fn a_name_is_a_bundle_or_a_choice_of_tags() {
         let forwarded = OnlineQueryRequest::decode(forwarded).unwrap();
         (forwarded.outputs, forwarded.context.unwrap().query_name)
     };
-    // Its members are spelled out and its name stays here.
+    // Its members are spelled out beside its name.
     let permit = Permit { outputs: vec!["user.name".to_owned()], ..Permit::default() };
-    assert_eq!(goes(&permit), (vec![feature("user.name")], None));
+    assert_eq!(goes(&permit), (vec![feature("user.name")], some("fraud")));
     // Without enforcement nobody knows them.
     assert_eq!(goes(&Permit::default()), (Vec::new(), some("fraud")));
 
