@@ -29,14 +29,14 @@ struct Way<'w> {
     authorized: bool,
 }
 
-/// Whom a call is for.
+/// A method of the upstream that is called.
 #[derive(Clone, Copy)]
-pub(super) struct Callee<'c> {
-    /// Where it is.
-    pub to: &'c Upstream,
+pub(super) struct Callee<'w> {
+    pub to: &'w Upstream,
+    pub path: &'w str,
     /// It may be called twice.
     pub read: bool,
-    /// It sees the token that the upstream sees.
+    /// As a caller, or with our own credential; else without a token of anybody.
     pub authorized: bool,
 }
 
@@ -122,8 +122,8 @@ impl Exchange<'_> {
         Ok((head, answer))
     }
 
-    /// Calls the method that the caller called, with a message that was checked. The answer is as it came, and an error's
-    /// text is replaced.
+    /// Calls a method of the upstream with a [`rpc::request`] of what was checked, for no longer than its caller waits.
+    /// The answer is as it came, and an error's text is replaced.
     pub(super) async fn call(
         &mut self,
         snapshot: &Snapshot,
@@ -134,8 +134,14 @@ impl Exchange<'_> {
     ) -> Result<rpc::Answer, Failure> {
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let until = call.within.and_then(|within| self.started.checked_add(within));
-        let Callee { to, read, authorized } = callee;
-        let way = Way { to, path: parts.uri.path(), protocol: Protocol::Http2, read, until, authorized };
+        let way = Way {
+            to: callee.to,
+            path: callee.path,
+            read: callee.read,
+            authorized: callee.authorized,
+            protocol: Protocol::Http2,
+            until,
+        };
         let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
         let decision_id = self.decision_id.to_str().unwrap_or_default();
         rpc::answer(&head, &body, &trailers).map_err(|stopped| match stopped {

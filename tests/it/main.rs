@@ -50,6 +50,7 @@ mod proxy_way_tokens;
 mod random_policy;
 mod reload;
 mod reload_files;
+mod rpc;
 mod schema;
 mod shadow;
 mod shutdown;

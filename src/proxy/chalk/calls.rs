@@ -78,7 +78,7 @@ impl Exchange<'_> {
         self.asked(snapshot, &parts.headers).await?;
         let (called, message) = self.called(snapshot, parts, incoming).await?;
         let request: PingRequest = strict::decode(&message)?;
-        let callee = Callee { to: &snapshot.settings.engine, read: true, authorized: true };
+        let callee = Callee { to: &snapshot.settings.engine, path: parts.uri.path(), read: true, authorized: true };
         let answer = self.onward(snapshot, &called, callee, &request.encode_to_vec()).await?;
         let message: PingResponse = self.decoded(&answer.message)?;
         rpc::answered(&called.call, Answer { message: message.encode_to_vec().into(), ..answer }).await
@@ -120,7 +120,7 @@ impl Exchange<'_> {
         let Some(message) = heavy(|| queries::rewrite(&request, &slots))? else {
             return bare(&called.call, queries::refused(&request, &slots)).await;
         };
-        let callee = Callee { to: &snapshot.settings.engine, read: true, authorized: true };
+        let callee = Callee { to: &snapshot.settings.engine, path: parts.uri.path(), read: true, authorized: true };
         let answer = self.onward(snapshot, &called, callee, &message).await?;
         if snapshot.settings.enforcement == Enforcement::Audit {
             // Nothing is cut while enforcement is suspended.
@@ -183,7 +183,7 @@ impl Exchange<'_> {
             }
             Err(failure) => return Err(failure),
         }
-        let callee = Callee { to: &snapshot.settings.engine, read: false, authorized: true };
+        let callee = Callee { to: &snapshot.settings.engine, path: parts.uri.path(), read: false, authorized: true };
         let answer = self.onward(snapshot, &called, callee, &forwarded).await?;
         let permit = Permit { inputs: features.into_iter().collect::<BTreeSet<_>>(), ..Permit::default() };
         let message = if bulk {
@@ -219,7 +219,7 @@ impl Exchange<'_> {
             })?
         } else {
             let request = token::read_token_proto(request)?;
-            let callee = Callee { to: &settings.upstream, read: false, authorized: false };
+            let callee = Callee { to: &settings.upstream, path: parts.uri.path(), read: false, authorized: false };
             let answer = self.onward(snapshot, &called, callee, &request.encode_to_vec()).await?;
             let answer: GetTokenResponse = self.decoded(&answer.message)?;
             let environment = settings.environment.as_deref().unwrap_or_default();

@@ -23,12 +23,23 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
+    /// What stands behind it over HTTP/2.
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Answer {
     /// One header; a test fails where it stands twice.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut all = self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        self.one(&self.headers, name)
+    }
+
+    /// One trailer, likewise.
+    pub fn trailer(&self, name: &str) -> Option<&str> {
+        self.one(&self.trailers, name)
+    }
+
+    fn one<'a>(&self, all: &'a [(String, String)], name: &str) -> Option<&'a str> {
+        let mut all = all.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let first = all.next();
         assert_eq!(all.next(), None, "`{name}` stands twice in {self:?}");
         first
@@ -186,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
         let headers = lines.filter_map(|line| line.split_once(": "));
         let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
-        let mut answer = Answer { status: status.expect("a status"), headers, body: Vec::new() };
+        let mut answer = Answer { status: status.expect("a status"), headers, body: Vec::new(), trailers: Vec::new() };
         if answer.status < 200 {
             return Ok(answer);
         }
@@ -243,9 +254,13 @@ impl H2 {
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_ref()))).unwrap();
         let response = within("an answer over HTTP/2", sender.send_request(request)).await.unwrap();
         let (head, body) = response.into_parts();
-        let body = within("a body over HTTP/2", body.collect()).await.unwrap().to_bytes().to_vec();
-        let headers = head.headers.iter().map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned())).collect();
-        Answer { status: head.status.as_u16(), headers, body }
+        let body = within("a body over HTTP/2", body.collect()).await.unwrap();
+        let texts = |headers: &hyper::HeaderMap| {
+            headers.iter().map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        let trailers = body.trailers().map(texts).unwrap_or_default();
+        let headers = texts(&head.headers);
+        Answer { status: head.status.as_u16(), headers, body: body.to_bytes().to_vec(), trailers }
     }
 
     /// A Feast query by a caller with this token.
