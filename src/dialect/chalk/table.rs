@@ -80,7 +80,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a file. `most` bounds the bytes of all buffers together, unpacked, and the rows.
+    /// Reads a file. `most` bounds the rows, and the bytes of all buffers together, unpacked, with 64 bytes for each array
+    /// of each batch.
     ///
     /// # Errors
     /// What is in the way; [`Problem::TooMuch`] before anything is unpacked.
@@ -140,7 +141,7 @@ impl Table {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 
-    /// Bytes of all buffers, unpacked: what was taken of `most`.
+    /// Bytes that were taken of `most`.
     pub fn size(&self) -> usize {
         self.size
     }

@@ -7,6 +7,11 @@ use arrow_schema::{DataType, Field, Fields, Schema};
 
 use super::{Problem, frame};
 
+/// For each one arrow goes through all columns.
+const MOST_DICTIONARIES: usize = 1000;
+/// What an array takes beside its buffers: many batches with few rows or none are much for their bytes.
+const ARRAY: usize = 64;
+
 /// Refuses columns of types that are not followed, and names that stand twice.
 pub(super) fn follow(schema: &Schema) -> Result<(), Problem> {
     members(schema.fields())
@@ -118,6 +123,9 @@ pub(super) fn dictionaries(schema: &Schema) -> Result<HashMap<i64, DataType>, Pr
     each_dictionary(schema.fields(), &mut |id, values| {
         agree &= all.entry(id).or_insert_with(|| values.clone()) == values;
     });
+    if all.len() > MOST_DICTIONARIES {
+        return Err(Problem::Broken("it has too many dictionaries"));
+    }
     if agree { Ok(all) } else { Err(Problem::Broken("a dictionary is of two types")) }
 }
 
@@ -176,7 +184,7 @@ fn want(data_type: &DataType, out: &mut Vec<Want>) {
 
 /// What a batch holds.
 pub(super) struct Checked {
-    /// Bytes of its buffers, unpacked.
+    /// Bytes of its buffers, unpacked, and of its arrays.
     pub(super) size: usize,
     pub(super) rows: usize,
     /// No bytes between the buffers or behind what their columns need.
@@ -202,22 +210,24 @@ pub(super) fn check(batch: RecordBatch<'_>, body: &[u8], wants: &[Want], most: u
     let mut body = Body { body, at: 0, compression, most, size: 0, tidy: true };
     let (mut rows, mut nulls) = (0, 0);
     for want in wants {
-        let mut next = |need: Option<usize>| body.take(buffers.next().ok_or_else(|| missing.clone())?, need);
+        let mut next =
+            |need: Option<usize>, width: usize| body.take(buffers.next().ok_or_else(|| missing.clone())?, need, width);
         match want {
             Want::Node => {
                 let node = nodes.next().ok_or_else(|| missing.clone())?;
                 rows = amount(node.length(), most)?;
                 nulls = amount(node.null_count(), rows)?;
+                body.count(ARRAY)?;
             }
-            Want::Validity => next(Some(if nulls > 0 { rows.div_ceil(8) } else { 0 }))?,
-            Want::Bits => next(Some(rows.div_ceil(8)))?,
-            Want::Fixed(width) => next(rows.checked_mul(*width))?,
-            Want::Offsets(width) => next(rows.checked_add(1).and_then(|rows| rows.checked_mul(*width)))?,
-            Want::Data => next(None)?,
+            Want::Validity => next(Some(if nulls > 0 { rows.div_ceil(8) } else { 0 }), 1)?,
+            Want::Bits => next(Some(rows.div_ceil(8)), 1)?,
+            Want::Fixed(width) => next(rows.checked_mul(*width), *width)?,
+            Want::Offsets(width) => next(rows.checked_add(1).and_then(|rows| rows.checked_mul(*width)), *width)?,
+            Want::Data => next(None, 1)?,
             Want::Views => {
-                next(rows.checked_mul(16))?;
+                next(rows.checked_mul(16), 16)?;
                 for _ in 0..counts.next().ok_or_else(|| missing.clone())? {
-                    next(None)?;
+                    next(None, 1)?;
                 }
                 // Which of their bytes the views show is not followed.
                 body.tidy = false;
@@ -253,8 +263,8 @@ struct Body<'b> {
 }
 
 impl Body<'_> {
-    /// Goes past a buffer of which the columns show the first `need` bytes, or all.
-    fn take(&mut self, buffer: &arrow_ipc::Buffer, need: Option<usize>) -> Result<(), Problem> {
+    /// Goes past a buffer of which the columns show the first `need` bytes, or all; of values of `width` bytes.
+    fn take(&mut self, buffer: &arrow_ipc::Buffer, need: Option<usize>, width: usize) -> Result<(), Problem> {
         let beyond = Problem::Broken("a buffer lies outside of its batch");
         let (Ok(start), Ok(length)) = (usize::try_from(buffer.offset()), usize::try_from(buffer.length())) else {
             return Err(beyond);
@@ -273,12 +283,21 @@ impl Body<'_> {
             None => (length, Some(bytes)),
             Some(codec) => self.unpacked(codec, bytes)?,
         };
-        self.size = self.size.checked_add(size).filter(|size| *size <= self.most).ok_or(Problem::TooMuch(self.most))?;
+        // arrow panics where it looks at a part of a value. Padding makes whole values of all widths but odd ones.
+        if width.is_power_of_two() && size % width != 0 {
+            return Err(Problem::Broken("a buffer ends within a value"));
+        }
+        self.count(size)?;
         self.tidy &= match (need, plain) {
             (Some(need), Some(bytes)) => bytes.get(need..).is_none_or(is_zero),
             (Some(need), None) => size <= need,
             (None, _) => true,
         };
+        Ok(())
+    }
+
+    fn count(&mut self, size: usize) -> Result<(), Problem> {
+        self.size = self.size.checked_add(size).filter(|size| *size <= self.most).ok_or(Problem::TooMuch(self.most))?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, OffsetBuffer};
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow_ipc::{CompressionType, MetadataVersion};
-use arrow_schema::{ArrowError, DataType, FieldRef, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, FieldRef, Fields, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::dictionary::garbage_collect_any_dictionary;
 
@@ -153,14 +153,22 @@ fn compact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
         }
         DataType::Struct(fields) => {
             let array = array.as_struct_opt().ok_or_else(other)?;
-            let member =
-                |field: &FieldRef| compact(array.column_by_name(field.name()).ok_or_else(other)?, field.data_type());
-            let members = fields.iter().map(member).collect::<Result<Vec<_>, _>>()?;
+            let members = members(array.fields(), array.columns(), fields)?;
             Arc::new(StructArray::try_new(fields.clone(), members, array.nulls().cloned())?)
         }
         // The writer cuts these to what they show.
         _ => Arc::clone(array),
     })
+}
+
+/// The columns of `to`, which are those of `from` or fewer, in the same order.
+fn members(from: &Fields, columns: &[ArrayRef], to: &Fields) -> Result<Vec<ArrayRef>, ArrowError> {
+    let mut columns = from.iter().zip(columns);
+    let mut next = |field: &FieldRef| {
+        let column = columns.find(|(own, _)| own.name() == field.name()).map(|(_, column)| column);
+        compact(column.ok_or_else(|| ArrowError::SchemaError("no such column".to_owned()))?, field.data_type())
+    };
+    to.iter().map(&mut next).collect()
 }
 
 fn list<O: OffsetSizeTrait>(array: &ArrayRef, item: &FieldRef) -> Result<ArrayRef, ArrowError> {
@@ -172,7 +180,7 @@ fn list<O: OffsetSizeTrait>(array: &ArrayRef, item: &FieldRef) -> Result<ArrayRe
     Ok(Arc::new(GenericListArray::<O>::try_new(Arc::clone(item), offsets, items, array.nulls().cloned())?))
 }
 
-/// A file of the columns of `schema`, found in the batches by their names.
+/// A file of the columns of `schema`, which are those of the batches or fewer, in the same order.
 pub(super) fn file(
     schema: &Schema,
     batches: &[RecordBatch],
@@ -195,11 +203,7 @@ fn try_file(
     let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?.try_with_compression(compression)?;
     let mut writer = FileWriter::try_new_with_options(Vec::new(), &schema, options)?;
     for batch in &joined {
-        let column = |field: &FieldRef| {
-            let column = batch.column_by_name(field.name());
-            compact(column.ok_or_else(|| ArrowError::SchemaError("no column".to_owned()))?, field.data_type())
-        };
-        let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let columns = members(batch.schema_ref().fields(), batch.columns(), schema.fields())?;
         let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         writer.write(&RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &rows)?)?;
     }

@@ -58,11 +58,15 @@ fn a_file_cut_short_anywhere_is_refused() {
 }
 
 #[test]
-fn extreme_numbers_in_place_of_any_eight_bytes_make_nothing_panic() {
-    for name in ["categories", "views", "pandas"] {
+fn numbers_in_place_of_any_eight_bytes_make_nothing_panic() {
+    for name in ["categories", "views", "pandas", "types.lz4"] {
         let bytes = fixture(name);
-        for at in (0..bytes.len() - 8).step_by(4) {
-            for number in [-1, i64::MAX, i64::MIN, i64::from(i32::MAX), 1 << 40, bytes.len() as i64] {
+        // Of the large ones their schema and the description of their first batch.
+        let end = if bytes.len() < 2000 { bytes.len() - 8 } else { described(&bytes).0 };
+        for at in (0..end).step_by(4) {
+            let came = number(&bytes, at);
+            let near = [came.wrapping_add(1), came.wrapping_sub(1)];
+            for number in [0, -1, i64::MAX, i64::MIN, 1 << 40, bytes.len() as i64].into_iter().chain(near) {
                 if let Ok(table) = Table::read(&with(&bytes, at, number), MOST) {
                     let _ = (table.columns().count(), table.cut(&all(&table), true), table.keep(|_| true));
                 }
@@ -119,6 +123,14 @@ fn types_that_are_not_followed_are_refused() {
 fn dictionaries_come_in_one_piece() {
     let said = "a dictionary is of no column or stands twice";
     assert_eq!(problem(fixture("categories.deltas")), Problem::Broken(said));
+    let word: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::from_iter(["a"]));
+    let many = |count: usize| {
+        let names: Vec<_> = (0..count).map(|at| at.to_string()).collect();
+        let columns: Vec<_> = names.iter().map(|name| (name.as_str(), Arc::clone(&word))).collect();
+        written(&[batch(&columns)], None)
+    };
+    assert_eq!(read(&many(1000)).columns().count(), 1000);
+    assert_eq!(problem(many(1001)), Problem::Broken("it has too many dictionaries"));
 }
 
 #[test]
@@ -145,9 +157,14 @@ fn a_buffer_that_would_unpack_to_too_much_is_refused_before_it_is() {
         assert!(bomb.len() < MOST / 20, "{name}");
         assert_eq!(problem(bomb), Problem::TooMuch(MOST), "{name}");
         let part = batch(&[("a", Arc::new(Int64Array::from(vec![0; MOST / 64])))]);
-        assert!(Table::read(&written(&vec![part.clone(); 8], Some(codec)), MOST).is_ok(), "{name}");
-        assert_eq!(problem(written(&vec![part; 9], Some(codec))), Problem::TooMuch(MOST), "{name}");
+        assert!(Table::read(&written(&vec![part.clone(); 7], Some(codec)), MOST).is_ok(), "{name}");
+        assert_eq!(problem(written(&vec![part; 8], Some(codec))), Problem::TooMuch(MOST), "{name}");
     }
+    // Batches of nothing.
+    let empty = batch(&[("a", numbers(&[])), ("b", Arc::new(NullArray::new(0)))]);
+    assert!(Table::read(&written(&vec![empty.clone(); 10], None), 10 * 2 * 64).is_ok());
+    let refused = Table::read(&written(&vec![empty; 10], None), 10 * 2 * 64 - 1);
+    assert_eq!(refused.unwrap_err(), Problem::TooMuch(10 * 2 * 64 - 1));
     let said = "the table unpacks to more than 1048576 bytes or rows";
     let rows = batch(&[("a", Arc::new(NullArray::new(MOST + 1)))]);
     assert_eq!(problem(written(&[rows], None)).to_string(), said);
@@ -172,6 +189,7 @@ fn buffers_lie_within_their_batch_one_behind_the_other() {
     assert_eq!(problem(with(&bytes, b, 0)), Problem::Broken("the buffers of a batch overlap"));
     let other = Problem::Broken("its columns do not hold what its schema says");
     assert_eq!(problem(with(&bytes, b + 8, 0)), other);
+    assert_eq!(problem(with(&bytes, b + 8, 7)), Problem::Broken("a buffer ends within a value"));
     assert_eq!(problem(with(&bytes, nodes, 2)), other);
     assert_eq!(problem(with(&bytes, nodes, -1)), Problem::Broken("a batch has a negative size"));
     assert_eq!(problem(with(&bytes, nodes, i64::MAX)), Problem::TooMuch(MOST));
@@ -227,6 +245,23 @@ fn compressed_bytes_are_one_frame_or_do_not_pass() {
             assert!(!frame::is_one(codec, &bytes[..end]), "{name}");
         }
     }
+}
+
+#[test]
+fn bytes_behind_a_frame_do_not_pass() {
+    let column = Arc::new(Int64Array::from(vec![7; 500]));
+    let bytes = written(&[batch(&[("a", column)])], Some(CompressionType::LZ4_FRAME));
+    let (body, _, buffers) = described(&bytes);
+    let length = number(&bytes, buffers + 16 + 8);
+    let end = body + usize::try_from(number(&bytes, buffers + 16) + length).unwrap();
+    assert_eq!(bytes[end..end + 6], [0; 6]);
+    let mut hides = with(&bytes, buffers + 16 + 8, length + 6).to_vec();
+    hides[end..end + 6].copy_from_slice(b"secret");
+    // arrow reads the frame and looks no further.
+    let table = read(&hides.into());
+    let (passes, dropped) = table.cut(&all(&table), false).unwrap();
+    assert!(dropped == 0 && !holds(&passes, "secret"));
+    assert_eq!(arrow(&passes), arrow(&bytes));
 }
 
 #[test]
