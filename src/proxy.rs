@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use crate::audit::Audit;
 use crate::auth::{self, Caller, Credential, PeerCertificate, Refusal};
-use crate::config::Enforcement;
+use crate::config::{Dialect, Enforcement};
 use crate::dialect::{Decision, Invalid, Outcome, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::snapshot::{CallerTables, Decided, Snapshot};
@@ -168,11 +168,18 @@ impl Exchange<'_> {
         match &route.kind {
             Kind::Health => self.health(snapshot, parts).await,
             Kind::Pass { roles, public } => {
-                if !*public {
+                let tables = if *public {
+                    None
+                } else {
                     let (_, tables) = self.caller(snapshot, &parts.headers).await?;
                     is_for(snapshot, &tables, roles.as_deref())?;
-                }
-                self.pass(snapshot, parts, incoming).await
+                    Some(tables)
+                };
+                let said = match snapshot.settings.dialect {
+                    Dialect::Feast => None,
+                    Dialect::Chalk => Some(chalk::may_say(snapshot, tables.as_deref(), &parts.headers)?),
+                };
+                self.pass(snapshot, parts, said.as_ref(), incoming).await
             }
             Kind::Query => self.feast_query(snapshot, parts, incoming).await,
             Kind::Own(endpoint) => self.own(snapshot, *endpoint, parts, incoming).await,

@@ -120,6 +120,11 @@ impl Index {
     pub fn new(policy: &Policy, chalk: chalk::plan::Settings) -> Self {
         Self { feast: feast::Index::new(policy), chalk }
     }
+
+    /// Whether the configuration lets any role use a switch of the Chalk dialect.
+    pub fn allows(&self, switch: Switch) -> bool {
+        self.chalk.allow.contains(&switch)
+    }
 }
 
 impl Permit {

@@ -25,7 +25,7 @@ use crate::dialect::chalk::online::{self, Answer};
 use crate::dialect::chalk::query::{Permit, Query};
 use crate::dialect::{self, Invalid, Unreadable};
 use crate::policy::settings::Mode;
-use crate::snapshot::{Decided, Snapshot};
+use crate::snapshot::{CallerTables, Decided, Snapshot};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -140,8 +140,22 @@ fn said(snapshot: &Snapshot, headers: &HeaderMap) -> Result<Said, Invalid> {
     headers::read(all, snapshot.settings.environment.as_deref())
 }
 
+/// The same of a request that passes through: what selects another graph is for those who may.
+pub(super) fn may_say(
+    snapshot: &Snapshot,
+    tables: Option<&CallerTables>,
+    headers: &HeaderMap,
+) -> Result<Said, Failure> {
+    let said = said(snapshot, headers)?;
+    let roles = tables.map(|tables| &*tables.roles).unwrap_or_default();
+    match said.switches.iter().find(|switch| !snapshot.rules.allows(roles, **switch)) {
+        Some(switch) => Err(Failure::InvalidQuery(format!("`{}` is not allowed for this caller", switch.name()))),
+        None => Ok(said),
+    }
+}
+
 /// Puts those of them on a request upstream that go there.
-fn put<B>(request: &mut Request<B>, said: &Said) {
+pub(super) fn put<B>(request: &mut Request<B>, said: &Said) {
     for (name, value) in &said.forward {
         if let Ok(value) = HeaderValue::from_str(value) {
             request.headers_mut().insert(HeaderName::from_static(name), value);

@@ -9,10 +9,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect::Unreadable;
+use crate::dialect::chalk::headers::Read as Said;
 use crate::proxy::Exchange;
 use crate::proxy::body::{self, BodyError};
 use crate::proxy::respond::{Body, Failure};
-use crate::proxy::{headers, rpc};
+use crate::proxy::{chalk, headers, rpc};
 use crate::snapshot::{Authorization, Snapshot};
 use crate::upstream::{Protocol, Upstream, UpstreamError};
 
@@ -51,11 +52,13 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    /// A configured route: passed on with its query string, without what says who asks.
+    /// A configured route: passed on with its query string, without what says who asks. `said`: what goes to a Chalk server
+    /// of its own headers.
     pub(super) async fn pass(
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
+        said: Option<&Said>,
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         if parts.headers.contains_key(header::CONTENT_ENCODING) {
@@ -68,6 +71,9 @@ impl Exchange<'_> {
             if let Some(value) = parts.headers.get(&name) {
                 upstream.headers_mut().insert(name, value.clone());
             }
+        }
+        if let Some(said) = said {
+            chalk::put(&mut upstream, said);
         }
         let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |path| path.as_str());
         let safe = parts.method == Method::GET || parts.method == Method::HEAD;

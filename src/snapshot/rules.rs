@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use moka::sync::Cache;
 use prometheus::IntCounter;
 
+use crate::chalk::Switch;
 use crate::config::Enforcement;
 use crate::dialect::chalk::plan::Settings;
 use crate::dialect::{Asker, Index, Outcome, Permit, Plan, Query};
@@ -213,6 +214,11 @@ impl Rules {
             self.plans.insert(key.into(), Arc::clone(&decided));
         }
         decided
+    }
+
+    /// Whether roles may use a switch of the Chalk dialect.
+    pub fn allows(&self, roles: &[RoleId], switch: Switch) -> bool {
+        self.index.allows(switch) || self.policy.allows(roles, switch)
     }
 
     /// Entries of the decision cache and of the table cache.

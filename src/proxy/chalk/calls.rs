@@ -25,6 +25,7 @@ use crate::dialect::chalk::table::Table;
 use crate::dialect::chalk::{error, strict, token};
 use crate::dialect::{Invalid, Unreadable};
 use crate::issuer::chalk::TokenRefused;
+use crate::issuer::endpoints::MAX_BODY;
 use crate::policy::settings::Mode;
 use crate::proxy::forward::Callee;
 use crate::proxy::respond::{self, Body, Failure};
@@ -40,16 +41,17 @@ struct Called<'p> {
 }
 
 impl Exchange<'_> {
-    /// The head of a call, and its message. Nothing of that is read before the caller is known.
+    /// The head of a call, and its message of at most `most` bytes. Nothing of that is read before the caller is known, but
+    /// for credentials.
     async fn called<'p>(
         &mut self,
         snapshot: &Snapshot,
         parts: &'p Parts,
+        most: usize,
         incoming: Incoming,
     ) -> Result<(Called<'p>, Bytes), Failure> {
         let call = Call::of(parts)?;
         let said = said(snapshot, &parts.headers)?;
-        let most = snapshot.settings.limits.request_body;
         let body = self.body(snapshot, call.body_cap(most), incoming).await?;
         let message = call.message(body, most).await?;
         Ok((Called { parts, call, said }, message))
@@ -76,7 +78,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         self.asked(snapshot, &parts.headers).await?;
-        let (called, message) = self.called(snapshot, parts, incoming).await?;
+        let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
         let request: PingRequest = strict::decode(&message)?;
         let callee = Callee { to: &snapshot.settings.engine, path: parts.uri.path(), read: true, authorized: true };
         let answer = self.onward(snapshot, &called, callee, &request.encode_to_vec()).await?;
@@ -96,7 +98,7 @@ impl Exchange<'_> {
             Err(Failure::Forbidden) => None,
             asked => Some(asked?),
         };
-        let (called, message) = self.called(snapshot, parts, incoming).await?;
+        let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
         let limits = snapshot.settings.limits;
         let mut request = heavy(|| queries::read(method, &message, called.said.versioned, limits.request_body))?;
         let Some(asked) = asked else {
@@ -149,7 +151,7 @@ impl Exchange<'_> {
     ) -> Result<Response<Body>, Failure> {
         let asked = self.asked(snapshot, &parts.headers).await?;
         is_for(snapshot, &asked.tables, roles)?;
-        let (called, message) = self.called(snapshot, parts, incoming).await?;
+        let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
         let most = snapshot.settings.limits.request_body;
         let anew = |bytes: &Bytes| {
             heavy(|| {
@@ -206,7 +208,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         let settings = &snapshot.settings;
-        let (called, message) = self.called(snapshot, parts, incoming).await?;
+        let (called, message) = self.called(snapshot, parts, MAX_BODY, incoming).await?;
         let request: GetTokenRequest = strict::decode(&message)?;
         let message = if let Some(issuer) = &settings.issuer {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
