@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use prost::Message;
 
+use super::shape::query::{TIMESTAMP, VALUE};
 use super::shape::{Field, Kind, Rule, Shape};
 use crate::dialect::{Invalid, shown};
 use place::Place;
@@ -19,6 +20,11 @@ mod place;
 
 /// Messages within messages that are followed; prost follows 100.
 pub const DEEPEST: usize = 96;
+/// Elements of lists and entries of maps that a message may have, all together: two bytes on the wire can be some dozens
+/// once they are read.
+pub const MOST: usize = 1_000_000;
+/// Messages that one list may have, but for values and times, which are small.
+const MOST_MESSAGES: usize = 10_000;
 
 /// A message that a caller may send.
 pub trait Request: Message + Default {
@@ -40,10 +46,11 @@ pub fn decode<R: Request>(bytes: &Bytes) -> Result<R, Invalid> {
 /// # Errors
 /// The first thing in the way, with the way to it: `` `outputs[3]` has the field 7, which is not known ``.
 pub fn check(shape: &Shape, bytes: &[u8]) -> Result<(), Invalid> {
-    message(shape.fields, bytes, &Place::TOP)
+    message(shape.fields, bytes, &Place::TOP, &mut { MOST })
 }
 
-fn message(fields: &[Field], bytes: &[u8], place: &Place<'_>) -> Result<(), Invalid> {
+/// `left`: elements that may yet come.
+fn message(fields: &[Field], bytes: &[u8], place: &Place<'_>, left: &mut usize) -> Result<(), Invalid> {
     if place.depth() > DEEPEST {
         return Err(place.refuse(&format!("is deeper than {DEEPEST} levels")));
     }
@@ -63,7 +70,13 @@ fn message(fields: &[Field], bytes: &[u8], place: &Place<'_>) -> Result<(), Inva
         if let Kind::Refused = field.kind {
             return Err(at.refuse("cannot be followed"));
         }
+        if is_list {
+            one_less(left)?;
+        }
         match field.rule {
+            Rule::Many if *seen > most(field.kind) => {
+                return Err(place.below(field.name, None).refuse(&format!("has more than {MOST_MESSAGES} entries")));
+            }
             Rule::One | Rule::Of(_) if *seen > 1 => return Err(at.refuse("is given twice")),
             Rule::Of(oneof) => {
                 if let Some((_, other)) = chosen.iter().find(|(name, _)| *name == oneof) {
@@ -77,7 +90,7 @@ fn message(fields: &[Field], bytes: &[u8], place: &Place<'_>) -> Result<(), Inva
             Rule::Map => {
                 of_wire(2, wire, &at)?;
                 let entry = delimited(&mut rest, &at)?;
-                let key = map_entry(field.kind, entry, &at)?;
+                let key = map_entry(field.kind, entry, &at, left)?;
                 if !keys.insert((number, key)) {
                     return Err(at.refuse(&format!("has the key `{}` again", shown(key))));
                 }
@@ -85,22 +98,37 @@ fn message(fields: &[Field], bytes: &[u8], place: &Place<'_>) -> Result<(), Inva
             Rule::Many if wire == 2 && own_wire(field.kind) != 2 => {
                 let mut packed = delimited(&mut rest, &at)?;
                 while !packed.is_empty() {
-                    value(field.kind, own_wire(field.kind), &mut packed, &at)?;
+                    one_less(left)?;
+                    value(field.kind, own_wire(field.kind), &mut packed, &at, left)?;
                 }
             }
-            Rule::One | Rule::Of(_) | Rule::Many => value(field.kind, wire, &mut rest, &at)?,
+            Rule::One | Rule::Of(_) | Rule::Many => value(field.kind, wire, &mut rest, &at, left)?,
         }
     }
     Ok(())
 }
 
+fn one_less(left: &mut usize) -> Result<(), Invalid> {
+    let fewer = left.checked_sub(1);
+    *left = fewer.ok_or_else(|| Invalid(format!("the message has more than {MOST} elements in its lists and maps")))?;
+    Ok(())
+}
+
+/// Elements that a list of this kind may have.
+fn most(kind: Kind) -> usize {
+    match kind {
+        Kind::Message(shape) if !std::ptr::eq(shape, &VALUE) && !std::ptr::eq(shape, &TIMESTAMP) => MOST_MESSAGES,
+        _ => MOST,
+    }
+}
+
 /// An entry of a map: a message with a key and a value. Returns the key.
-fn map_entry<'b>(kind: Kind, entry: &'b [u8], at: &Place<'_>) -> Result<&'b str, Invalid> {
+fn map_entry<'b>(kind: Kind, entry: &'b [u8], at: &Place<'_>, left: &mut usize) -> Result<&'b str, Invalid> {
     let fields = [
         Field { number: 1, name: "key", kind: Kind::String, rule: Rule::One },
         Field { number: 2, name: "value", kind, rule: Rule::One },
     ];
-    message(&fields, entry, at)?;
+    message(&fields, entry, at, left)?;
     let mut rest = entry;
     while !rest.is_empty() {
         let (number, _) = tag(&mut rest, at)?;
@@ -113,7 +141,7 @@ fn map_entry<'b>(kind: Kind, entry: &'b [u8], at: &Place<'_>) -> Result<&'b str,
 }
 
 /// One value, in the wire type that its kind has.
-fn value(kind: Kind, wire: u8, rest: &mut &[u8], at: &Place<'_>) -> Result<(), Invalid> {
+fn value(kind: Kind, wire: u8, rest: &mut &[u8], at: &Place<'_>, left: &mut usize) -> Result<(), Invalid> {
     of_wire(own_wire(kind), wire, at)?;
     let within = match kind {
         Kind::Bool => varint(rest, at)? <= 1,
@@ -126,7 +154,7 @@ fn value(kind: Kind, wire: u8, rest: &mut &[u8], at: &Place<'_>) -> Result<(), I
         Kind::Double => take(8, rest, at).map(|_| true)?,
         Kind::String => text(delimited(rest, at)?, at).map(|_| true)?,
         Kind::Bytes => delimited(rest, at).map(|_| true)?,
-        Kind::Message(shape) => message(shape.fields, delimited(rest, at)?, at).map(|()| true)?,
+        Kind::Message(shape) => message(shape.fields, delimited(rest, at)?, at, left).map(|()| true)?,
         Kind::Refused => false,
     };
     if within { Ok(()) } else { Err(at.refuse("is out of the range of its type")) }

@@ -61,7 +61,7 @@ fn single(mut message: OnlineQueryRequest, versioned: bool) -> Result<Asked, Inv
     let mut query = Query { versioned, ..Query::default() };
     for (name, value) in &message.inputs {
         if !is_whole(value) {
-            return Err(Invalid(format!("the input `{}` has a value without a kind", shown(name))));
+            return Err(Invalid(format!("the input `{}` has a value that is none", shown(name))));
         }
         query.inputs.push(Input { name: name.clone(), has_null: is_null(value) });
     }
@@ -93,7 +93,6 @@ fn bulk(mut message: OnlineQueryBulkRequest, versioned: bool, left: &mut usize) 
             None
         }
     };
-    few("now", message.now.len())?;
     message.now.iter().try_for_each(|now| time("now", *now))?;
     outputs(std::mem::take(&mut message.outputs), &mut query)?;
     staleness(&message.staleness, &mut query)?;
@@ -178,7 +177,7 @@ fn context(context: Option<&mut OnlineQueryContext>, query: &mut Query) -> Resul
         return Err(refuse("context.query_context", "holds a list or an object"));
     }
     if !context.query_context.values().all(is_whole) {
-        return Err(refuse("context.query_context", "has a value without a kind"));
+        return Err(refuse("context.query_context", "has a value that is none"));
     }
     if !context.query_context.is_empty() {
         query.switches.insert(Switch::QueryContext);
@@ -195,7 +194,7 @@ fn context(context: Option<&mut OnlineQueryContext>, query: &mut Query) -> Resul
 fn planner(context: &mut OnlineQueryContext, query: &mut Query) -> Result<(), Invalid> {
     few("context.options", context.options.len())?;
     if !context.options.values().all(is_whole) {
-        return Err(refuse("context.options", "has a value without a kind"));
+        return Err(refuse("context.options", "has a value that is none"));
     }
     context.options.retain(|_, value| !is_null(value));
     for (name, value) in &context.options {

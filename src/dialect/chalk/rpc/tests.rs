@@ -9,6 +9,7 @@ use crate::dialect::chalk::proto::*;
 use crate::dialect::chalk::query::{Field, Input, Switch};
 
 mod answer;
+mod random;
 mod read;
 mod recorded;
 

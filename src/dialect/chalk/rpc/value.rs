@@ -37,11 +37,13 @@ pub(super) fn is_null(value: &Value) -> bool {
     matches!(value.kind, Some(ValueKind::Null(_)))
 }
 
-/// Whether a value has a kind, and every value within it: one without means nothing, and servers differ in what.
+/// Whether a value is one of JSON, and every value within it. One without a kind means nothing, and numbers that are none
+/// may be read as missing (`google/protobuf/struct.proto`): then what counts as supplied would be computed.
 pub(super) fn is_whole(value: &Value) -> bool {
     match &value.kind {
         None => false,
-        Some(ValueKind::Null(_) | ValueKind::Number(_) | ValueKind::String(_) | ValueKind::Bool(_)) => true,
+        Some(ValueKind::Number(number)) => number.is_finite(),
+        Some(ValueKind::Null(_) | ValueKind::String(_) | ValueKind::Bool(_)) => true,
         Some(ValueKind::Struct(fields)) => fields.fields.values().all(is_whole),
         Some(ValueKind::List(list)) => list.values.iter().all(is_whole),
     }

@@ -128,6 +128,29 @@ fn each_fault_is_refused_by_its_place() {
 }
 
 #[test]
+fn what_is_small_on_the_wire_is_bounded_in_memory() {
+    let empty = |number: u32, count: usize| bytes(number, &[]).repeat(count);
+    let of = |shape: &Shape, bytes: &[u8]| check(shape, bytes).map_err(|Invalid(why)| why);
+    let few = |name: &str| Err(format!("`{name}` has more than 10000 entries"));
+    let all = Err("the message has more than 1000000 elements in its lists and maps".to_owned());
+    assert_eq!(of(&query::ONLINE_QUERY_MULTI, &empty(1, 10_000)), Ok(()));
+    assert_eq!(of(&query::ONLINE_QUERY_MULTI, &empty(1, 10_001)), few("queries"));
+    assert_eq!(of(&query::ONLINE_QUERY, &empty(2, 10_001)), few("outputs"));
+    // Values and times are small.
+    assert_eq!(of(&query::ONLINE_QUERY_BULK, &empty(3, 1_000_000)), Ok(()));
+    assert_eq!(of(&query::ONLINE_QUERY_BULK, &empty(3, 1_000_001)), all);
+    let list = |count: usize| bytes(6, &empty(1, count));
+    assert_eq!(of(&query::VALUE, &list(1_000_000)), Ok(()));
+    assert_eq!(of(&query::VALUE, &list(1_000_001)), all);
+    // They count together, wherever they stand, packed or not.
+    let nested = bytes(6, &bytes(1, &list(500_000)).repeat(2));
+    assert_eq!(of(&query::VALUE, &nested), all);
+    assert_eq!(of(&ALL, &bytes(7, &vec![1; 999_999])), Ok(()));
+    assert_eq!(of(&ALL, &bytes(7, &vec![1; 1_000_001])), all);
+    assert_eq!(of(&ALL, &[empty(8, 999_999), bytes(9, &entry("a", b"")), bytes(9, &entry("b", b""))].concat()), all);
+}
+
+#[test]
 fn every_message_of_a_request_is_strict() {
     let unknown = field(1000, 0).into_iter().chain([1]).collect::<Vec<u8>>();
     let refused = "the message has the field 1000, which is not known";

@@ -152,9 +152,13 @@ fn what_is_not_of_its_form_is_refused() {
     };
     let mut message = single();
     message.inputs = hole();
-    assert_eq!(refused(&message), "the input `x` has a value without a kind");
+    assert_eq!(refused(&message), "the input `x` has a value that is none");
     message.inputs = [("x".to_owned(), list(vec![object(&[("a", none.clone())])]))].into();
-    assert_eq!(refused(&message), "the input `x` has a value without a kind");
+    assert_eq!(refused(&message), "the input `x` has a value that is none");
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        message.inputs = [("x".to_owned(), of(ValueKind::Number(number)))].into();
+        assert_eq!(refused(&message), "the input `x` has a value that is none");
+    }
     message = single();
     message.outputs.push(OutputExpr { expr: None });
     assert_eq!(refused(&message), "`outputs[1]` is neither a feature nor an expression");
@@ -187,7 +191,7 @@ fn what_is_not_of_its_form_is_refused() {
         ("options", OnlineQueryContext { options: hole(), ..OnlineQueryContext::default() }),
         ("query_context", OnlineQueryContext { query_context: hole(), ..OnlineQueryContext::default() }),
     ] {
-        assert_eq!(refused(&with(context)), format!("`context.{way}` has a value without a kind"));
+        assert_eq!(refused(&with(context)), format!("`context.{way}` has a value that is none"));
     }
     message = single();
     message.outputs = vec![feature("user.name"); 10_001];
