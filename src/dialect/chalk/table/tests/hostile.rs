@@ -248,6 +248,35 @@ fn compressed_bytes_are_one_frame_or_do_not_pass() {
 }
 
 #[test]
+fn items_that_no_row_has_do_not_pass() {
+    use arrow_array::{LargeListArray, ListArray, MapArray};
+    use arrow_buffer::OffsetBuffer;
+    let words = || strings(&["secret", "b", "c"]);
+    let item = |data_type: &DataType| Arc::new(arrow_schema::Field::new("item", data_type.clone(), true));
+    let pairs = StructArray::from(RecordBatch::try_from_iter([("key", words()), ("value", words())]).unwrap());
+    let entries = Arc::new(arrow_schema::Field::new("entries", pairs.data_type().clone(), false));
+    let rows = || OffsetBuffer::from_lengths([1, 1, 1]);
+    let columns: [ArrayRef; 3] = [
+        Arc::new(ListArray::new(item(&DataType::Utf8), rows(), words(), None)),
+        Arc::new(LargeListArray::new(item(&DataType::Utf8), OffsetBuffer::from_lengths([1, 1, 1]), words(), None)),
+        Arc::new(MapArray::new(entries, rows(), pairs, None, false)),
+    ];
+    for column in columns {
+        let bytes = written(&[batch(&[("a", column)])], None);
+        assert!(holds(&bytes, "secret"));
+        // The first row has no items, since it begins where the second does.
+        let (body, _, buffers) = described(&bytes);
+        let mut hides = bytes.to_vec();
+        hides[body + usize::try_from(number(&bytes, buffers + 16)).unwrap()] = 1;
+        let table = read(&hides.clone().into());
+        for passes in [table.cut(&all(&table), false).unwrap().0, table.keep(|_| true).unwrap()] {
+            assert!(!holds(&passes, "secret"));
+            assert_eq!(arrow(&passes), arrow(&hides));
+        }
+    }
+}
+
+#[test]
 fn bytes_behind_a_frame_do_not_pass() {
     let column = Arc::new(Int64Array::from(vec![7; 500]));
     let bytes = written(&[batch(&[("a", column)])], Some(CompressionType::LZ4_FRAME));
