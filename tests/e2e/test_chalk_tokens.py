@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support import run
+from support import TAGWARDEN, run
 
 HERE = Path(__file__).resolve().parent
 
@@ -38,3 +38,40 @@ def test_a_wrong_secret_gets_nothing(sidecar):
     error = exchange(sidecar, "scoring", "canary-of-a-secret")["error"]
     assert "401" in error and "/v1/oauth/token" in error, error
     assert "canary-of-a-secret" not in sidecar.process.log.read_text()
+
+
+MODELS = '''from chalk import _
+from chalk.features import DataFrame, feature, features
+
+
+@features
+class Transaction:
+    id: int
+    user_id: "User.id"
+    amount: float = feature(tags=["pii"])
+
+
+@features
+class User:
+    id: int
+    transactions: DataFrame[Transaction]
+    avg_transaction_amount: float = feature(tags=["cleared"], expression=_.transactions[_.amount].mean())
+'''
+
+
+def test_an_export_is_a_catalogue(tmp_path):
+    """As docs/chalk.md has it: `chalkpy export`, then the import."""
+    (tmp_path / "chalk.yaml").write_text("project: shop\n")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/__init__.py").touch()
+    (tmp_path / "src/models.py").write_text(MODELS)
+    chalkpy = Path(os.environ["TAGWARDEN_CHALKPY"]).parent / "chalkpy"
+    run(chalkpy, "export", "export.pb", "--directory", ".", "--proto", cwd=tmp_path)
+    run(TAGWARDEN, "catalogue", "import", "chalk", "export.pb", "-o", "catalogue.yaml", cwd=tmp_path)
+    catalogue = (tmp_path / "catalogue.yaml").read_text()
+    for line in (
+        '"transaction.amount": {tags: ["pii"]}',
+        '"user.avg_transaction_amount": {tags: ["cleared"], inputs: ["transaction.amount"], joins: ["transaction.user_id", "user.id"]}',
+        '"user.transactions": {has_many: "transaction", joins: ["transaction.user_id", "user.id"]}',
+    ):
+        assert line in catalogue, catalogue

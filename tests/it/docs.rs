@@ -74,6 +74,16 @@ const COVERED: &[(&str, &str, &str)] = &[
         "def test_curl(",
     ),
     ("tests/bench/tokens.py", "tests/e2e/test_bench_tokens.py", "def test_every_part_of_the_token_bench_runs("),
+    (
+        "chalkpy export export.pb --directory . --proto",
+        "tests/e2e/test_chalk_tokens.py",
+        "def test_an_export_is_a_catalogue(",
+    ),
+    (
+        "from chalk.client import ChalkClient",
+        "tests/e2e/test_chalk_tokens.py",
+        "def test_the_client_gets_its_token_and_stays_here(",
+    ),
     ("from feast import FeatureStore", "tests/e2e/test_feast_client.py", "def test_the_client_reads_unchanged("),
 ];
 
@@ -127,6 +137,10 @@ impl Folder {
         let fixture = "tests/fixtures/feast/registry/registry-dump.json";
         let dump = if document == WORKSHOP { "docs/workshop/registry-dump.json" } else { fixture };
         std::fs::copy(repository().join(dump), path.join("registry-dump.json")).unwrap();
+        if document == "docs/chalk.md" {
+            let export = repository().join("tests/fixtures/chalk/lineage/rich.export.pb");
+            std::fs::copy(export, path.join("export.pb")).unwrap();
+        }
         if document.starts_with("policies/") {
             copy(repository().join(document).parent().unwrap(), &path);
         }
