@@ -14,6 +14,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float16Type, Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::CompressionType;
@@ -127,11 +129,13 @@ impl Table {
         Ok(Self { bytes: bytes.clone(), schema: file.schema, batches, compression, tidy, size })
     }
 
-    /// Each column, and whether any of its rows is null. A column of the type null is; a dictionary's value may be.
+    /// Each column, and whether any of its rows is null, or no number: pandas writes the one for the other, and what the server
+    /// takes it for is not known. A column of the type null is; a dictionary's value may be.
     pub fn columns(&self) -> impl Iterator<Item = (&str, bool)> {
         self.schema.fields().iter().enumerate().map(|(index, field)| {
             let mut parts = self.batches.iter().filter_map(move |batch| batch.columns().get(index));
-            let null = *field.data_type() == DataType::Null || parts.any(|part| part.logical_null_count() > 0);
+            let null = *field.data_type() == DataType::Null
+                || parts.any(|part| part.logical_null_count() > 0 || has_nan(part));
             (field.name().as_str(), null)
         })
     }
@@ -179,6 +183,22 @@ impl Table {
     /// A file of the columns of `schema`, each found by its name.
     fn write(&self, schema: &Schema) -> Result<Bytes, Problem> {
         write::file(schema, &self.batches, self.compression).map(Bytes::from)
+    }
+}
+
+/// Whether a column of floating-point numbers holds what is none.
+fn has_nan(part: &ArrayRef) -> bool {
+    match part.data_type() {
+        DataType::Float16 => {
+            part.as_primitive_opt::<Float16Type>().is_some_and(|part| part.values().iter().any(|value| value.is_nan()))
+        }
+        DataType::Float32 => {
+            part.as_primitive_opt::<Float32Type>().is_some_and(|part| part.values().iter().any(|value| value.is_nan()))
+        }
+        DataType::Float64 => {
+            part.as_primitive_opt::<Float64Type>().is_some_and(|part| part.values().iter().any(|value| value.is_nan()))
+        }
+        _ => false,
     }
 }
 

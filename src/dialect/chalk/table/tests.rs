@@ -90,6 +90,12 @@ fn columns_say_whether_any_row_of_any_batch_is_null() {
     let file = written(&[batch(&[("a", in_values)])], None);
     assert_eq!(nulls(&file), [("a".to_owned(), true)]);
 
+    let whole: ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![1.0, f64::INFINITY]));
+    let no_number: ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![1.0, f64::NAN]));
+    let small: ArrayRef = Arc::new(arrow_array::Float32Array::from(vec![f32::NAN, 1.0]));
+    let file = written(&[batch(&[("a", whole), ("b", no_number), ("c", small)])], None);
+    assert_eq!(nulls(&file), [("a".to_owned(), false), ("b".to_owned(), true), ("c".to_owned(), true)]);
+
     let none = written(&[batch(&[("a", Arc::new(NullArray::new(0)))])], None);
     assert_eq!(nulls(&none), [("a".to_owned(), true)]);
 }
