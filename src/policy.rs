@@ -260,6 +260,16 @@ impl Policy {
         self.every(roles, |role| role.manages)
     }
 
+    /// Whether roles may reach a data source of this name and kind (`datasources.allow`), likewise. One that neither policy nor
+    /// catalogue knows, or knows as another kind, no tag can open: a role reaches it where it is not limited at all.
+    pub fn reaches_named(&self, roles: &[RoleId], name: &str, kind: &str) -> bool {
+        let known = self.catalogue.sources.iter().position(|source| {
+            source.name == name && source.kind.as_deref().is_none_or(|known| known.eq_ignore_ascii_case(kind))
+        });
+        let opened = |reach: &Vec<bool>| known.and_then(|at| reach.get(at)).copied().unwrap_or(false);
+        self.every(roles, |role| role.reach.as_ref().is_none_or(opened))
+    }
+
     /// Whether roles may write a feature of the catalogue (`writes`), likewise.
     pub fn writes(&self, roles: &[RoleId], feature: &str) -> bool {
         let may = |role: &Role| role.writes.iter().any(|text| pattern::Pattern::new(text).matches(feature));

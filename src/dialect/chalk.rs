@@ -17,13 +17,17 @@
 //! table       Arrow IPC files: columns, and files of fewer of them
 //! feather     answers of bulk queries, and uploads
 //! token       the exchange of client credentials for a token, its answer without a way round us
+//! integrations  data sources: which the caller reaches, which it may change, answers without secrets
+//! agent       what the caller may, as a map of tags
 //! ```
 
+pub mod agent;
 pub mod container;
 pub mod error;
 pub mod expression;
 pub mod feather;
 pub mod headers;
+pub mod integrations;
 mod names;
 pub mod online;
 pub mod plan;

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod calls;
+mod sources;
 mod token;
 mod upload;
 
@@ -48,6 +49,8 @@ impl Exchange<'_> {
             Door::GetToken => self.get_token(snapshot, parts, incoming).await,
             Door::UploadFeatures => self.upload_call(snapshot, false, roles, parts, incoming).await,
             Door::UploadFeaturesBulk => self.upload_call(snapshot, true, roles, parts, incoming).await,
+            Door::Sources(method) => self.sources(snapshot, method, parts, incoming).await,
+            Door::Agent => self.agent(snapshot, parts, incoming).await,
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Failure {
     InvalidQuery(String),
     /// Not on the list of routes.
     NotFound,
+    /// There is no such data source, or none that the caller reaches.
+    NoSuchSource,
     /// On it with other methods.
     MethodNotAllowed(String),
     /// The request's body is too large.
@@ -105,7 +107,7 @@ impl Failure {
             Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Forbidden | Self::FeaturesRefused(_) => StatusCode::FORBIDDEN,
             Self::InvalidQuery(_) => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchSource => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -130,7 +132,7 @@ impl Failure {
             Self::Forbidden => "FORBIDDEN",
             Self::FeaturesRefused(_) => "FEATURES_REFUSED",
             Self::InvalidQuery(_) => "INVALID_QUERY",
-            Self::NotFound => "NOT_FOUND",
+            Self::NotFound | Self::NoSuchSource => "NOT_FOUND",
             Self::MethodNotAllowed(_) => "METHOD_NOT_ALLOWED",
             Self::BodyTooLarge => "BODY_TOO_LARGE",
             Self::Unsupported(_) => "UNSUPPORTED",
@@ -154,6 +156,7 @@ impl Failure {
             Self::Forbidden | Self::FeaturesRefused(_) => Code::PermissionDenied,
             Self::InvalidQuery(_) => Code::InvalidArgument,
             Self::NotFound | Self::MethodNotAllowed(_) | Self::Unsupported(_) => Code::Unimplemented,
+            Self::NoSuchSource => Code::NotFound,
             Self::TooManyAttempts { .. } | Self::BodyTooLarge => Code::ResourceExhausted,
             Self::RequestTimeout | Self::UpstreamTimeout => Code::DeadlineExceeded,
             Self::Overloaded | Self::KeysUnavailable { .. } | Self::IssuerUnavailable | Self::UpstreamUnreadable => {
@@ -191,6 +194,7 @@ impl Failure {
             }
             Self::InvalidQuery(message) => message.clone(),
             Self::NotFound => "There is no such route".to_owned(),
+            Self::NoSuchSource => "There is no such data source".to_owned(),
             Self::MethodNotAllowed(_) => "This route does not take this method".to_owned(),
             Self::BodyTooLarge => "The request body is too large".to_owned(),
             Self::Unsupported(what) => (*what).to_owned(),
@@ -239,9 +243,11 @@ impl Failure {
             | Self::InvalidRefreshToken => ErrorCode::Unauthenticated,
             Self::Forbidden => ErrorCode::Unauthorized,
             Self::InvalidQuery(_) => ErrorCode::InvalidQuery,
-            Self::NotFound | Self::MethodNotAllowed(_) | Self::Unsupported(_) | Self::BodyTooLarge => {
-                ErrorCode::ParseFailed
-            }
+            Self::NotFound
+            | Self::NoSuchSource
+            | Self::MethodNotAllowed(_)
+            | Self::Unsupported(_)
+            | Self::BodyTooLarge => ErrorCode::ParseFailed,
             Self::RequestTimeout | Self::UpstreamTimeout => ErrorCode::DeadlineExceeded,
             Self::TooManyAttempts { .. }
             | Self::Overloaded
@@ -312,6 +318,7 @@ impl Failure {
             | Self::FeaturesRefused(_)
             | Self::InvalidQuery(_)
             | Self::NotFound
+            | Self::NoSuchSource
             | Self::Unsupported(_)
             | Self::UpstreamFailed(_)
             | Self::UpstreamStatus { .. }

@@ -5,7 +5,7 @@ use hyper::http::request::Parts;
 
 use crate::chalk::paths;
 use crate::config::{Config, Dialect, ISSUER_PATHS, units};
-use crate::dialect::chalk::rpc as queries;
+use crate::dialect::chalk::{integrations, rpc as queries};
 use crate::dialect::feast;
 use crate::issuer::endpoints::Endpoint;
 use crate::metrics::{Metrics, RouteMetrics};
@@ -67,6 +67,10 @@ pub enum Door {
     Query(queries::Method),
     /// `AuthService/GetToken`.
     GetToken,
+    /// Of `IntegrationsService` what is about data sources.
+    Sources(integrations::Method),
+    /// `TeamService/GetAgent`.
+    Agent,
     /// `QueryService/UploadFeatures`.
     UploadFeatures,
     /// `QueryService/UploadFeaturesBulk`.
@@ -75,7 +79,7 @@ pub enum Door {
 
 impl Door {
     /// The doors that are there without being listed: path and method.
-    const ALWAYS: [(&'static str, Self); 7] = [
+    const ALWAYS: [(&'static str, Self); 8] = [
         (paths::ONLINE, Self::Online),
         (paths::FEATHER, Self::Feather),
         ("/chalk.engine.v1.QueryService/Ping", Self::Ping),
@@ -83,6 +87,7 @@ impl Door {
         ("/chalk.engine.v1.QueryService/OnlineQueryBulk", Self::Query(queries::Method::OnlineQueryBulk)),
         ("/chalk.engine.v1.QueryService/OnlineQueryMulti", Self::Query(queries::Method::OnlineQueryMulti)),
         ("/chalk.server.v1.AuthService/GetToken", Self::GetToken),
+        ("/chalk.server.v1.TeamService/GetAgent", Self::Agent),
     ];
     /// Those that `routes` opens.
     const OPTIONAL: [(&'static str, Self); 4] = [
@@ -128,7 +133,8 @@ impl Routes {
                 let mut routes = vec![route(paths::PING, vec![Method::GET], Kind::Health)];
                 let own = config.issuer.is_some();
                 let token = [(paths::TOKEN, Door::Token)].into_iter().filter(|_| !own);
-                for (path, door) in Door::ALWAYS.into_iter().chain(token) {
+                let sources = integrations::Method::ALL.map(|method| (method.path(), Door::Sources(method)));
+                for (path, door) in Door::ALWAYS.into_iter().chain(sources).chain(token) {
                     routes.push(route(path, vec![Method::POST], Kind::Chalk(door, None)));
                 }
                 routes.extend((!own).then(|| route(paths::WHO_AM_I, vec![Method::GET], Kind::WhoAmI)));

@@ -34,16 +34,16 @@ use crate::proxy::{Exchange, is_for};
 use crate::snapshot::Snapshot;
 
 /// A call as it came.
-struct Called<'p> {
-    parts: &'p Parts,
-    call: Call,
-    said: Said,
+pub(super) struct Called<'p> {
+    pub parts: &'p Parts,
+    pub call: Call,
+    pub said: Said,
 }
 
 impl Exchange<'_> {
     /// The head of a call, and its message of at most `most` bytes. Nothing of that is read before the caller is known, but
     /// for credentials.
-    async fn called<'p>(
+    pub(super) async fn called<'p>(
         &mut self,
         snapshot: &Snapshot,
         parts: &'p Parts,
@@ -58,7 +58,7 @@ impl Exchange<'_> {
     }
 
     /// Calls the method of this name upstream.
-    async fn onward(
+    pub(super) async fn onward(
         &mut self,
         snapshot: &Snapshot,
         called: &Called<'_>,
@@ -243,7 +243,7 @@ fn refused<'p>(failure: &Failure) -> Slot<'p> {
 }
 
 /// An answer of ours.
-async fn bare(call: &Call, message: Bytes) -> Result<Response<Body>, Failure> {
+pub(super) async fn bare(call: &Call, message: Bytes) -> Result<Response<Body>, Failure> {
     let answer = Answer { message, headers: HeaderMap::new(), trailers: HeaderMap::new() };
     rpc::answered(call, answer).await
 }
