@@ -192,7 +192,7 @@ fn again<R: Request>(name: &str, bytes: &Bytes) {
 #[test]
 fn recorded_requests_are_strict_and_keep_every_field() {
     let fixtures = fixtures(".req.bin");
-    assert_eq!(fixtures.len(), 17);
+    assert_eq!(fixtures.len(), 18);
     for (name, method, bytes) in fixtures {
         match method.as_str() {
             "OnlineQuery" => again::<OnlineQueryRequest>(&name, &bytes),
@@ -204,6 +204,7 @@ fn recorded_requests_are_strict_and_keep_every_field() {
             "InsertIntegration" => again::<InsertIntegrationRequest>(&name, &bytes),
             "UpdateIntegration" => again::<UpdateIntegrationRequest>(&name, &bytes),
             "TestIntegration" => again::<TestIntegrationRequest>(&name, &bytes),
+            "DeleteIntegration" => again::<DeleteIntegrationRequest>(&name, &bytes),
             other => panic!("{name}: {other}"),
         }
     }
@@ -216,7 +217,7 @@ fn same<M: prost::Message + Default>(name: &str, bytes: &Bytes) {
 #[test]
 fn recorded_answers_are_written_again_as_they_were() {
     let fixtures = fixtures(".resp.bin");
-    assert_eq!(fixtures.len(), 17);
+    assert_eq!(fixtures.len(), 18);
     for (name, method, bytes) in fixtures {
         match method.as_str() {
             "OnlineQuery" => same::<OnlineQueryResponse>(&name, &bytes),
@@ -226,6 +227,7 @@ fn recorded_answers_are_written_again_as_they_were() {
             "GetToken" => same::<GetTokenResponse>(&name, &bytes),
             "InsertIntegration" | "UpdateIntegration" => same::<IntegrationResponse>(&name, &bytes),
             "GetIntegration" => same::<GetIntegrationResponse>(&name, &bytes),
+            "ListIntegrations" => same::<ListIntegrationsResponse>(&name, &bytes),
             "TestIntegration" => same::<TestIntegrationResponse>(&name, &bytes),
             // Its permission slugs go.
             "GetAgent" => {
