@@ -47,7 +47,9 @@ pub struct Config {
     pub policies: PathBuf,
     /// Generated files below the policy.
     pub catalogue: Vec<PathBuf>,
-    /// Whether a reload may lose half of the roles, bindings or tagged features.
+    /// The live graph of the deployment, beside these files; with the Chalk dialect alone.
+    pub chalk_graph: Option<GraphSettings>,
+    /// Whether a reload may lose half of the roles, bindings or tagged features, or of a live graph's features.
     pub allow_shrink: bool,
     /// Whether what the policy says is what happens.
     pub enforcement: Enforcement,
@@ -87,6 +89,53 @@ pub struct ChalkSettings {
     pub environment: Option<String>,
     /// Switches that any caller may use, whatever its roles say.
     pub allow: BTreeSet<Switch>,
+}
+
+/// The live item of `catalogue` (config.md, Configuration): the graph of the deployment behind, read while we run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphSettings {
+    /// Who asks for it.
+    pub credentials: GraphCredentials,
+    /// How often; default 5 min, at least 10 s.
+    pub refresh: Duration,
+    /// What happens to a graph that permits more.
+    pub widening: Widening,
+    /// Whether the deployment is asked for the tags that data sources have in its dashboard, too; default no.
+    pub datasource_tags: bool,
+}
+
+/// The sidecar's own credentials at the deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GraphCredentials {
+    /// Exchanged for a token each time.
+    Client {
+        /// `client_id`.
+        id: String,
+        /// Where the secret is.
+        secret_file: PathBuf,
+    },
+    /// A token that somebody else keeps fresh.
+    BearerFile(PathBuf),
+}
+
+impl GraphCredentials {
+    /// The file with the secret.
+    pub fn file(&self) -> &PathBuf {
+        match self {
+            Self::Client { secret_file, .. } => secret_file,
+            Self::BearerFile(file) => file,
+        }
+    }
+}
+
+/// What happens to a graph that gives a role more of a feature that was known before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Widening {
+    /// The last good one is served on.
+    #[default]
+    Hold,
+    /// It is taken, and logged.
+    Allow,
 }
 
 /// Whether what the policy says is what happens (config.md, Audit enforcement).

@@ -204,6 +204,9 @@ pub enum ImportError {
     /// An export without a feature: of an empty folder, or of the wrong one.
     #[error("the export has no features: it is of an empty project, or of the wrong folder")]
     EmptyExport,
+    /// A deployment that answers without a feature.
+    #[error("the deployment's graph has no features: nothing is deployed, or the environment is another one")]
+    EmptyGraph,
 }
 
 const HEADER: &str = "\

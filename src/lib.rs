@@ -31,7 +31,7 @@
 //! | what is asked | [`dialect`], [`import`] (registries -> catalogues): pure |
 //! | what is allowed | [`policy`]: pure |
 //! | records, the way upstream | [`audit`], [`metrics`]; [`upstream`] |
-//! | files | [`config`], [`reload`], [`tls`], [`fetch`] |
+//! | files, wires | [`config`], [`reload`], [`tls`], [`fetch`], [`grpc`] |
 //! | what Chalk's exports, queries and settings share | [`chalk`]: pure |
 //! | texts | [`json`], [`yaml`], [`schema`], [`diagnostic`], [`hex`]: pure |
 //!
@@ -58,6 +58,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod dialect;
 pub mod fetch;
+pub mod grpc;
 pub mod hex;
 pub mod import;
 pub mod issuer;

@@ -292,10 +292,14 @@ impl Policy {
             // Who gives no tag says nothing of who may read.
             let silent = |tags: &Option<Box<[TagId]>>| tags.as_ref().is_none_or(|tags| tags.is_empty());
             let reach = self.catalogue.sources.iter().map(|source| match self.settings.catalogue_tags {
-                CatalogueTags::Trust => opens(&source.policy_tags) || opens(&source.catalogue_tags),
+                CatalogueTags::Trust => {
+                    opens(&source.policy_tags) || opens(&source.catalogue_tags) || opens(&source.dashboard_tags)
+                }
                 CatalogueTags::Ignore => opens(&source.policy_tags),
                 CatalogueTags::Restrict => {
-                    opens(&source.policy_tags) && (silent(&source.catalogue_tags) || opens(&source.catalogue_tags))
+                    opens(&source.policy_tags)
+                        && (silent(&source.catalogue_tags) || opens(&source.catalogue_tags))
+                        && (source.dashboard_tags.is_none() || opens(&source.dashboard_tags))
                 }
             });
             role.reach = Some(reach.collect());

@@ -1,6 +1,7 @@
 //! The tree of `tagwarden.yaml` -> [`Config`], one function a section.
 
 mod auth;
+mod catalogue;
 mod chalk;
 mod issuer;
 mod upstream;
@@ -92,6 +93,7 @@ impl ConfigReader<'_, '_> {
         if let (Some(Some(issuer)), Some(Dialect::Chalk)) = (&mut issuer, dialect) {
             issuer.chalk_environment.clone_from(&chalk.environment);
         }
+        let (catalogue, chalk_graph) = self.catalogue(fields.get("catalogue"), dialect);
         // The one that is there most often, so that one mistake is not told as several.
         let dialect = dialect.unwrap_or(Dialect::Feast);
         let threads = fields.get("threads").and_then(|node| Some((node, self.size(node, "`threads`")?)));
@@ -114,7 +116,8 @@ impl ConfigReader<'_, '_> {
                     .and_then(|n| if let Value::Map(_) = n.value { child(n, "token_cache") } else { None }),
                 "`token_cache`",
             ),
-            catalogue: self.catalogue(fields.get("catalogue")),
+            catalogue,
+            chalk_graph,
             allow_shrink: fields.get("allow_shrink").and_then(|n| self.r.boolean(n, "`allow_shrink`")).unwrap_or(false),
             enforcement: self.enforcement(fields.get("enforcement")),
             shadow: self.shadow(fields.get("shadow")),
@@ -193,19 +196,6 @@ impl ConfigReader<'_, '_> {
             );
         }
         address
-    }
-
-    fn catalogue(&mut self, node: Option<&Node>) -> Vec<PathBuf> {
-        let Some(items) = node.and_then(|node| self.r.list(node, "`catalogue`")) else { return Vec::new() };
-        let mut files = Vec::new();
-        for item in items {
-            if matches!(item.value, Value::Map(_)) {
-                self.r.error(item, Code::Unsupported, "a live catalogue is not part of this version");
-            } else {
-                files.extend(self.path(item, "a catalogue"));
-            }
-        }
-        files
     }
 
     fn enforcement(&mut self, node: Option<&Node>) -> Enforcement {

@@ -57,11 +57,33 @@ pub fn from_export(bytes: &[u8], options: &Options) -> Result<Import, ImportErro
     if bytes.trim_ascii_start().first() == Some(&b'{') {
         return Err(ImportError::JsonExport);
     }
-    let bytes = Bytes::copy_from_slice(bytes);
+    let graph = of_export(Bytes::copy_from_slice(bytes))?;
+    of_graph(&graph.ok_or(ImportError::EmptyExport)?, options)
+}
+
+/// The catalogue of what a running deployment says of itself (`GraphService/GetGraph`): the export where it gives one
+/// (`chalk.artifacts.v1.Export`, which tells what of the project is missing), else the graph alone (`chalk.graph.v1.Graph`).
+///
+/// # Errors
+/// Those of [`from_export`] but `JsonExport`; with neither, or with an empty one, `EmptyGraph`.
+pub fn from_server(export: Option<Bytes>, graph: Option<Bytes>, options: &Options) -> Result<Import, ImportError> {
+    let exported = export.map(of_export).transpose()?.flatten();
+    let imported = match exported.or(graph) {
+        Some(graph) => of_graph(&graph, options),
+        None => Err(ImportError::EmptyGraph),
+    };
+    imported.map_err(|error| if error == ImportError::EmptyExport { ImportError::EmptyGraph } else { error })
+}
+
+/// The graph of an export from which nothing is missing.
+fn of_export(bytes: Bytes) -> Result<Option<Bytes>, ImportError> {
     let export = proto::Export::decode(bytes).map_err(|_| proto::damaged("export"))?;
     whole(&export)?;
-    let Some(bytes) = export.graph else { return Err(ImportError::EmptyExport) };
-    let (message, newer): (proto::Graph, _) = proto::read(&bytes, "graph")?;
+    Ok(export.graph)
+}
+
+fn of_graph(bytes: &Bytes, options: &Options) -> Result<Import, ImportError> {
+    let (message, newer): (proto::Graph, _) = proto::read(bytes, "graph")?;
     let mut warnings = Vec::new();
     if let Some(newer) = newer {
         warnings.push(format!("the graph has the field {newer}, which is newer than this import"));

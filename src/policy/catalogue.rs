@@ -113,6 +113,8 @@ pub struct DataSource {
     pub policy_tags: Option<Box<[TagId]>>,
     /// The catalogue's tags; `None`: the catalogue does not know it.
     pub catalogue_tags: Option<Box<[TagId]>>,
+    /// The tags of a dashboard; `None`: there is none, or it says nothing of it.
+    pub dashboard_tags: Option<Box<[TagId]>>,
 }
 
 /// What one name in a query stands for.

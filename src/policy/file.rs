@@ -4,6 +4,7 @@
 
 mod binding;
 mod bundle;
+mod dashboard;
 mod feature;
 mod role;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use binding::{BindingText, Wanted};
 pub(super) use binding::{is_certificate, is_issuer};
 pub use bundle::{BundleText, DataSourceText, MemberText};
+pub use dashboard::Labels;
 pub use feature::{FeatureText, PatternText};
 pub use role::RoleText;
 

@@ -13,26 +13,22 @@
 
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
 
 use super::respond::Failure;
 use crate::dialect::shown;
-pub use code::Code;
+use crate::grpc::{self, ENCODING as GRPC_ENCODING, NotOne, digits, framed, unframed};
+pub use crate::grpc::{Code, PREFIX};
 pub use respond::{answered, refused};
 pub use upstream::{Answer, Stopped, answer, request};
 
-mod code;
 mod gzip;
 mod respond;
 mod upstream;
 
-/// Bytes before a message of gRPC: whether it is compressed, and its length.
-pub const PREFIX: usize = 5;
-
-const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
@@ -164,39 +160,14 @@ impl Call {
     }
 }
 
-/// The message of a body of gRPC that has exactly one, and whether it is compressed. Errors follow a subject.
-fn unframed(body: &Bytes) -> Result<(bool, Bytes), &'static str> {
-    let Some(([flag, length @ ..], rest)) = body.split_first_chunk::<PREFIX>() else {
-        return Err(if body.is_empty() { "has no message" } else { "breaks off before its message" });
-    };
-    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-    match (flag, rest.len()) {
-        (0 | 1, there) if there == length => Ok((*flag == 1, body.slice(PREFIX..))),
-        (0 | 1, there) if there < length => Err("breaks off in its message"),
-        (0 | 1, _) => Err("has bytes behind its message"),
-        _ => Err("has a message with flags that are not known"),
-    }
-}
-
-/// A message with its prefix; `None` where it has 4 GiB.
-fn framed(packed: bool, message: &[u8]) -> Option<Bytes> {
-    let length = u32::try_from(message.len()).ok()?;
-    let mut framed = BytesMut::with_capacity(PREFIX.saturating_add(message.len()));
-    framed.put_u8(u8::from(packed));
-    framed.put_u32(length);
-    framed.put_slice(message);
-    Some(framed.freeze())
-}
-
 /// A header that means one thing.
 fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Failure> {
-    let mut all = headers.get_all(name).iter();
-    let Some(value) = all.next() else { return Ok(None) };
-    if all.next().is_some() {
-        return Err(Failure::InvalidQuery(format!("the header `{name}` is given twice")));
-    }
-    let text = value.to_str().map_err(|_| Failure::InvalidQuery(format!("the header `{name}` is no text")))?;
-    Ok(Some(text))
+    grpc::one(headers, name).map_err(|not_one| {
+        Failure::InvalidQuery(match not_one {
+            NotOne::Twice => format!("the header `{name}` is given twice"),
+            NotOne::NoText => format!("the header `{name}` is no text"),
+        })
+    })
 }
 
 /// Whether a list of encodings has gzip, without a weight: one that is weighed may have none.
@@ -232,11 +203,6 @@ fn connect_timeout(text: &str) -> Result<Duration, Failure> {
     digits(text, 10).map(Duration::from_millis).ok_or_else(|| {
         Failure::InvalidQuery(format!("the header `connect-timeout-ms` is `{}`: write milliseconds", shown(text)))
     })
-}
-
-fn digits(text: &str, most: usize) -> Option<u64> {
-    let fine = text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| fine)
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //! refuses may only be null.
 
 mod auth;
+mod catalogue;
 mod issuer;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{Count, One, Switch, Text, Unbuilt, Var};
 use auth::Auth;
+use catalogue::Catalogue;
 use issuer::Issuer;
 
 /// A type that is a text of one form, with its pattern and examples.
@@ -42,6 +44,8 @@ texts! {
     Life r"^0*[1-9][0-9]*(000ms|s|m|h|d)$" ["1h", "30d"];
     /// The address of a Redis. One with a password is a variable.
     RedisUrl r"^rediss?://[^@\s]+$" ["redis://127.0.0.1:6379"];
+    /// A time of 10 seconds or more.
+    Refresh r"^0*([1-9][0-9]{4,}ms|[1-9][0-9]+s|[1-9][0-9]*[mhd])$" ["5m"];
     /// A number of bytes: `512B`, `64KiB`, `8MiB`, `1GiB`. Not 0.
     Bytes r"^0*[1-9][0-9]*(B|KiB|MiB|GiB)$" ["64KiB", "8MiB"];
     /// An address and a port, no name.
@@ -81,7 +85,8 @@ texts! {
         {
             "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "feast"}}}}},
             "then": {"properties": {
-                "chalk": {"type": "null"}, "upstream": {"properties": {"engine_url": {"type": "null"}}}
+                "chalk": {"type": "null"}, "upstream": {"properties": {"engine_url": {"type": "null"}}},
+                "catalogue": {"items": {"type": "string"}}
             }}
         },
         {
@@ -116,8 +121,10 @@ pub(super) struct Config {
     policies: Text,
     /// A reload that loses half of the roles, bindings or tagged features is taken all the same. Default: false.
     allow_shrink: Option<Var<bool>>,
-    /// Generated files below the policy, as `tagwarden catalogue import` writes them.
-    catalogue: Option<Vec<Text>>,
+    /// What lies below the policy: files as `tagwarden catalogue import` writes them; with `dialect: chalk` the
+    /// deployment's own graph, once.
+    #[schemars(extend("contains" = {"type": "object"}, "minContains" = 0, "maxContains" = 1))]
+    catalogue: Option<Vec<Catalogue>>,
     /// Whether decisions hold. Default: enforce.
     enforcement: Option<Var<Enforcement>>,
     /// A candidate policy, decided beside the live one; disagreements are counted and logged.

@@ -20,7 +20,7 @@ const FLOORS: &[&[&str]] = &[
     &["policy"],
     &["metrics", "audit", "upstream"],
     &["config", "reload"],
-    &["tls", "fetch"],
+    &["tls", "fetch", "grpc"],
     &["chalk"],
     &["json", "yaml", "schema"],
     &["diagnostic", "hex"],

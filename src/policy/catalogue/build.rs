@@ -208,9 +208,11 @@ fn sources<'l>(policy: &'l Layer, imported: &'l Layer, catalogue: &mut Catalogue
         let tags = |source: &DataSourceText, tags: &mut Interner| intern_all(tags, &source.tags);
         let policy_tags = of(policy).map(|source| tags(source, &mut catalogue.tags));
         let catalogue_tags = of(imported).map(|source| tags(source, &mut catalogue.tags));
+        let dashboard = of(imported).and_then(|source| source.dashboard.as_ref());
+        let dashboard_tags = dashboard.map(|tags| intern_all(&mut catalogue.tags, tags));
         let kind = of(policy).or(of(imported)).and_then(|source| source.kind.clone());
         ids.insert(name, small(catalogue.sources.len()));
-        catalogue.sources.push(DataSource { name: name.to_owned(), kind, policy_tags, catalogue_tags });
+        catalogue.sources.push(DataSource { name: name.to_owned(), kind, policy_tags, catalogue_tags, dashboard_tags });
     }
     ids
 }

@@ -4,7 +4,7 @@ use crate::diagnostic::Place;
 use crate::policy::catalogue::{Class, TagId};
 use crate::policy::diff::rest;
 use crate::policy::diff::union::{Side, Union, Which};
-use crate::policy::file::{FeatureText, RoleText};
+use crate::policy::file::{FeatureText, RoleText, Text};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::{RoleId, own_of_role};
 use crate::policy::settings::CatalogueTags;
@@ -189,11 +189,12 @@ fn sorted<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
     list
 }
 
-/// The policy's tags of a data source, and the catalogue's.
-fn source_tags<'s>(side: Side<'s>, source: &str) -> [Option<Vec<&'s str>>; 2] {
-    [side.files.rules, side.files.imported].map(|layer| {
-        layer.datasources.get(source).map(|source| sorted(source.tags.iter().map(|tag| tag.value.as_str())))
-    })
+/// The policy's tags of a data source, the catalogue's, and a dashboard's.
+fn source_tags<'s>(side: Side<'s>, source: &str) -> [Option<Vec<&'s str>>; 3] {
+    let [rules, imported] = [side.files.rules, side.files.imported].map(|layer| layer.datasources.get(source));
+    let texts = |tags: &'s Vec<Text>| sorted(tags.iter().map(|tag| tag.value.as_str()));
+    let dashboard = imported.and_then(|source| source.dashboard.as_ref());
+    [rules.map(|source| &source.tags), imported.map(|source| &source.tags), dashboard].map(|tags| tags.map(texts))
 }
 
 fn texts<'s>(side: Side<'s>, feature: &str) -> impl Iterator<Item = &'s FeatureText> {

@@ -33,6 +33,8 @@ pub struct DataSourceText {
     pub kind: Option<String>,
     /// Labels.
     pub tags: Vec<Text>,
+    /// Those of a dashboard; `None`: it says nothing. No file has them ([`Layer::label`](super::Layer::label)).
+    pub dashboard: Option<Vec<Text>>,
 }
 
 impl FileReader<'_, '_> {
@@ -70,7 +72,7 @@ impl FileReader<'_, '_> {
     }
 
     pub(super) fn datasource(&mut self, name: &str, place: Place, node: &Node) -> DataSourceText {
-        let mut source = DataSourceText { place, kind: None, tags: Vec::new() };
+        let mut source = DataSourceText { place, kind: None, tags: Vec::new(), dashboard: None };
         if matches!(node.value, Value::Null) {
             return source;
         }

@@ -6,13 +6,10 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::{Answer, Call, Form, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, framed, gzip};
+use crate::grpc::{MESSAGE as GRPC_MESSAGE, STATUS as GRPC_STATUS, TRACE_ID};
 use crate::proxy::body::Whole;
 use crate::proxy::respond::{Body, DECISION_ID, Failure};
 
-pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-/// What Chalk's clients look a call up by; it carries no values.
-pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-chalk-trace-id");
 const TRAILER_TRACE_ID: HeaderName = HeaderName::from_static("trailer-x-chalk-trace-id");
 
 /// The answer to a call, in its protocol: packed where the call was and its caller takes that.
