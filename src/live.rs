@@ -3,13 +3,16 @@
 //! Policy and catalogue load apart: of the two as they stand and as they were last good, the first pair that loads is
 //! published, so a bad catalogue leaves the last good one under the new policy. A candidate (`shadow:`) is laid over the
 //! catalogue that is served; one that does not load never keeps the policy from being reloaded. The configuration reloads
-//! too, as a whole, but for what a running process cannot change.
+//! too, as a whole, but for what a running process cannot change. A live graph is a part of the catalogue that is asked for.
 
 mod config;
+mod graph;
+mod layers;
 mod load;
 mod own;
 mod shadow;
 mod watch;
+mod widening;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
@@ -28,11 +31,14 @@ use crate::policy::Policy;
 use crate::proxy::Proxy;
 use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watcher};
 use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
+pub use graph::GraphError;
+use graph::{Asked, Reader};
+use layers::{Layer, Unreadable};
+use load::{Below, Texts, digest, lay, read_catalogue, server_tls, settings};
 pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, sources, texts};
-use load::{Texts, digest, load, read_catalogue, server_tls, settings};
 pub use own::read_clients;
 use shadow::{Candidate, read_candidate, shown};
-use watch::{Held, certificate_source, client_source, key_source, upstream_source};
+use watch::{Held, certificate_source, client_source, graph_source, key_source, upstream_source};
 
 /// How one kind of file stands, for `/status` and `/readyz`.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +56,8 @@ pub struct States {
     pub policy: State,
     /// Catalogue files.
     pub catalogue: State,
+    /// The live graph below them.
+    pub graph: State,
     /// `tagwarden.yaml`.
     pub config: State,
     /// Key files.
@@ -66,10 +74,11 @@ pub struct States {
 
 impl States {
     /// Each kind with its name.
-    pub fn all(&self) -> [(&'static str, &State); 8] {
+    pub fn all(&self) -> [(&'static str, &State); 9] {
         [
             ("policy", &self.policy),
             ("catalogue", &self.catalogue),
+            ("graph", &self.graph),
             ("config", &self.config),
             ("keys", &self.keys),
             ("certificates", &self.certificates),
@@ -102,22 +111,15 @@ impl std::fmt::Debug for Live {
 struct Inner {
     config: Config,
     states: States,
-    good: (Texts, Texts),
-    newest: (Texts, Texts),
-    /// Why files cannot be read at all; what they held last is `newest` still.
-    unreadable: (Option<String>, Option<String>),
+    good: (Texts, Below),
+    newest: (Texts, Below),
+    unreadable: Unreadable,
     candidate: Option<Candidate>,
+    reader: Option<Reader>,
     watchers: Vec<Watcher>,
     config_watcher: Option<Watcher>,
     /// A configuration that does not load, perhaps for its policy.
     waiting: Option<(PathBuf, Files)>,
-}
-
-/// Which of the two that are laid over each other.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Layer {
-    Policy,
-    Catalogue,
 }
 
 /// What happens when a set of files changed.
@@ -138,9 +140,16 @@ impl Live {
         let runtime = Handle::current();
         let policy_files = reload::read(&Source::yaml([&config.policies]))?;
         let policy_texts = Texts::new(&policy_files)?;
-        let catalogue_texts = read_catalogue(&config)?;
-        let policy = load(&config, &policy_texts, &catalogue_texts)?;
+        let files = read_catalogue(&config)?;
         let held = Held::before(&config);
+        let asked = Asked::of(&config);
+        let graph = match &asked {
+            Some(asked) => Some(Arc::new(asked.first().await?)),
+            None => None,
+        };
+        graph.iter().for_each(|graph| graph.tell());
+        let below = Below { files, graph };
+        let policy = lay(&config, &policy_texts, &below)?.policy;
         let (issuer, clients) = own::open(&config, None).await?;
         let (issuers, opaque) = (config.issuers.clone(), config.opaque.clone());
         let auth = Auth::load(None, issuers, opaque, issuer.clone(), config.token_cache_entries)?;
@@ -150,26 +159,28 @@ impl Live {
         }
         let settings = Arc::new(settings(&config, auth, issuer, &metrics)?);
         let tls = Arc::new(ArcSwapOption::from(server_tls(&config)?));
-        let (candidate, shadow) = read_candidate(&config, &catalogue_texts, &metrics)?.unzip();
-        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &metrics);
+        let (candidate, shadow) = read_candidate(&config, &below, &metrics)?.unzip();
+        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &below), &metrics);
         announce(&config, &metrics);
         let snapshot = Snapshot { generation: 1, rules: Arc::new(rules), shadow, settings };
         let inflight = AtomicUsize::new(0);
         let proxy = Arc::new(Proxy { snapshot: ArcSwap::from_pointee(snapshot), metrics, audit, inflight });
         let states = States {
             policy: State { stale: None, digest: policy_texts.digest.clone() },
-            catalogue: State { stale: None, digest: catalogue_texts.digest.clone() },
+            catalogue: State { stale: None, digest: below.files.digest.clone() },
+            graph: State { stale: None, digest: below.graph_digest() },
             shadow: shown(candidate.as_ref()),
             ..States::default()
         };
-        let texts = (policy_texts, catalogue_texts);
+        let texts = (policy_texts, below);
         let inner = Inner {
             config,
             states,
             good: texts.clone(),
             newest: texts,
-            unreadable: (None, None),
+            unreadable: Unreadable::default(),
             candidate,
+            reader: None,
             watchers: Vec::new(),
             config_watcher: None,
             waiting: None,
@@ -177,6 +188,8 @@ impl Live {
         let live = Arc::new(Self { proxy, tls, inner: Mutex::new(inner), states: ArcSwap::default(), runtime, watch });
         live.show(&live.lock());
         live.watch_files(&mut live.lock(), &held)?;
+        let reader = asked.map(|asked| Reader::start(&live, &live.runtime, asked, false));
+        live.lock().reader = reader;
         if let Some(file) = config_file {
             live.watch_config(file)?;
         }
@@ -200,13 +213,14 @@ impl Live {
         let mut watched: Vec<(Source, Option<Digest>, Changed)> =
             vec![(Source::yaml([&config.policies]), inner.newest.0.held, Self::policy_changed)];
         if !config.catalogue.is_empty() {
-            watched.push((Source::yaml(&config.catalogue), inner.newest.1.held, Self::catalogue_changed));
+            watched.push((Source::yaml(&config.catalogue), inner.newest.1.files.held, Self::catalogue_changed));
         }
         if let (Some(path), Some(candidate)) = (&config.shadow, &inner.candidate) {
             watched.push((Source::yaml([path]), candidate.newest.held, Self::candidate_changed));
         }
         watched.extend(client_source(config).map(|source| (source, held.clients, Self::clients_changed as Changed)));
         watched.extend(key_source(config).map(|source| (source, held.keys, Self::keys_changed as Changed)));
+        watched.extend(graph_source(config).map(|source| (source, held.graph, Self::graph_file_changed as Changed)));
         let certificates = certificate_source(config);
         let upstream = upstream_source(config);
         watched.extend(upstream.map(|source| (source, held.upstream, Self::upstream_changed as Changed)));
@@ -229,85 +243,6 @@ impl Live {
 
     fn catalogue_changed(self: &Arc<Self>, files: Result<Files, ReadError>) {
         self.layer_changed(Layer::Catalogue, files);
-    }
-
-    fn layer_changed(self: &Arc<Self>, layer: Layer, files: Result<Files, ReadError>) {
-        let mut inner = self.lock();
-        let kind = if layer == Layer::Policy { "policy" } else { "catalogue" };
-        let read = files.map_err(LoadError::from).and_then(|files| Texts::new(&files));
-        let why = read.as_ref().err().map(ToString::to_string);
-        let inner_ref = &mut *inner;
-        let (newest, unreadable, state) = match layer {
-            Layer::Policy => (&mut inner_ref.newest.0, &mut inner_ref.unreadable.0, &mut inner_ref.states.policy),
-            Layer::Catalogue => (&mut inner_ref.newest.1, &mut inner_ref.unreadable.1, &mut inner_ref.states.catalogue),
-        };
-        unreadable.clone_from(&why);
-        match read {
-            Ok(texts) => {
-                *newest = texts;
-                self.reload(&mut inner, layer);
-            }
-            Err(error) => {
-                state.stale = why;
-                self.failed(kind, &error);
-            }
-        }
-        self.retry_config(&mut inner);
-        self.show(&inner);
-    }
-
-    /// Publishes the first pair that loads: newest over newest, the new policy over the last good catalogue, the last
-    /// good policy over the new catalogue.
-    fn reload(&self, inner: &mut Inner, layer: Layer) {
-        let kind = if layer == Layer::Policy { "policy" } else { "catalogue" };
-        let before = self.proxy.snapshot.load_full();
-        let attempt = |policy: &Texts, catalogue: &Texts| {
-            let loaded = load(&inner.config, policy, catalogue)?;
-            if !inner.config.allow_shrink {
-                check_shrink(&before.rules.policy, &loaded)?;
-            }
-            Ok::<Policy, LoadError>(loaded)
-        };
-        let (newest, good) = (inner.newest.clone(), inner.good.clone());
-        let mut why = None;
-        for (policy, catalogue) in [(&newest.0, &newest.1), (&newest.0, &good.1), (&good.0, &newest.1)] {
-            if why.is_some() && (&policy.digest, &catalogue.digest) == (&good.0.digest, &good.1.digest) {
-                // It is served already.
-                continue;
-            }
-            match attempt(policy, catalogue) {
-                Ok(loaded) => {
-                    inner.good = (policy.clone(), catalogue.clone());
-                    let why = why.map(|error: LoadError| error.to_string());
-                    let behind =
-                        |newest: &Texts, good: &Texts| (newest.digest != good.digest).then(|| why.clone()).flatten();
-                    let (policy_gone, catalogue_gone) = inner.unreadable.clone();
-                    inner.states.policy =
-                        State { stale: policy_gone.or(behind(&newest.0, policy)), digest: policy.digest.clone() };
-                    inner.states.catalogue = State {
-                        stale: catalogue_gone.or(behind(&newest.1, catalogue)),
-                        digest: catalogue.digest.clone(),
-                    };
-                    let digest = digest(policy, catalogue);
-                    let rules = rules(Part::Live, &inner.config, loaded, digest, &self.proxy.metrics);
-                    let shadow = self.shadow_over(inner);
-                    self.publish(shadow, Arc::new(rules), Arc::clone(&before.settings), kind);
-                    if let Some(why) = why {
-                        tracing::error!(kind, why, "the newest does not load; what loads of it is served");
-                    }
-                    return;
-                }
-                Err(error) => why = why.or(Some(error)),
-            }
-        }
-        if let Some(error) = why {
-            let text = Some(error.to_string());
-            match layer {
-                Layer::Policy => inner.states.policy.stale = text,
-                Layer::Catalogue => inner.states.catalogue.stale = text,
-            }
-            self.failed(kind, &error);
-        }
     }
 
     fn publish(&self, shadow: Option<Shadow>, rules: Arc<Rules>, settings: Arc<Settings>, kind: &'static str) {
@@ -370,6 +305,8 @@ impl Live {
         let (auth, issuer) = (Arc::clone(&before.settings.auth), before.settings.issuer.clone());
         match settings(&inner.config, auth, issuer, &self.proxy.metrics) {
             Ok(settings) => {
+                // It may be asked for the graph with these, too.
+                inner.reader.iter().for_each(Reader::ring);
                 inner.states.upstream.stale = None;
                 let shadow = before.shadow.as_ref().map(|shadow| shadow.anew(inner.config.decision_cache_entries));
                 self.publish(shadow, Arc::clone(&before.rules), Arc::new(settings), "upstream");

@@ -84,6 +84,15 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
             Ok((config, _)) => {
                 (sources, may_shrink, shadow) = (live::sources(&config), config.allow_shrink, config.shadow);
                 chalk = config.upstream.dialect == Dialect::Chalk;
+                if config.chalk_graph.is_some() && catalogue.is_empty() {
+                    let files = policies::texts(&[path]).map_err(unreadable)?;
+                    let message =
+                        "the live item of `catalogue` is not looked at, for that the deployment would be asked";
+                    report.diagnostics.extend(files.first().map(|file| {
+                        let finding = Diagnostic::new(Code::LiveCatalogue, &Place::file(file), message);
+                        finding.help("give what `catalogue import chalk` makes of the project as `--catalogue`")
+                    }));
+                }
                 policies = policies.or(Some(config.policies));
                 catalogue = if catalogue.is_empty() { config.catalogue } else { catalogue };
                 // Where they are a secret that is not here, there is nothing to look at.

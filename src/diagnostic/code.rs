@@ -209,6 +209,9 @@ codes! {
     DefeatedTag Warning "defeated-tag":
         "a tag that clears a feature never does, since a `Deny` in its lineage always wins",
         "take the tag off, open what is denied below, or set `declassification: boundary`";
+    LiveCatalogue Warning "live-catalogue":
+        "the live item of `catalogue` is not looked at: a check connects to nothing, so what only the deployment names is not there",
+        "check over what `catalogue import chalk` makes of the project, as `--catalogue`";
     NeverReturned Warning "never-returned":
         "features that no role can ever return",
         "nothing, where they are meant to stay inside; else let a role return them";

@@ -4,14 +4,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::graph::{Asked, Graph, Reader};
 use super::load::{
-    ConfigFile, LoadError, Texts, check_shrink, digest, load, parse_config, read_catalogue, server_tls, settings,
+    Below, ConfigFile, LoadError, Texts, digest, parse_config, read_catalogue, relay, server_tls, settings,
 };
 use super::shadow::{read_candidate, shown};
 use super::watch::Held;
-use super::{Inner, Live, State, States, announce, own, rules};
+use super::{Inner, Live, State, States, Unreadable, announce, own, rules};
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::policy::Policy;
 use crate::reload::{self, Files, ReadError, Source};
 use crate::snapshot::Part;
 
@@ -83,13 +85,11 @@ impl Live {
             new.store = old.store.clone();
         }
         let policy_texts = Texts::new(&reload::read(&Source::yaml([&config.policies]))?)?;
-        let catalogue_texts = read_catalogue(&config)?;
-        let policy = load(&config, &policy_texts, &catalogue_texts)?;
+        let files = read_catalogue(&config)?;
         let before = self.proxy.snapshot.load_full();
-        if !config.allow_shrink {
-            check_shrink(&before.rules.policy, &policy)?;
-        }
-        let (candidate, shadow) = read_candidate(&config, &catalogue_texts, &self.proxy.metrics)?.unzip();
+        let graphs = self.graphs(inner, &config)?;
+        let (policy, below, behind) = graphs.lay(inner, &config, &before.rules.policy, &policy_texts, &files)?;
+        let (candidate, shadow) = read_candidate(&config, &below, &self.proxy.metrics)?.unzip();
         let tls = server_tls(&config)?;
         let _runtime = self.runtime.enter();
         let held = Held::before(&config);
@@ -121,25 +121,81 @@ impl Live {
             (auth, issuer, clients)
         };
         let settings = Arc::new(settings(&config, auth, issuer.clone(), &self.proxy.metrics)?);
-        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &catalogue_texts), &self.proxy.metrics);
+        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &below), &self.proxy.metrics);
         if let Some((issuer, clients)) = issuer.zip(clients) {
             issuer.use_clients(clients);
         }
         self.tls.store(tls);
-        // All that it names was loaded.
+        let unread = inner.unreadable.graph.take().filter(|_| graphs.kept);
+        // All that it names was loaded, but for a graph that is held.
         inner.states = States {
             policy: State { stale: None, digest: policy_texts.digest.clone() },
-            catalogue: State { stale: None, digest: catalogue_texts.digest.clone() },
+            catalogue: State { stale: None, digest: below.files.digest.clone() },
+            graph: State { stale: unread.clone().or(behind), digest: below.graph_digest() },
             shadow: shown(candidate.as_ref()),
             ..States::default()
         };
         inner.candidate = candidate;
-        inner.good = (policy_texts, catalogue_texts);
-        inner.newest = inner.good.clone();
-        inner.unreadable = (None, None);
+        inner.newest = (policy_texts.clone(), Below { graph: graphs.newest().cloned(), ..below.clone() });
+        inner.good = (policy_texts, below);
+        inner.unreadable = Unreadable { graph: unread, ..Unreadable::default() };
         announce(&config, &self.proxy.metrics);
+        let asked = Asked::of(&config);
+        if inner.reader.as_ref().map(|reader| &reader.asked) != asked.as_ref() {
+            inner.reader = asked.map(|asked| Reader::start(self, &self.runtime, asked, graphs.kept));
+        }
         inner.config = config;
         self.publish(shadow, Arc::new(rules), settings, "config");
         self.watch_files(inner, &held)
+    }
+}
+
+/// Over which graphs a configuration may be loaded, the newest first.
+struct Graphs {
+    all: Vec<Option<Arc<Graph>>>,
+    /// They were read before, of the same deployment.
+    kept: bool,
+}
+
+impl Graphs {
+    fn newest(&self) -> Option<&Arc<Graph>> {
+        self.all.first()?.as_ref()
+    }
+
+    /// The policy over the first that loads with it; and why it is not the newest.
+    fn lay(
+        &self,
+        inner: &Inner,
+        config: &Config,
+        served: &Policy,
+        policy: &Texts,
+        files: &Texts,
+    ) -> Result<(Policy, Below, Option<String>), LoadError> {
+        let good = self.kept.then_some(&inner.good);
+        let mut why: Option<LoadError> = None;
+        for graph in &self.all {
+            let below = Below { files: files.clone(), graph: graph.clone() };
+            match relay(config, served, good, (policy, &below)) {
+                Ok(policy) => return Ok((policy, below, why.map(|error| error.to_string()))),
+                Err(error) => why = Some(error),
+            }
+        }
+        Err(why.unwrap_or(LoadError::Read(ReadError::NoPath)))
+    }
+}
+
+impl Live {
+    /// What is here is kept where the deployment is the same; a graph of another is read first.
+    fn graphs(&self, inner: &Inner, config: &Config) -> Result<Graphs, LoadError> {
+        let Some(asked) = Asked::of(config) else { return Ok(Graphs { all: vec![None], kept: false }) };
+        let same = inner.reader.as_ref().is_some_and(|reader| reader.asked.alike(&asked));
+        if let (Some(newest), Some(good), true) = (&inner.newest.1.graph, &inner.good.1.graph, same) {
+            let mut all = vec![Some(Arc::clone(newest))];
+            all.extend((newest.digest != good.digest).then(|| Some(Arc::clone(good))));
+            return Ok(Graphs { all, kept: true });
+        }
+        let graph = self.runtime.block_on(asked.read())?;
+        graph.tell();
+        Ok(Graphs { all: vec![Some(Arc::new(graph))], kept: false })
     }
 }

@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 
+use super::graph::{Graph, GraphError};
+use super::widening::gains;
 use crate::auth::{Auth, AuthError};
-use crate::config::{self, Config, Dialect, UpstreamAuthorization};
-use crate::diagnostic::{Report, SourceFile};
+use crate::config::{self, Config, Dialect, UpstreamAuthorization, Widening};
+use crate::diagnostic::{Place, Report, SourceFile};
 use crate::issuer::{Issuer, IssuerError};
 use crate::metrics::Metrics;
+use crate::policy::diff::Side;
+use crate::policy::explain::Files as LayersOf;
+use crate::policy::file::{self, Layer, LayerKind};
 use crate::policy::{self, Policy, Sources};
 use crate::proxy::route::Routes;
 use crate::reload::{self, Digest, Files, ReadError, Source};
@@ -59,6 +64,20 @@ pub enum LoadError {
         /// How many it has.
         now: usize,
     },
+    /// A live graph that loses too much.
+    #[error("the new graph has {now} features where {before} are served; set `allow_shrink` if that is meant")]
+    GraphShrunk {
+        /// How many are served.
+        before: usize,
+        /// How many it has.
+        now: usize,
+    },
+    /// A live graph that permits more.
+    #[error("the new graph is held, for it gives more ({0}); change the policy, or set `widening: allow`")]
+    Widens(String),
+    /// The live graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// Nothing watches.
     #[error(transparent)]
     Watch(#[from] reload::WatchError),
@@ -123,6 +142,33 @@ impl Texts {
     }
 }
 
+/// What lies below the policy: files, and the live graph.
+#[derive(Clone, Debug)]
+pub(super) struct Below {
+    pub(super) files: Texts,
+    pub(super) graph: Option<Arc<Graph>>,
+}
+
+impl Below {
+    /// Of the graph; empty without one.
+    pub(super) fn graph_digest(&self) -> String {
+        self.graph.as_ref().map(|graph| graph.digest.clone()).unwrap_or_default()
+    }
+}
+
+/// A policy over what lies below it, and what both were made of.
+pub(super) struct Laid {
+    pub(super) policy: Policy,
+    rules: Layer,
+    imported: Layer,
+}
+
+impl Laid {
+    fn side(&self) -> Side<'_> {
+        Side { policy: &self.policy, files: LayersOf { rules: &self.rules, imported: &self.imported } }
+    }
+}
+
 /// What credentials a configuration accepts.
 pub fn sources(config: &Config) -> Sources {
     let certificates = config.listen.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
@@ -131,18 +177,72 @@ pub fn sources(config: &Config) -> Sources {
     Sources { count: config.issuers.len() + own + opaque + usize::from(certificates), certificates }
 }
 
-/// Loads policy and catalogue as the configuration names them.
+/// Lays a policy over what is below it, under a configuration.
 ///
 /// # Errors
-/// Files that cannot be read, or any mistake in them.
-pub(super) fn load(config: &Config, policy: &Texts, catalogue: &Texts) -> Result<Policy, LoadError> {
-    let (loaded, mut report) = policy::load(&policy.files, &catalogue.files);
-    let Some(loaded) = loaded else { return Err(LoadError::Report(report)) };
-    loaded.check_sources(sources(config), &mut report);
-    if config.upstream.dialect == Dialect::Chalk {
-        loaded.check_chalk(&mut report);
+/// Any mistake in them.
+pub(super) fn lay(config: &Config, policy: &Texts, below: &Below) -> Result<Laid, LoadError> {
+    let mut report = Report::default();
+    let mut files = below.files.files.clone();
+    files.extend(below.graph.iter().map(|graph| Arc::clone(&graph.file)));
+    let rules = file::read(LayerKind::Policy, &policy.files, &mut report);
+    let mut imported = file::read(LayerKind::Catalogue, &files, &mut report);
+    if let Some(graph) = &below.graph {
+        imported.label(&graph.labels, &Place::file(&graph.file));
     }
-    if report.has_errors() { Err(LoadError::Report(report)) } else { Ok(loaded) }
+    policy::empty_catalogue(&files, &imported, &mut report);
+    let loaded = policy::assemble(&rules, &imported, &mut report);
+    if let Some(policy) = loaded {
+        policy.check_sources(sources(config), &mut report);
+        if config.upstream.dialect == Dialect::Chalk {
+            policy.check_chalk(&mut report);
+        }
+        if !report.has_errors() {
+            return Ok(Laid { policy, rules, imported });
+        }
+    }
+    report.sort();
+    Err(LoadError::Report(report))
+}
+
+/// Lays a policy over what is below it, where something is served already: neither may be lost what `allow_shrink` guards,
+/// nor may a graph give more than the last good one, unless that is allowed. `good`: what that one is served with; `None`:
+/// there is none to compare with.
+///
+/// # Errors
+/// Any mistake in the files, and what is not allowed.
+pub(super) fn relay(
+    config: &Config,
+    served: &Policy,
+    good: Option<&(Texts, Below)>,
+    (policy, below): (&Texts, &Below),
+) -> Result<Policy, LoadError> {
+    let before = good.and_then(|good| Some((good, good.1.graph.as_ref()?)));
+    let graphs = below.graph.as_ref().zip(before).filter(|(new, (_, old))| new.digest != old.digest);
+    if let (Some((new, (_, old))), false) = (&graphs, config.allow_shrink)
+        && lost_half(old.features, new.features)
+    {
+        return Err(LoadError::GraphShrunk { before: old.features, now: new.features });
+    }
+    let laid = lay(config, policy, below)?;
+    if !config.allow_shrink {
+        check_shrink(served, &laid.policy)?;
+    }
+    if let (Some((_, (good, old))), Some(settings)) = (graphs, &config.chalk_graph) {
+        // Under one policy, so that what the policy gives is not counted; where that needs the new graph, under the served one.
+        let with_old = Below { files: below.files.clone(), graph: Some(Arc::clone(old)) };
+        let before = lay(config, policy, &with_old).or_else(|_| lay(config, &good.0, &good.1))?;
+        match (gains(before.side(), laid.side()), settings.widening) {
+            (None, _) => {}
+            (Some(gains), Widening::Hold) => return Err(LoadError::Widens(gains.to_string())),
+            (Some(gains), Widening::Allow) => tracing::warn!(%gains, "the new graph gives more, and is taken"),
+        }
+    }
+    Ok(laid.policy)
+}
+
+fn lost_half(before: usize, now: usize) -> bool {
+    before > now && (before - now) * 2 >= before
 }
 
 /// A reload may not lose half of the roles, bindings or tagged features unless that is allowed.
@@ -161,7 +261,7 @@ pub fn check_shrink(before: &Policy, now: &Policy) -> Result<(), LoadError> {
         ("tagged features", tagged(before), tagged(now)),
     ];
     for (what, before, now) in counts {
-        if before > now && (before - now) * 2 >= before {
+        if lost_half(before, now) {
             return Err(LoadError::Shrunk { what, before, now });
         }
     }
@@ -175,9 +275,10 @@ pub(super) fn read_catalogue(config: &Config) -> Result<Texts, LoadError> {
     Texts::new(&reload::read(&Source::yaml(&config.catalogue))?)
 }
 
-/// One word for policy and catalogue together.
-pub(super) fn digest(policy: &Texts, catalogue: &Texts) -> String {
-    format!("{}+{}", policy.digest, catalogue.digest)
+/// One word for policy and catalogue together, with a live graph behind the files.
+pub(super) fn digest(policy: &Texts, below: &Below) -> String {
+    let graph = below.graph.iter().map(|graph| format!("+{}", graph.digest));
+    format!("{}+{}{}", policy.digest, below.files.digest, graph.collect::<String>())
 }
 
 pub(super) fn server_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {

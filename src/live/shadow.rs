@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::load::{LoadError, Texts, digest, load};
+use super::load::{Below, LoadError, Texts, digest, lay};
 use super::{Inner, Live, State, rules};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -68,19 +68,19 @@ impl Live {
 /// The candidate that a configuration names, as it stands, and over this catalogue.
 pub(super) fn read_candidate(
     config: &Config,
-    catalogue: &Texts,
+    below: &Below,
     metrics: &Metrics,
 ) -> Result<Option<(Candidate, Shadow)>, LoadError> {
     let Some(path) = &config.shadow else { return Ok(None) };
     let texts = Texts::new(&reload::read(&Source::yaml([path]))?)?;
-    let shadow = shadow(config, &texts, catalogue, metrics)?;
+    let shadow = shadow(config, &texts, below, metrics)?;
     Ok(Some((Candidate { newest: texts.clone(), good: texts }, shadow)))
 }
 
 /// A candidate over a catalogue, with nothing compared.
-fn shadow(config: &Config, candidate: &Texts, catalogue: &Texts, metrics: &Metrics) -> Result<Shadow, LoadError> {
-    let policy = load(config, candidate, catalogue)?;
-    let rules = rules(Part::Shadow, config, policy, digest(candidate, catalogue), metrics);
+fn shadow(config: &Config, candidate: &Texts, below: &Below, metrics: &Metrics) -> Result<Shadow, LoadError> {
+    let policy = lay(config, candidate, below)?.policy;
+    let rules = rules(Part::Shadow, config, policy, digest(candidate, below), metrics);
     Ok(Shadow::new(Arc::new(rules), config.decision_cache_entries))
 }
 

@@ -11,6 +11,7 @@ pub(super) struct Held {
     pub(super) certificates: Option<Digest>,
     pub(super) upstream: Option<Digest>,
     pub(super) clients: Option<Digest>,
+    pub(super) graph: Option<Digest>,
 }
 
 impl Held {
@@ -21,6 +22,7 @@ impl Held {
             certificates: digest(certificate_source(config)),
             upstream: digest(upstream_source(config)),
             clients: digest(client_source(config)),
+            graph: digest(graph_source(config)),
         }
     }
 }
@@ -48,6 +50,11 @@ pub(super) fn key_source(config: &Config) -> Option<Source> {
 /// The clients of the built-in issuer.
 pub(super) fn client_source(config: &Config) -> Option<Source> {
     config.issuer.as_ref().map(|issuer| Source::yaml([&issuer.clients]))
+}
+
+/// Our credentials where the live graph is.
+pub(super) fn graph_source(config: &Config) -> Option<Source> {
+    config.chalk_graph.as_ref().map(|graph| Source::pem([graph.credentials.file()]))
 }
 
 /// Files of our own side of the upstream: a token, certificates.

@@ -361,7 +361,6 @@ fn what_is_not_there_yet_is_an_error() {
     let whole = |more: &str| format!("{rest}{upstream}{}{more}", auth(file, ""));
     let cases = [
         ("`json`", format!("{rest}upstream: {{url: \"http://127.0.0.1:1\", dialect: json}}\n{}", auth(file, ""))),
-        ("live catalogues", whole("catalogue: [{chalk_graph: true}]\n")),
         ("OTLP", whole("tracing: {otlp: true}\n")),
         ("vector search", whole("routes: [{path: /search, methods: [POST]}]\n")),
     ];

@@ -101,7 +101,7 @@ async fn probes_and_status_answer_to_get_alone_and_each_on_its_listener() {
     let mut expected = json!({
         "version": env!("CARGO_PKG_VERSION"), "generation": 1, "policy_digest": format!("{digest}+none"),
         "roles": 3, "bindings": 3, "features": 8, "bundles": 2, "draining": false, "enforcement": "enforce",
-        "policy": state(digest), "catalogue": state("none"), "config": state(""), "keys": state(""), "certificates": state(""), "upstream": state(""),
+        "policy": state(digest), "catalogue": state("none"), "graph": state(""), "config": state(""), "keys": state(""), "certificates": state(""), "upstream": state(""),
         "shadow": state(""),
         "clients": state(""),
         "issuers": [{"issuer": ISSUER, "keys": 1, "stale": false}],
