@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Exchange;
 use super::respond::{Body, Failure};
@@ -19,8 +19,10 @@ impl Exchange<'_> {
     pub(super) async fn who_am_i(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
         let caller = self.authenticate(snapshot, &parts.headers).await?;
         let user = caller.subject().or(caller.thumbprint());
-        let environment = snapshot.settings.issuer.as_ref().and_then(|i| i.settings().chalk_environment.as_deref());
-        Ok(answer(&Reply::of(json!({"user": user, "environment_id": environment, "team_id": null}))))
+        // Of a token that the upstream vouches for, its team was compared with the configured one.
+        let team = caller.claims().get("team_id").and_then(Value::as_str);
+        let environment = snapshot.settings.environment.as_deref();
+        Ok(answer(&Reply::of(json!({"user": user, "environment_id": environment, "team_id": team}))))
     }
 
     pub(super) async fn own(

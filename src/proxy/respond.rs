@@ -28,6 +28,8 @@ pub enum Form {
     Chalk,
     /// The same, of a query: what is refused is an answer with errors.
     ChalkQuery,
+    /// The same, of an upload.
+    ChalkUpload,
     /// gRPC or Connect.
     Rpc(rpc::Form),
 }
@@ -215,14 +217,19 @@ impl Failure {
             (Form::Plain, _) => self.response(decision_id),
             (Form::Rpc(form), _) => rpc::refused(form, self, decision_id),
             // Never 403: chalkpy takes it for a bad token, and asks again with another (wire-chalk.md, 3.3).
-            (Form::ChalkQuery, Self::Forbidden | Self::FeaturesRefused(_)) => {
-                let mut response = Response::new(Body::from(Bytes::from(error::answer(&self.chalk_errors()))));
+            (Form::ChalkQuery | Form::ChalkUpload, Self::Forbidden | Self::FeaturesRefused(_)) => {
+                let errors = self.chalk_errors();
+                let body = match form {
+                    Form::ChalkUpload => error::upload_answer(&errors, decision_id.to_str().unwrap_or_default()),
+                    Form::ChalkQuery | Form::Chalk | Form::Plain | Form::Rpc(_) => error::answer(&errors),
+                };
+                let mut response = Response::new(Body::from(Bytes::from(body)));
                 let headers = response.headers_mut();
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 headers.insert(DECISION_ID, decision_id.clone());
                 response
             }
-            (Form::Chalk | Form::ChalkQuery, _) => {
+            (Form::Chalk | Form::ChalkQuery | Form::ChalkUpload, _) => {
                 let mut response = self.response(decision_id);
                 let id = decision_id.to_str().unwrap_or_default();
                 let body = error::failure_body(&self.message(), id, &self.chalk_errors(), &self.error(id));

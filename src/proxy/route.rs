@@ -103,6 +103,7 @@ pub fn form(snapshot: &Snapshot, parts: &Parts, kind: Option<&Kind>) -> Form {
     match (snapshot.settings.dialect, kind) {
         (Dialect::Feast, _) | (Dialect::Chalk, Some(Kind::Own(_))) => Form::Plain,
         (Dialect::Chalk, Some(Kind::Chalk(Door::Online, _))) => Form::ChalkQuery,
+        (Dialect::Chalk, Some(Kind::Chalk(Door::Upload | Door::UploadMulti, _))) => Form::ChalkUpload,
         (Dialect::Chalk, _) => rpc::Form::of(parts).map_or(Form::Chalk, Form::Rpc),
     }
 }

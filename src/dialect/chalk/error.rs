@@ -167,11 +167,12 @@ pub fn refused_answer<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<u8> {
     answer(&names.into_iter().map(refused).collect::<Vec<_>>())
 }
 
-/// The body of an answer of `/v1/upload_features` that has errors alone; status 200.
+/// The body of an answer of `/v1/upload_features` or `…/multi` that has errors alone; status 200. chalkpy reads no answer of the
+/// latter without `operation_id`; there is none.
 pub fn upload_answer(errors: &[ChalkError], decision_id: &str) -> Vec<u8> {
     let mut out = br#"{"errors":"#.to_vec();
     write_list(&mut out, errors);
-    out.extend_from_slice(br#","trace_id":"#);
+    out.extend_from_slice(br#","operation_id":"","trace_id":"#);
     json::write_string(&mut out, decision_id);
     out.push(b'}');
     out

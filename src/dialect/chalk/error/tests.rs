@@ -59,7 +59,7 @@ fn refusals_read_as_chalks() {
     let one = json(&error(ErrorCode::Unauthorized, "no"));
     assert_eq!(
         upload_answer(&[error(ErrorCode::Unauthorized, "no")], "d-1"),
-        format!(r#"{{"errors":[{one}],"trace_id":"d-1"}}"#).into_bytes()
+        format!(r#"{{"errors":[{one}],"operation_id":"","trace_id":"d-1"}}"#).into_bytes()
     );
 }
 

@@ -9,8 +9,8 @@ use crate::dialect::chalk::query::{Permit, Switch};
 use crate::dialect::{Invalid, Unreadable};
 use crate::json::{self, Kind, Member};
 
-/// Bytes of a trace id.
-const LONGEST_TRACE: usize = 128;
+/// Bytes of an id.
+const LONGEST_ID: usize = 128;
 
 /// An upload, as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,34 +97,38 @@ fn columns(part: &Part<'_, '_>, upload: &mut Upload) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Verifies the answer of an upload, `{"errors": […], "trace_id"}`: errors are stripped, all else is dropped.
+/// Verifies the answer of an upload, `{"errors": […], "trace_id"}` and, of `…/multi`, `"operation_id"`: errors are stripped, all
+/// else is dropped.
 /// [`Permit::inputs`] are the names that an error may repeat.
 ///
 /// # Errors
 /// [`Unreadable`]: another layout.
 pub fn filter_upload(body: &[u8], permit: &Permit) -> Result<Answer, Unreadable> {
     let mut cut = Cut::new(body, permit);
-    let (mut errors, mut trace) = (None, None);
+    let (mut errors, mut trace, mut operation) = (None, None, None);
     for Member { key, value } in json::object(body).map_err(|error| json_error(&error))? {
         match &*key {
             "errors" => errors = Some(value),
-            "trace_id" if is_trace(value.kind, value.span.of(body)) => trace = Some(value),
+            "trace_id" if is_id(value.kind, value.span.of(body)) => trace = Some(value),
+            "operation_id" if is_id(value.kind, value.span.of(body)) => operation = Some(value),
             _ => cut.changed = true,
         }
     }
     let Some(errors) = errors else { return unreadable("the answer of an upload has no `errors`") };
     cut.out.extend_from_slice(br#"{"errors":"#);
     cut.errors(errors)?;
-    if let Some(trace) = trace {
-        cut.out.extend_from_slice(br#","trace_id":"#);
-        cut.out.extend_from_slice(trace.span.of(body));
+    for (key, id) in [(r#","operation_id":"#, operation), (r#","trace_id":"#, trace)] {
+        if let Some(id) = id {
+            cut.out.extend_from_slice(key.as_bytes());
+            cut.out.extend_from_slice(id.span.of(body));
+        }
     }
     cut.out.push(b'}');
     Ok(cut.finish())
 }
 
 /// Null, or an id: letters, digits, `-` and `_`.
-fn is_trace(kind: Kind, text: &[u8]) -> bool {
+fn is_id(kind: Kind, text: &[u8]) -> bool {
     let id = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'"');
-    kind == Kind::Null || (kind == Kind::String && text.len() <= LONGEST_TRACE && text.iter().all(id))
+    kind == Kind::Null || (kind == Kind::String && text.len() <= LONGEST_ID && text.iter().all(id))
 }

@@ -58,6 +58,14 @@ fn the_answer_of_an_upload_is_stripped() {
     let permit = Permit { inputs: ["user.name".to_owned()].into(), ..Permit::default() };
     let pass = r#"{"errors": [], "trace_id": "t-1_A"}"#;
     assert_eq!(filter_upload(pass.as_bytes(), &permit), Ok(Answer::AsItCame));
+    let several = r#"{"operation_id":"op1","trace_id":null,"errors":[]}"#;
+    assert_eq!(filter_upload(several.as_bytes(), &permit), Ok(Answer::AsItCame));
+    let more = several.replace("null", "null,\"x\":1");
+    let Answer::Cut { body, .. } = filter_upload(more.as_bytes(), &permit).unwrap() else { panic!() };
+    assert_eq!(text(&body), r#"{"errors":[],"operation_id":"op1","trace_id":null}"#);
+    let told = several.replace("op1", "ssn 000");
+    let Answer::Cut { body, .. } = filter_upload(told.as_bytes(), &permit).unwrap() else { panic!() };
+    assert_eq!(text(&body), r#"{"errors":[],"trace_id":null}"#);
     let answer = r#"{"trace_id":"the secret","errors":[{"code":"VALIDATION_FAILED","message":"000","feature":"user.name"}],"x":1}"#;
     let Answer::Cut { body, dropped } = filter_upload(answer.as_bytes(), &permit).unwrap() else { panic!() };
     assert_eq!(
