@@ -22,6 +22,8 @@ from openid import Provider
 from redis_server import Redis
 from support import AUDIENCE, ISSUER, TAGWARDEN, Idp, Process, RecordingUpstream, free_port, read, run
 
+pytest_plugins = ["chalk_doors"]
+
 HERE = Path(__file__).resolve().parent
 FEAST = Path(sys.executable).parent / "feast"  # of the same venv; its name is a script, so the link is not resolved
 
@@ -127,7 +129,7 @@ class Sidecar:
 
     def __init__(
         self, folder, upstream_port, catalogue, auth, policy=POLICY, extra="", ready=True, port=None, before=None,
-        arguments=(), env=None, dialect="feast",
+        arguments=(), env=None, dialect="feast", public_port=None, authorization="drop",
     ):
         folder.mkdir()
         self.folder, self.port, self.metrics, self.admin = folder, port or free_port(), free_port(), free_port()
@@ -135,13 +137,13 @@ class Sidecar:
         self.env = {name: value for name, value in os.environ.items() if name != "RUST_LOG"} | (env or {})
         self.policy, self.audit, self.config = folder / "policy.yaml", folder / "audit.jsonl", folder / "tagwarden.yaml"
         self.policy.write_text(policy)
-        public_url = f', public_url: "http://127.0.0.1:{self.port}"' if dialect == "chalk" else ""
+        public_url = f', public_url: "http://127.0.0.1:{public_port or self.port}"' if dialect == "chalk" else ""
         self.config.write_text(textwrap.dedent(f"""\
             version: 1
             listen: {{address: 127.0.0.1:{self.port}{public_url}}}
             metrics: {{address: 127.0.0.1:{self.metrics}}}
             admin: {{address: 127.0.0.1:{self.admin}}}
-            upstream: {{url: "http://127.0.0.1:{upstream_port}", dialect: {dialect}}}
+            upstream: {{url: "http://127.0.0.1:{upstream_port}", dialect: {dialect}, authorization: {authorization}}}
             policies: {self.policy}
             catalogue: [{catalogue}]
             drain: {{delay: 1ms, timeout: 5s}}
@@ -192,17 +194,27 @@ def idp(folder):
 
 
 @pytest.fixture(scope="session")
-def start_sidecar(folder, catalogue, idp):
-    """start_sidecar(name, upstream_port, auth=…, policy=…, extra=…): one more sidecar, stopped with the session."""
+def make_sidecar(folder):
+    """make_sidecar(name, upstream_port, catalogue, auth=…, …): one more sidecar, stopped with the session."""
     started = []
 
-    def start(name, upstream_port, auth=auth_of(idp), **options):
+    def make(name, upstream_port, catalogue, auth, **options):
         started.append(Sidecar(folder / name, upstream_port, catalogue, auth, **options))
         return started[-1]
 
-    yield start
+    yield make
     for sidecar in started:
         sidecar.stop()
+
+
+@pytest.fixture(scope="session")
+def start_sidecar(make_sidecar, catalogue, idp):
+    """start_sidecar(name, upstream_port, auth=…, policy=…, extra=…): the same, in front of the Feast that is here."""
+
+    def start(name, upstream_port, auth=auth_of(idp), **options):
+        return make_sidecar(name, upstream_port, catalogue, auth, **options)
+
+    return start
 
 
 @pytest.fixture(scope="session")
