@@ -20,6 +20,20 @@ pub struct Invalid(pub String);
 #[error("{0}")]
 pub struct Unreadable(pub String);
 
+/// A verified answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may pass byte for byte.
+    AsItCame,
+    /// What is left of it.
+    Cut {
+        /// The new body.
+        body: Vec<u8>,
+        /// How many fields and columns were dropped.
+        dropped: usize,
+    },
+}
+
 /// Shows a name that came from outside: cut at 128 bytes, all but printable ASCII escaped (config.md, Audit line).
 pub fn shown(name: &str) -> String {
     let mut out = String::new();

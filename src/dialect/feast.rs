@@ -11,7 +11,7 @@ mod answer;
 mod plan;
 mod request;
 
-pub use answer::{Answer, filter};
+pub use answer::filter;
 pub use plan::{Index, Permit, decide, unenforced};
 pub use request::{Entity, Request, Wanted, read, rewrite};
 

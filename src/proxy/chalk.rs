@@ -22,9 +22,9 @@ use super::route::Door;
 use super::{Asked, Exchange, forward};
 use crate::config::Enforcement;
 use crate::dialect::chalk::headers::{self, Read as Said};
-use crate::dialect::chalk::online::{self, Answer};
+use crate::dialect::chalk::online;
 use crate::dialect::chalk::query::{Permit, Query};
-use crate::dialect::{self, Invalid, Unreadable};
+use crate::dialect::{self, Answer, Invalid, Unreadable};
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot};
 

@@ -12,8 +12,8 @@ use hyper::{Method, Request, Response};
 use super::respond::{self, Body, Failure};
 use super::{Exchange, forward};
 use crate::config::Enforcement;
-use crate::dialect::feast::{self, Answer};
-use crate::dialect::{Permit, Query, Unreadable};
+use crate::dialect::feast;
+use crate::dialect::{Answer, Permit, Query, Unreadable};
 use crate::policy::settings::Mode;
 use crate::snapshot::Snapshot;
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::container::Container;
 use super::query::{Field, Input, Permit};
 use super::table::Table;
-use crate::dialect::{Invalid, Unreadable, shown};
+use crate::dialect::{Answer, Invalid, Unreadable, shown};
 use crate::json::{self, Kind, Value};
 
 const RESULTS: &str = "query_results_bytes";
@@ -26,20 +26,6 @@ pub enum Slot<'p> {
     Sent(&'p Permit),
     /// It did not: the JSON text of each `ChalkError` that its caller gets.
     Refused(Vec<Bytes>),
-}
-
-/// A verified answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It may pass byte for byte.
-    AsItCame,
-    /// What is left of it, and of its refused queries.
-    Cut {
-        /// The new body.
-        body: Bytes,
-        /// How many columns and groups were dropped.
-        dropped: usize,
-    },
 }
 
 /// What a query's table supplies: a column each.
@@ -104,7 +90,7 @@ pub fn filter(
     if !cutter.changed {
         return Ok(Answer::AsItCame);
     }
-    Ok(Answer::Cut { body: Bytes::from(answer.write()), dropped: cutter.dropped })
+    Ok(Answer::Cut { body: answer.write(), dropped: cutter.dropped })
 }
 
 /// The answer to a request of which no query went upstream. One that is [`Slot::Sent`] after all has no data in it.

@@ -21,7 +21,7 @@ mod request;
 mod table;
 mod upload;
 
-pub use answer::{Answer, filter, filter_meta};
+pub use answer::{filter, filter_meta};
 pub(super) use part::is_duration;
 pub use request::{Request, read, read_header, rewrite, rewrite_header};
 pub use upload::{Upload, filter_upload, read_upload};

@@ -1,12 +1,13 @@
 //! The decision on a query to Chalk: which of the spelled-out outputs are asked for, and which fields may come back.
 
+mod deciding;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::expression::Expression;
-use super::names::{Leaf, Names, Part, spelled};
+use super::names::{Names, Part, spelled};
 use super::query::{Field, Permit, Query, Switch};
-use super::reads::Reads;
 use crate::dialect::{self, Asker, Invalid, Outcome, Plan, Refusal, shown};
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
@@ -14,6 +15,7 @@ use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::Table;
 use crate::policy::settings::{Mode, Supplies};
+use deciding::Deciding;
 
 /// What the configuration says of queries to Chalk.
 #[derive(Clone, Debug, Default)]
@@ -264,155 +266,6 @@ fn merge(old: &mut HashMap<String, Field>, new: HashMap<String, Field>) {
                 old.insert(name, field);
             }
         }
-    }
-}
-
-/// A query that is being decided.
-struct Deciding<'d> {
-    policy: &'d Policy,
-    resolved: Resolved<'d>,
-    plan: &'d mut Plan,
-    supplied: HashSet<FeatureId>,
-    filtered: usize,
-}
-
-impl Deciding<'_> {
-    fn refuse(&mut self, name: &Name<'_>, feature: &str, verdict: Verdict) {
-        self.plan.refuse(&self.resolved, name, feature, verdict);
-    }
-
-    /// Supplied features that are denied, as the caller wrote them.
-    fn denied_supplies(&mut self, supplied: &[(&str, Name<'_>)]) -> Vec<String> {
-        let denied: Vec<_> = self.resolved.refused_supplied().iter().filter_map(|at| supplied.get(*at)).collect();
-        for (written, name) in &denied {
-            self.refuse(name, written, Verdict { permission: Permission::Deny, rule: 1 });
-        }
-        denied.into_iter().map(|(written, _)| (*written).to_owned()).collect()
-    }
-
-    /// Whether a setting of the query may name it: a namespace, or what may be returned.
-    fn may_be_named(&self, name: &str) -> bool {
-        match self.policy.catalogue.id(name) {
-            Some(id) => self.resolved.verdict(&Name::Known(id), false).permission.returnable(),
-            None => self.policy.catalogue.namespace(name).is_some(),
-        }
-    }
-
-    /// What is left of a part; `None`: nothing.
-    fn part(&mut self, part: Part) -> Option<Part> {
-        match part {
-            Part::Value(leaf) => self.leaf(&leaf).then_some(Part::Value(leaf)),
-            Part::Rows { way, hops, columns } => {
-                if !self.usable(&hops, &way) {
-                    return None;
-                }
-                let columns: Vec<Part> = columns.into_iter().filter_map(|column| self.part(column)).collect();
-                (!columns.is_empty()).then_some(Part::Rows { way, hops, columns })
-            }
-        }
-    }
-
-    /// Whether the relations on a way may be used. One that is not is refused.
-    fn usable(&mut self, hops: &[FeatureId], way: &str) -> bool {
-        for (position, hop) in hops.iter().enumerate() {
-            let verdict = self.resolved.verdict(&Name::Known(*hop), position > 0);
-            if verdict.permission == Permission::Deny {
-                self.filtered += 1;
-                self.refuse(&Name::Known(*hop), way, verdict);
-                return false;
-            }
-        }
-        true
-    }
-
-    fn leaf(&mut self, leaf: &Leaf) -> bool {
-        if !self.usable(&leaf.hops, &leaf.way) {
-            return false;
-        }
-        for feature in leaf.features() {
-            let name = Name::Known(feature);
-            let verdict = self.resolved.verdict(&name, !leaf.hops.is_empty());
-            if !verdict.permission.returnable() {
-                self.filtered += 1;
-                self.refuse(&name, &leaf.way, verdict);
-                return false;
-            }
-            if let Some(via) = self.resolved.cleared_by(&name).filter(|_| leaf.hops.is_empty()) {
-                self.plan.declassified.push((leaf.way.clone(), via));
-            }
-        }
-        true
-    }
-
-    /// The fields as which an expression may be answered, the first as the caller sees it.
-    fn answered(
-        &self,
-        expression: &Expression,
-        query: &Query,
-        fields: &HashMap<String, Field>,
-    ) -> Result<Vec<String>, Invalid> {
-        let catalogue = &self.policy.catalogue;
-        let name = &expression.name;
-        let mut answered = if expression.namespace.is_empty() {
-            let roots: BTreeSet<&str> = expression.roots().collect();
-            let below = roots.into_iter().map(|root| format!("{root}.{name}"));
-            [name.clone()].into_iter().chain(below).collect()
-        } else {
-            vec![format!("{}.{name}", expression.namespace)]
-        };
-        let twice = query.expressions.iter().filter(|other| other.name == *name).count() > 1;
-        let taken = |field: &String| {
-            catalogue.id(field).is_some()
-                || catalogue.namespace(field).is_some()
-                || catalogue.bundles.contains_key(field)
-                || fields.contains_key(field)
-                || query.outputs.contains(field)
-                || query.inputs.iter().any(|input| input.name == *field)
-        };
-        if twice || answered.iter().any(taken) {
-            return Err(Invalid(format!("the name `{}` of an expression is taken", shown(name))));
-        }
-        answered.dedup();
-        Ok(answered)
-    }
-
-    /// Whether everything that an expression reads may be returned, or is a supplied key.
-    fn expression(&mut self, expression: &Expression, field: &str) -> bool {
-        let reads = Reads::of(self.policy, expression);
-        self.plan.reads.extend(reads.shown());
-        if !reads.followed {
-            self.filtered += 1;
-            self.refuse(&Name::Unknown(field.into()), field, Verdict { permission: Permission::Deny, rule: 7 });
-            return false;
-        }
-        let used = reads.used.iter().map(|(id, by_path)| (*id, *by_path, false));
-        let read = reads.read.iter().map(|(id, by_path)| (*id, *by_path, true));
-        for (id, by_path, value) in used.chain(read) {
-            let name = Name::Known(id);
-            let verdict = self.resolved.verdict(&name, by_path);
-            let is_key = self.policy.catalogue.feature(id).is_some_and(|feature| feature.key);
-            let given = is_key && !by_path && self.supplied.contains(&id);
-            let fine = if value {
-                verdict.permission.returnable() || (given && verdict.permission != Permission::Deny)
-            } else {
-                verdict.permission != Permission::Deny
-            };
-            if !fine {
-                self.filtered += 1;
-                self.refuse(&name, self.policy.catalogue.name(id), verdict);
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Whether the primary key of a namespace's rows may come back.
-    fn primary_key(&self, namespace: &str) -> bool {
-        let keys = self.policy.catalogue.namespace(namespace).map(|namespace| &namespace.keys[..]).unwrap_or_default();
-        let fine = |id: &FeatureId| {
-            self.supplied.contains(id) || self.resolved.verdict(&Name::Known(*id), false).permission.returnable()
-        };
-        !keys.is_empty() && keys.iter().all(fine)
     }
 }
 

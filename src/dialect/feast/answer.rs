@@ -4,22 +4,8 @@ use std::collections::HashSet;
 
 use crate::dialect::feast::plan::{Column, Permit};
 use crate::dialect::feast::request::Request;
-use crate::dialect::{Unreadable, shown};
+use crate::dialect::{Answer, Unreadable, shown};
 use crate::json::{self, Kind, Value};
-
-/// A verified answer.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It may pass byte for byte.
-    AsItCame,
-    /// What is left of it.
-    Cut {
-        /// The new body.
-        body: Vec<u8>,
-        /// How many columns were dropped.
-        dropped: usize,
-    },
-}
 
 fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
     Err(Unreadable(message.into()))

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use super::*;
 use crate::config::Enforcement;
 use crate::diagnostic::SourceFile;
-use crate::dialect::{self, Asker, Outcome, Plan};
+use crate::dialect::{self, Answer, Asker, Outcome, Plan};
 use crate::policy::Policy;
 
 /// The catalogue that the import makes of the recorded registry.

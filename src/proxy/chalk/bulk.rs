@@ -10,12 +10,12 @@ use hyper::http::request::Parts;
 
 use super::{answered, permit, post, said};
 use crate::config::Enforcement;
-use crate::dialect::chalk::feather::{self, Answer, Slot};
+use crate::dialect::chalk::feather::{self, Slot};
 use crate::dialect::chalk::online::Request;
 use crate::dialect::chalk::query::{Permit, Switch};
 use crate::dialect::chalk::table::Table;
 use crate::dialect::chalk::{container, error, online};
-use crate::dialect::{Invalid, Unreadable};
+use crate::dialect::{Answer, Invalid, Unreadable};
 use crate::json;
 use crate::policy::settings::Mode;
 use crate::proxy::respond::{Body, Failure};

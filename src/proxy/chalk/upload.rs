@@ -11,13 +11,13 @@ use hyper::header;
 use hyper::http::request::Parts;
 
 use super::bulk::heavy;
-use super::{Answer, JSON, answered, post, said};
+use super::{JSON, answered, post, said};
 use crate::config::Enforcement;
 use crate::dialect::chalk::feather;
 use crate::dialect::chalk::online;
 use crate::dialect::chalk::query::{Permit, Switch};
 use crate::dialect::chalk::table::Table;
-use crate::dialect::{self, Invalid, Unreadable};
+use crate::dialect::{self, Answer, Invalid, Unreadable};
 use crate::policy::settings::Mode;
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::route::Door;

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tagwarden::dialect::chalk::online::{Answer, filter, read, read_upload, rewrite};
+use tagwarden::dialect::Answer;
+use tagwarden::dialect::chalk::online::{filter, read, read_upload, rewrite};
 use tagwarden::dialect::chalk::query::{Field, Permit};
 
 fuzz_target!(|data: &[u8]| {

@@ -5,22 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::request::{Request, comma};
 use crate::dialect::chalk::error;
 use crate::dialect::chalk::query::{Field, Permit, Switch};
-use crate::dialect::{Unreadable, shown};
+use crate::dialect::{Answer, Unreadable, shown};
 use crate::json::{self, JsonError, Kind, Member, Value};
-
-/// A verified answer.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It may pass byte for byte.
-    AsItCame,
-    /// What is left of it.
-    Cut {
-        /// The new body.
-        body: Vec<u8>,
-        /// How many fields and columns were dropped; those of rows within rows once for each row.
-        dropped: usize,
-    },
-}
 
 /// Verifies and cuts the answer of `POST /v1/query/online`, status 200.
 ///

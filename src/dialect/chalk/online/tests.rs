@@ -1,6 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::*;
+use crate::dialect::Answer;
 use crate::dialect::chalk::headers;
 use crate::dialect::chalk::query::{Field, Input, Permit, Query, Switch};
 

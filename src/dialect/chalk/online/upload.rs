@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::answer::{Answer, Cut, json_error, unreadable};
+use super::answer::{Cut, json_error, unreadable};
 use super::part::{Part, unknown, unreadable as invalid};
 use super::request::comma;
 use crate::dialect::chalk::query::{Permit, Switch};
-use crate::dialect::{Invalid, Unreadable};
+use crate::dialect::{Answer, Invalid, Unreadable};
 use crate::json::{self, Kind, Member};
 
 /// Bytes of an id.
