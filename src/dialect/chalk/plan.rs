@@ -70,10 +70,15 @@ pub fn decide(
         }
     }
     // A null supplies nothing, but one for what nobody knows is not passed on either.
-    let supplied: Vec<(&str, Name<'_>)> = (query.inputs.iter().zip(inputs))
+    let supplied = (query.inputs.iter().zip(inputs))
         .filter(|(input, name)| !input.has_null || matches!(name, Name::Unknown(_)))
-        .map(|(input, name)| (input.name.as_str(), name))
-        .collect();
+        .map(|(input, name)| (input.name.as_str(), name));
+    // Of a name that may be either of two versions nobody knows which one is supplied: neither, and it must be neither's to deny.
+    let either = |name: &Name<'_>| match name {
+        Name::Known(id) if !query.versioned => names.default_version(*id).map(|(other, _)| [*id, other]),
+        Name::Known(_) | Name::Unknown(_) => None,
+    };
+    let (unclear, supplied): (Vec<_>, Vec<_>) = supplied.partition(|(_, name)| either(name).is_some());
     let given: Vec<Name<'_>> = supplied.iter().map(|(_, name)| name.clone()).collect();
     plan.supplied = supplied.iter().map(|(written, _)| shown(written)).collect();
     let resolved = Resolved::new(policy, &tables, &given);
@@ -85,7 +90,13 @@ pub fn decide(
     if !named.is_empty() {
         return Ok(Outcome::Refuse(named));
     }
-    let denied_supplies = deciding.denied_supplies(&supplied);
+    let mut denied_supplies = deciding.denied_supplies(&supplied);
+    for (written, name) in &unclear {
+        if policy.settings.supplies == Supplies::Any && deciding.denies(&either(name).unwrap_or_default()) {
+            deciding.refuse(name, written, Verdict { permission: Permission::Deny, rule: 1 });
+            denied_supplies.push((*written).to_owned());
+        }
+    }
     let mut refused: Vec<String> = Vec::new();
     let mut kept: Vec<Part> = Vec::new();
     let bundle;

@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
 use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
+use crate::policy::resolve::{Overlay, Table};
 
 /// A query that is being decided.
 pub(super) struct Deciding<'d> {
@@ -35,6 +36,13 @@ impl Deciding<'_> {
             self.refuse(name, written, Verdict { permission: Permission::Deny, rule: 1 });
         }
         denied.into_iter().map(|(written, _)| (*written).to_owned()).collect()
+    }
+
+    /// Whether any of these is denied by its own tags to any of the sets of roles that answer.
+    pub fn denies(&self, features: &[FeatureId]) -> bool {
+        let features = || features.iter().filter_map(|id| self.policy.catalogue.feature(*id));
+        let denied = |(table, _): &(&Table, Overlay)| features().any(|f| table.own(f).permission == Permission::Deny);
+        self.resolved.parts().iter().any(denied)
     }
 
     /// Whether a setting of the query may name it: a namespace, or what may be returned.

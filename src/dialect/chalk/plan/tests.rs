@@ -288,6 +288,18 @@ fn a_bare_name_that_may_be_the_default_version_is_both() {
 }
 
 #[test]
+fn an_input_that_may_be_either_version_supplies_neither() {
+    let policy = policy_of(&RULES.replace("user.fraud_score@2: {tags: [v2]}", "user.fraud_score@2: {tags: [secret]}"));
+    let mut query = asked(&["user.name"], &["user.id", "user.fraud_score"]);
+    assert_eq!(plan(&policy, "some", &query).supplied, ["user.id", "user.fraud_score"]);
+    assert_eq!(outcome(&policy, "some", &query), "sent user.name -> user.name");
+    query.versioned = false;
+    assert_eq!(outcome(&policy, "some", &query), "refused user.fraud_score");
+    assert_eq!(plan(&policy, "all", &query).supplied, ["user.id"]);
+    assert_eq!(outcome(&policy, "all", &query), "sent user.name -> user.name");
+}
+
+#[test]
 fn supplied_values_are_looked_at() {
     let policy = policy_of(RULES);
     let of = |roles: &str, inputs: &[&str]| outcome(&policy, roles, &asked(&["user.name"], inputs));
