@@ -58,11 +58,13 @@ pub fn invalid_query(message: impl Into<String>) -> ChalkError {
 
 /// An error of the upstream without what can carry values: a code of the closed list with its kind and a text of ours;
 /// `feature` where it is a name of the permit, `resolver` where it reads as a dotted name, the primary key where that
-/// may come back. No exception.
+/// may come back and is said to be one of a name of the permit. No exception.
 pub fn strip(from: &ChalkError, permit: &Permit) -> ChalkError {
     let code = ErrorCode::try_from(from.code).unwrap_or(ErrorCode::InternalServerError);
     let (_, _, message) = entry(code);
-    let key = |text: &Option<String>| text.clone().filter(|_| permit.primary_key);
+    // Of another namespace's row it is another feature, and what it is of is not in the value.
+    let named = from.display_primary_key_fqn.as_deref().is_some_and(|name| is_named(permit, name));
+    let key = |text: &Option<String>| text.clone().filter(|_| permit.primary_key && named);
     ChalkError {
         display_primary_key: key(&from.display_primary_key),
         display_primary_key_fqn: key(&from.display_primary_key_fqn),

@@ -160,7 +160,12 @@ pub fn decide(
     }
     let roots = kept.iter().map(Part::way).filter_map(|way| way.split('.').next());
     let of_expressions = expressions.iter().filter_map(|at| query.expressions.get(*at)).flat_map(Expression::roots);
-    let roots: BTreeSet<&str> = roots.chain(of_expressions).collect();
+    // A value that is reached over a has-one is answered with the key of its own row, or with that of the first.
+    let of_rows = kept.iter().filter_map(|part| match part {
+        Part::Value(leaf) => policy.catalogue.name(leaf.feature).rsplit_once('.').map(|(namespace, _)| namespace),
+        Part::Rows { .. } => None,
+    });
+    let roots: BTreeSet<&str> = roots.chain(of_rows).chain(of_expressions).collect();
     let primary_key = !roots.is_empty() && roots.iter().all(|root| deciding.primary_key(root));
     let forwarded = query.inputs.iter().filter(|input| {
         let is_key =

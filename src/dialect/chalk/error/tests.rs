@@ -169,13 +169,25 @@ fn names_that_the_caller_has_already_pass() {
 #[test]
 fn the_primary_key_passes_where_it_may_come_back() {
     let (proto, text) = planted("u-1");
-    let permit = Permit { primary_key: true, ..permit() };
+    // It is said to be of a feature that is no key of the query's.
+    let other = Permit { primary_key: true, ..permit() };
+    assert_eq!(strip(&proto, &other).display_primary_key, None);
+    assert_eq!(
+        (strip(&proto, &other), stripped(&text, &other).display_primary_key_fqn),
+        (stripped(&text, &other), None)
+    );
+    let permit = Permit { inputs: ["u-1".to_owned()].into(), ..other };
     let some = Some("u-1".to_owned());
     let expected = ChalkError {
         display_primary_key: some.clone(),
-        display_primary_key_fqn: some,
+        display_primary_key_fqn: some.clone(),
+        feature: some,
         ..error(ErrorCode::ResolverFailed, "a resolver failed")
     };
     assert_eq!((strip(&proto, &permit), stripped(&text, &permit)), (expected.clone(), expected));
+    assert_eq!(
+        stripped(r#"{"code":"RESOLVER_FAILED","display_primary_key":"u-1"}"#, &permit).display_primary_key,
+        None
+    );
     assert_eq!(stripped(r#"{"code":"RESOLVER_FAILED","display_primary_key":7}"#, &permit).display_primary_key, None);
 }

@@ -481,6 +481,11 @@ fn the_primary_key_comes_back_where_it_is_supplied_or_may_be_returned() {
     assert!(!of(&["user.name"], &[]));
     assert!(!of(&["user.name"], &["user.id=null"]));
     assert!(!of(&["user.name", "identity.is_voip_phone"], &["user.id"]));
+    assert!(
+        !of(&["user.name", "user.identity.is_voip_phone"], &["user.id"]),
+        "the row of a has-one has a key of its own"
+    );
+    assert!(of(&["user.identity.is_voip_phone"], &["user.id", "identity.id"]));
     assert!(of(&["transaction.note"], &[]), "a key that may be returned");
     assert!(!of(&["line.price"], &[]), "of a namespace without a key nothing is known");
 }
