@@ -189,6 +189,28 @@ fn an_export_without_features_is_refused() {
 }
 
 #[test]
+fn of_a_deployments_answer_the_export_counts_before_the_graph() {
+    let server = |export: Option<&[u8]>, graph: Option<&Bytes>| {
+        from_server(export.map(Bytes::copy_from_slice), graph.cloned(), &Options::default())
+    };
+    let graph = |export: &'static [u8]| proto::Export::decode(export).unwrap().graph.unwrap();
+    let (seed, rich) = (graph(SEED), graph(RICH));
+    assert_eq!(server(Some(SEED), Some(&rich)).unwrap(), import(SEED));
+    assert_eq!(server(None, Some(&rich)).unwrap(), import(RICH));
+    assert_eq!(server(Some(b""), Some(&seed)).unwrap(), import(SEED), "an export without a graph");
+    // What is missing from the project is told by the export alone.
+    let failed = vec![proto::FailedImport { file_name: "src/users.py".to_owned(), module: String::new() }];
+    let broken = packed(&proto::Export { failed, ..proto::Export::default() });
+    let error = server(Some(&broken), Some(&seed)).unwrap_err();
+    assert_eq!(error.to_string(), "the export is not whole, these files did not import: `src/users.py`");
+    let empty = proto::Export { graph: Some(Bytes::new()), ..proto::Export::default() };
+    for none in [server(None, None), server(Some(b""), None), server(Some(&packed(&empty)), Some(&seed))] {
+        assert_eq!(none.unwrap_err(), ImportError::EmptyGraph);
+    }
+    assert_eq!(server(Some(b"\x0a\x7f"), Some(&seed)).unwrap_err(), proto::damaged("export"));
+}
+
+#[test]
 fn the_older_form_of_the_export_is_refused() {
     let error = from_export(b"\n {\"features\": []}", &Options::default()).unwrap_err();
     assert_eq!(error.to_string(), "the export is JSON: it has to be written with `chalkpy export FILE --proto`");
