@@ -259,14 +259,29 @@ impl Exchange<'_> {
 
 /// The media type of a request that is read: JSON in UTF-8, not encoded.
 pub(super) fn content(headers: &HeaderMap) -> Result<(), Failure> {
-    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(header::CONTENT_ENCODING).iter().all(identity) {
-        return Err(Failure::Unsupported("A request body with a Content-Encoding is not read"));
-    }
+    unencoded(headers)?;
     if headers.get_all(header::CONTENT_TYPE).iter().count() == 1 && is_json(headers) {
         Ok(())
     } else {
         Err(Failure::Unsupported("The request body must have the Content-Type application/json"))
+    }
+}
+
+/// The same of a body of bytes, which its clients may call what it is.
+pub(super) fn bytes(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    match (kinds.next(), kinds.next()) {
+        (Some(kind), None) if kind == "application/octet-stream" => unencoded(headers),
+        _ => content(headers),
+    }
+}
+
+fn unencoded(headers: &HeaderMap) -> Result<(), Failure> {
+    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(identity) {
+        Ok(())
+    } else {
+        Err(Failure::Unsupported("A request body with a Content-Encoding is not read"))
     }
 }
 

@@ -45,9 +45,7 @@ impl Exchange<'_> {
         }
         let said = said(snapshot, &parts.headers)?;
         // chalkpy says that it is JSON.
-        if parts.headers.get(header::CONTENT_TYPE) != Some(&OCTETS) {
-            forward::content(&parts.headers)?;
-        }
+        forward::bytes(&parts.headers)?;
         let body = self.request_body(snapshot, incoming).await?;
         let queries = container::read_queries(&body)?;
         let Ok(asked) = asked else {

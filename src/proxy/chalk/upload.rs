@@ -36,9 +36,9 @@ impl Exchange<'_> {
         let asked = self.asked(snapshot, &parts.headers).await?;
         is_for(snapshot, &asked.tables, roles)?;
         let said = said(snapshot, &parts.headers)?;
-        let octets = door == Door::UploadMulti
-            && parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
-        if !octets {
+        if door == Door::UploadMulti {
+            forward::bytes(&parts.headers)?;
+        } else {
             forward::content(&parts.headers)?;
         }
         let body = self.request_body(snapshot, incoming).await?;
