@@ -149,8 +149,12 @@ impl Exchange<'_> {
         parts: &Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
-        let asked = self.asked(snapshot, &parts.headers).await?;
-        is_for(snapshot, &asked.tables, roles)?;
+        let asked = self.asked(snapshot, &parts.headers).await;
+        let asked = asked.and_then(|asked| is_for(snapshot, &asked.tables, roles).map(|()| asked));
+        if matches!(asked, Err(Failure::Forbidden)) {
+            return bare(&Call::of(parts)?, upload_refused(bulk, &Failure::Forbidden)).await;
+        }
+        let asked = asked?;
         let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
         let most = snapshot.settings.limits.request_body;
         let anew = |bytes: &Bytes| {
@@ -175,13 +179,7 @@ impl Exchange<'_> {
         match self.decide_upload(snapshot, &asked, &features, &called.said.switches) {
             Ok(()) => {}
             Err(failure @ Failure::FeaturesRefused(_)) => {
-                let errors = failure.chalk_errors();
-                let message = if bulk {
-                    UploadFeaturesBulkResponse { errors }.encode_to_vec()
-                } else {
-                    UploadFeaturesResponse { errors, ..UploadFeaturesResponse::default() }.encode_to_vec()
-                };
-                return bare(&called.call, message.into()).await;
+                return bare(&called.call, upload_refused(bulk, &failure)).await;
             }
             Err(failure) => return Err(failure),
         }
@@ -240,6 +238,16 @@ impl Exchange<'_> {
 
 fn refused<'p>(failure: &Failure) -> Slot<'p> {
     Slot::Refused(failure.chalk_errors())
+}
+
+fn upload_refused(bulk: bool, failure: &Failure) -> Bytes {
+    let errors = failure.chalk_errors();
+    let message = if bulk {
+        UploadFeaturesBulkResponse { errors }.encode_to_vec()
+    } else {
+        UploadFeaturesResponse { errors, ..UploadFeaturesResponse::default() }.encode_to_vec()
+    };
+    message.into()
 }
 
 /// An answer of ours.
