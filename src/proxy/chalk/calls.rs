@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use prost::Message;
 
 use super::bulk::heavy;
-use super::{permit, put, said};
+use super::{may_say, permit, put, said};
 use crate::config::Enforcement;
 use crate::dialect::chalk::headers::Read as Said;
 use crate::dialect::chalk::proto::{
@@ -77,7 +77,8 @@ impl Exchange<'_> {
         parts: &Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
-        self.asked(snapshot, &parts.headers).await?;
+        let asked = self.asked(snapshot, &parts.headers).await?;
+        may_say(snapshot, Some(&asked.tables), &parts.headers)?;
         let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
         let request: PingRequest = strict::decode(&message)?;
         let callee = Callee { to: &snapshot.settings.engine, path: parts.uri.path(), read: true, authorized: true };
@@ -206,6 +207,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         let settings = &snapshot.settings;
+        may_say(snapshot, None, &parts.headers)?;
         let (called, message) = self.called(snapshot, parts, MAX_BODY, incoming).await?;
         let request: GetTokenRequest = strict::decode(&message)?;
         let message = if let Some(issuer) = &settings.issuer {

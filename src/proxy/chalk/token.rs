@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 
-use super::{JSON, post, said};
+use super::{JSON, may_say, post};
 use crate::dialect::Unreadable;
 use crate::dialect::chalk::token;
 use crate::issuer::endpoints::MAX_BODY;
@@ -22,7 +22,7 @@ impl Exchange<'_> {
         parts: &Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
-        let said = said(snapshot, &parts.headers)?;
+        let said = may_say(snapshot, None, &parts.headers)?;
         forward::content(&parts.headers)?;
         let body = self.body(snapshot, MAX_BODY, incoming).await?;
         let upstream = post(token::read_token_json(&body)?, &JSON, &said);
