@@ -15,6 +15,7 @@ mod attacks;
 mod audit_chain;
 mod audit_mode;
 mod bench;
+mod chalk;
 mod chalk_agent;
 mod chalk_calls;
 mod chalk_graph;
