@@ -281,7 +281,7 @@ pub struct Kind {
     /// As policies and catalogues write it: `POSTGRESQL`.
     pub name: &'static str,
     /// As code calls it, and the default source of the kind: `postgres`.
-    code: &'static str,
+    pub code: &'static str,
 }
 
 const fn kind(number: IntegrationKind, name: &'static str, code: &'static str) -> Kind {

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use super::{Asked, Graph};
 use crate::config::GraphCredentials;
+use crate::dialect::chalk::integrations::data_source;
 use crate::dialect::chalk::proto::{
-    GetGraphRequest, GetGraphResponse, IntegrationKind, ListDatasourcePermissionTagsRequest,
-    ListDatasourcePermissionTagsResponse,
+    GetGraphRequest, GetGraphResponse, ListDatasourcePermissionTagsRequest, ListDatasourcePermissionTagsResponse,
 };
 use crate::grpc::{self, Code};
 use crate::import::{self, ImportError};
@@ -132,12 +132,13 @@ pub(super) async fn read(asked: &Asked) -> Result<Graph, LoadError> {
     Ok(Graph::new(imported.map_err(died)?.map_err(GraphError::from)?, labels))
 }
 
-/// Who has no tag says nothing of who may read.
+/// Who has no tag says nothing of who may read. One without a name is the default of its kind, as in the importer.
 fn labels(answer: ListDatasourcePermissionTagsResponse) -> Vec<Labels> {
     let tagged = answer.datasource_permission_tags.into_iter().map(|source| {
-        let kind = IntegrationKind::try_from(source.kind).ok().filter(|kind| *kind != IntegrationKind::Unspecified);
+        let kind = data_source(source.kind);
+        let name = if source.name.is_empty() { kind.map(|kind| kind.code.to_owned()) } else { Some(source.name) };
         let tags: BTreeSet<String> = source.permission_tags.into_iter().filter(|tag| !tag.is_empty()).collect();
-        Labels { name: source.name, kind: kind.map(|kind| format!("{kind:?}").to_uppercase()), tags }
+        Labels { name: name.unwrap_or_default(), kind: kind.map(|kind| kind.name.to_owned()), tags }
     });
     tagged.filter(|labels| !labels.tags.is_empty() && !labels.name.is_empty()).collect()
 }

@@ -88,11 +88,13 @@ async fn the_policy_says_what_tags_of_others_count() {
 /// A source of the dashboard that no code reads is known all the same: whoever lists sources can be told which are open.
 #[tokio::test]
 async fn sources_of_the_dashboard_alone_are_known() {
-    let (_, sidecar) = start(&[(Snowflake, "lake", &["prod"])], ", datasource_tags: true").await;
+    let tags: &[(IntegrationKind, &str, &[&str])] = &[(Snowflake, "lake", &["prod"]), (Postgresql, "", &["prod"])];
+    let (_, sidecar) = start(tags, ", datasource_tags: true").await;
     let snapshot = sidecar.live.proxy.snapshot.load();
     let policy = &snapshot.rules.policy;
     let at = policy.catalogue.sources.iter().position(|source| source.name == "lake").unwrap();
     assert_eq!(policy.catalogue.sources[at].kind.as_deref(), Some("SNOWFLAKE"));
+    assert!(policy.catalogue.sources.iter().any(|source| source.name == "postgres"), "the default of its kind");
     let role = policy.role_id("reader").unwrap();
     assert!(!policy.reaches(role, u32::try_from(at).unwrap()), "the policy does not open it");
 }
