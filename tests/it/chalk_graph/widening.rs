@@ -129,8 +129,8 @@ async fn a_policy_and_a_graph_that_need_each_other_come_in_together_unless_they_
     assert_eq!(permission(&sidecar, "transaction.amount"), Some(Permission::AllowInternal));
     deployment.gives(Gives::Graph(BASE.and("user.age", &[])));
     asked_until(&sidecar, "both", || permission(&sidecar, "user.adult")).await;
-    let states = sidecar.live.states();
-    assert_eq!((&states.policy.stale, &states.graph.stale), (&None, &None));
+    sidecar.until_state("graph", "ok").await;
+    sidecar.until_state("policy", "ok").await;
 }
 
 /// The list of gains is cut.
