@@ -18,7 +18,6 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
@@ -30,7 +29,7 @@ use crate::config::{Dialect, Enforcement};
 use crate::dialect::{Decision, Invalid, Outcome, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::snapshot::{CallerTables, Decided, Snapshot};
-use body::BodyError;
+use body::{BodyError, Incoming};
 use respond::{Body, Failure, Form};
 use route::{Kind, Route};
 
@@ -110,9 +109,11 @@ struct Made {
 }
 
 /// Answers one request, on a connection from there. Never fails: every failure has its answer.
-pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<Incoming>) -> Response<Body> {
+pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<hyper::body::Incoming>) -> Response<Body> {
     let snapshot = proxy.snapshot.load_full();
     let (parts, incoming) = request.into_parts();
+    let (started, limits) = (Instant::now(), &snapshot.settings.limits);
+    let incoming = Incoming::new(incoming, &parts, limits.request_body, started + limits.body_timeout);
     let route = snapshot.settings.routes.find(&parts.method, parts.uri.path());
     let metrics = route.as_ref().map_or(&snapshot.settings.routes.other, |route| &route.metrics).clone();
     let mut exchange = Exchange {
@@ -121,12 +122,12 @@ pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<Incom
         metrics,
         decision_id: decision_id(),
         form: route::form(&snapshot, &parts, route.as_ref().ok().map(|route| &route.kind)),
-        started: Instant::now(),
+        started,
         upstream: None,
         decisions: Vec::new(),
         verified: false,
     };
-    let in_flight = InFlight::begin(proxy, snapshot.settings.limits.inflight);
+    let in_flight = InFlight::begin(proxy, limits.inflight);
     let result = match (route, &in_flight) {
         (Err(failure), _) => Err(failure),
         (Ok(_), None) => Err(Failure::Overloaded),
@@ -327,7 +328,7 @@ impl Exchange<'_> {
 
     async fn body(&self, snapshot: &Snapshot, most: usize, incoming: Incoming) -> Result<Bytes, Failure> {
         let deadline = self.started + snapshot.settings.limits.body_timeout;
-        body::read(incoming, most, deadline).await.map_err(|error| match error {
+        incoming.read(most, deadline).await.map_err(|error| match error {
             BodyError::TooLarge(_) => Failure::BodyTooLarge,
             BodyError::Timeout => Failure::RequestTimeout,
             BodyError::Broken(_) => Failure::InvalidQuery("the body broke off".to_owned()),

@@ -7,8 +7,10 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::HeaderMap;
+use hyper::Version;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{self, HeaderMap};
+use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
 
 /// A body that is there as a whole. With trailers it has no `Content-Length`; they are for HTTP/2 alone.
@@ -59,6 +61,55 @@ impl Body for Whole {
     }
 }
 
+/// The body of a request, until somebody reads it.
+///
+/// Dropped unread over HTTP/1.1, it is read to its end and forgotten, while the answer is on its way. A client that is still
+/// sending would otherwise find its connection reset, its answer lost, or its next request on a connection that ends: chalkpy
+/// sends a head and a body apart, and exchanges its credentials anew on the connection on which it was told that they are old.
+#[derive(Debug)]
+pub struct Incoming {
+    body: Option<hyper::body::Incoming>,
+    /// How much is read for nothing, in bytes, and until when; 0: the connection ends.
+    most: usize,
+    until: Instant,
+}
+
+impl Incoming {
+    /// Of the request with this head. Unread, at most `most` bytes of it are read, until then.
+    pub fn new(body: hyper::body::Incoming, head: &Parts, most: usize, until: Instant) -> Self {
+        // Who waits for `100 Continue` sends nothing, and HTTP/2 ends streams one by one.
+        let waits = head.version == Version::HTTP_2 || head.headers.contains_key(header::EXPECT);
+        Self { body: Some(body), most: if waits { 0 } else { most }, until }
+    }
+
+    /// [`read`]s it.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub async fn read(mut self, cap: usize, deadline: Instant) -> Result<Bytes, BodyError> {
+        match self.body.take() {
+            Some(body) => read(body, cap, deadline).await,
+            None => Ok(Bytes::new()),
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let (until, mut left) = (self.until, self.most);
+        let Some(mut body) = self.body.take().filter(|body| !body.is_end_stream()) else { return };
+        let fits = usize::try_from(body.size_hint().lower()).is_ok_and(|announced| announced <= left);
+        let (true, Ok(runtime)) = (fits && left > 0, tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(timeout_at(until, async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                let read = frame.data_ref().map_or(0, Bytes::len);
+                let Some(rest) = left.checked_sub(read) else { return };
+                left = rest;
+            }
+        }));
+    }
+}
+
 /// Why a body is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -77,7 +128,7 @@ pub enum BodyError {
 ///
 /// # Errors
 /// [`BodyError`].
-pub async fn read(body: Incoming, cap: usize, deadline: Instant) -> Result<Bytes, BodyError> {
+pub async fn read(body: hyper::body::Incoming, cap: usize, deadline: Instant) -> Result<Bytes, BodyError> {
     Ok(read_to_trailers(body, cap, deadline).await?.0)
 }
 
@@ -86,7 +137,7 @@ pub async fn read(body: Incoming, cap: usize, deadline: Instant) -> Result<Bytes
 /// # Errors
 /// [`BodyError`].
 pub async fn read_to_trailers(
-    mut body: Incoming,
+    mut body: hyper::body::Incoming,
     cap: usize,
     deadline: Instant,
 ) -> Result<(Bytes, HeaderMap), BodyError> {

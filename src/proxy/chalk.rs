@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::response::Parts as Head;
 use hyper::{Method, Request, Response};
 
+use super::body::Incoming;
 use super::respond::{self, Body, Failure};
 use super::route::Door;
 use super::{Asked, Exchange, forward};

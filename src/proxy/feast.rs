@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
+use super::body::Incoming;
 use super::respond::{self, Body, Failure};
 use super::{Exchange, forward};
 use crate::config::Enforcement;

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -11,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::dialect::Unreadable;
 use crate::dialect::chalk::headers::Read as Said;
 use crate::proxy::Exchange;
-use crate::proxy::body::{self, BodyError};
+use crate::proxy::body::{self, BodyError, Incoming};
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::{chalk, headers, rpc};
 use crate::snapshot::{Authorization, Snapshot};

@@ -3,13 +3,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use serde_json::{Value, json};
 
 use super::Exchange;
+use super::body::Incoming;
 use super::respond::{Body, Failure};
 use crate::issuer::endpoints::{Asked, Endpoint, MAX_BODY, Refused, Reply};
 use crate::snapshot::Snapshot;

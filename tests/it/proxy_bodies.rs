@@ -175,3 +175,30 @@ async fn a_chunked_body_goes_upstream_with_a_length() {
     // The connection goes on.
     assert_eq!(raw.ask(query(&reader(), FINE)).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_refusal_before_the_body_waits_for_the_rest_of_it() {
+    let upstream = Upstream::start().await;
+    let sidecar = Setup::new(&upstream).with("limits: {request_body: 1MiB, body_timeout: 20s}").start().await;
+    let large = "x".repeat(1 << 20);
+    let head = |path: &str, length: usize| {
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer old\r\ncontent-length: {length}\r\n\r\n")
+    };
+    for (path, status) in [("/get-online-features", 401), ("/nowhere", 404)] {
+        let mut raw = sidecar.raw().await;
+        // As chalkpy and others do it: the head, and then the body. The answer does not wait for that.
+        assert_eq!(raw.ask(head(path, large.len())).await.status, status);
+        for part in large.as_bytes().chunks(100_000) {
+            assert!(raw.send(part).await, "{path}");
+        }
+        assert_eq!(raw.ask(query(&reader(), FINE)).await.status, 200, "{path}");
+        // More than could be meant is not waited for.
+        assert_eq!(raw.ask(head(path, large.len() + 1)).await.status, status);
+        raw.end().await;
+    }
+    // Nobody who waits for `100 Continue` is asked for a body that is not wanted.
+    let mut raw = sidecar.raw().await;
+    let waits = head("/nowhere", 5).replace("content-length", "expect: 100-continue\r\ncontent-length");
+    raw.send(waits).await;
+    assert!(String::from_utf8(raw.end().await).unwrap().starts_with("HTTP/1.1 404 "));
+}

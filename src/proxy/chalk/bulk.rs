@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 
@@ -18,6 +17,7 @@ use crate::dialect::chalk::{container, error, online};
 use crate::dialect::{Answer, Invalid, Unreadable};
 use crate::json;
 use crate::policy::settings::Mode;
+use crate::proxy::body::Incoming;
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::{Exchange, forward};
 use crate::snapshot::{Decided, Snapshot};

@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use prost::Message;
@@ -27,6 +26,7 @@ use crate::dialect::{Invalid, Unreadable};
 use crate::issuer::chalk::TokenRefused;
 use crate::issuer::endpoints::MAX_BODY;
 use crate::policy::settings::Mode;
+use crate::proxy::body::Incoming;
 use crate::proxy::forward::Callee;
 use crate::proxy::respond::{self, Body, Failure};
 use crate::proxy::rpc::{self, Answer, Call};

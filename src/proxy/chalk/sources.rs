@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use prost::Message as _;
 use serde_json::json;
@@ -18,6 +17,7 @@ use crate::dialect::chalk::integrations::{self, Asker, Call, Method, Refused, St
 use crate::dialect::chalk::proto::{GetAgentRequest, Integration, ListIntegrationsRequest};
 use crate::dialect::chalk::{agent, strict};
 use crate::dialect::{Decision, Outcome, Plan, shown};
+use crate::proxy::body::Incoming;
 use crate::proxy::forward::Callee;
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::rpc::{self, Answer};

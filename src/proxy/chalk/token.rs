@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 
@@ -10,6 +9,7 @@ use super::{JSON, may_say, post};
 use crate::dialect::Unreadable;
 use crate::dialect::chalk::token;
 use crate::issuer::endpoints::MAX_BODY;
+use crate::proxy::body::Incoming;
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::{Exchange, forward};
 use crate::snapshot::Snapshot;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header;
 use hyper::http::request::Parts;
 
@@ -19,6 +18,7 @@ use crate::dialect::chalk::query::{Permit, Switch};
 use crate::dialect::chalk::table::Table;
 use crate::dialect::{self, Answer, Invalid, Unreadable};
 use crate::policy::settings::Mode;
+use crate::proxy::body::Incoming;
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::route::Door;
 use crate::proxy::{Asked, Exchange, forward, is_for};
