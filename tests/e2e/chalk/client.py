@@ -126,6 +126,8 @@ def told(value):
     """Every member of what a client gives."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, DataFrame):  # the rows of a has-many
+        value = polars.from_arrow(value.to_pyarrow())
     if isinstance(value, polars.DataFrame):
         return {"columns": {name: told(value[name].to_list()) for name in value.columns}, "types": [str(t) for t in value.dtypes]}
     if isinstance(value, dict):

@@ -368,7 +368,7 @@ class Handler(BaseHTTPRequestHandler):
         inputs = b.get("inputs") or {}
         query = asked_in_json(b, inputs)
         data, errors = run_query(query, fail, extra)
-        pkey = "000-00-0000" if extra else next(iter(inputs.values()), None)
+        pkey = next(iter(inputs.values()), None)
         about = dict(chosen_resolver_fqn="mock.resolver", cache_hit=False, primitive_type=None, version=1)
         of_all = meta(b.get("explain") or extra) if b.get("include_meta") or extra else None
         rows = [dict(field=f, value=v, pkey=pkey, error=None, valid=True, ts="2026-11-22T00:00:00+00:00",
