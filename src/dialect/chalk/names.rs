@@ -103,7 +103,7 @@ impl Names<'_> {
         let id = catalogue.id(&format!("{namespace}.{last}"))?;
         let way = format!("{prefix}{head}");
         let Some(relation) = catalogue.relation(id) else {
-            return inner.is_none().then(|| vec![Part::Value(self.leaf(way, hops, id))]);
+            return inner.is_none().then(|| self.leaf(way, hops, id)).flatten().map(|leaf| vec![Part::Value(leaf)]);
         };
         hops.push(id);
         if !relation.many {
@@ -131,22 +131,25 @@ impl Names<'_> {
         let named = scalars.filter_map(|id| Some((*id, catalogue.name(*id).rsplit_once('.')?.1)));
         let row: Vec<Part> = named
             .filter(|(_, name)| !name.contains('@') && *name != "__chalk_observed_at__")
-            .map(|(id, name)| Part::Value(self.leaf(format!("{way}.{name}"), hops.to_vec(), id)))
-            .collect();
+            .map(|(id, name)| self.leaf(format!("{way}.{name}"), hops.to_vec(), id).map(Part::Value))
+            .collect::<Option<_>>()?;
         (!row.is_empty()).then_some(row)
     }
 
-    fn leaf(&self, way: String, hops: Vec<FeatureId>, feature: FeatureId) -> Leaf {
-        let or = self.default_version(feature).filter(|_| !self.versioned);
-        let or = or.map(|(id, version)| (id, format!("{way}@{version}")));
-        Leaf { way, hops, feature, or }
+    /// `None`: it may stand for a version that the catalogue does not have, of which nobody knows what it reads.
+    fn leaf(&self, way: String, hops: Vec<FeatureId>, feature: FeatureId) -> Option<Leaf> {
+        let or = match self.default_version(feature).filter(|_| !self.versioned) {
+            Some((id, version)) => Some((id?, format!("{way}@{version}"))),
+            None => None,
+        };
+        Some(Leaf { way, hops, feature, or })
     }
 
-    /// The default version of a name that has one, and its number. One that the catalogue does not have denies the name.
-    pub fn default_version(&self, id: FeatureId) -> Option<(FeatureId, u64)> {
+    /// The default version of a name that has one beside the first: the feature, where the catalogue has it, and its number.
+    pub fn default_version(&self, id: FeatureId) -> Option<(Option<FeatureId>, u64)> {
         let catalogue = &self.policy.catalogue;
         let version = catalogue.default_version(id).filter(|version| *version > 1)?;
-        Some((catalogue.id(&format!("{}@{version}", catalogue.name(id)))?, version))
+        Some((catalogue.id(&format!("{}@{version}", catalogue.name(id))), version))
     }
 }
 

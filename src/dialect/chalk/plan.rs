@@ -75,7 +75,7 @@ pub fn decide(
         .map(|(input, name)| (input.name.as_str(), name));
     // Of a name that may be either of two versions nobody knows which one is supplied: neither, and it must be neither's to deny.
     let either = |name: &Name<'_>| match name {
-        Name::Known(id) if !query.versioned => names.default_version(*id).map(|(other, _)| [*id, other]),
+        Name::Known(id) if !query.versioned => names.default_version(*id).map(|(other, _)| [*id, other.unwrap_or(*id)]),
         Name::Known(_) | Name::Unknown(_) => None,
     };
     let (unclear, supplied): (Vec<_>, Vec<_>) = supplied.partition(|(_, name)| either(name).is_some());

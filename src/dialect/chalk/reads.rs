@@ -83,7 +83,10 @@ impl Reads {
                 if segment.rows {
                     return None;
                 }
-                let other = names.default_version(id).map(|(id, _)| id);
+                let other = match names.default_version(id) {
+                    Some((other, _)) => Some(other?),
+                    None => None,
+                };
                 self.read.extend([Some(id), other].into_iter().flatten().map(|id| (id, !hops.is_empty())));
                 return Some(());
             };

@@ -13,6 +13,8 @@ use crate::dialect::chalk::expression;
 use crate::dialect::chalk::query::Input;
 use crate::dialect::{Decision, Index};
 
+mod attacks;
+
 const CATALOGUE: &str = "
 version: 1
 features:
