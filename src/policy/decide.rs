@@ -148,6 +148,17 @@ impl<'t> Resolved<'t> {
         }
     }
 
+    /// Whether one of the sets of roles that answer is enough by itself. `enough` is given what that one says of a feature,
+    /// `by_path` as in [`verdict`](Self::verdict).
+    pub fn alone(&self, enough: impl Fn(&dyn Fn(FeatureId, bool) -> Permission) -> bool) -> bool {
+        self.parts.iter().any(|(table, overlay)| {
+            enough(&|id, by_path| {
+                let cell = if by_path { table.cell_elsewhere(overlay, id) } else { table.cell_on_row(overlay, id) };
+                cell.permission
+            })
+        })
+    }
+
     /// The sets of roles that answer, those aside that a supplied value rules out; each table with what S changes.
     pub fn parts(&self) -> &[(&'t Table, Overlay)] {
         &self.parts

@@ -13,6 +13,10 @@ use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::{Overlay, Table};
 
+/// Of roles that each answer alone one may a part of it and another the rest: together they return nothing that none of
+/// them does.
+const IN_PARTS: Verdict = Verdict { permission: Permission::Deny, rule: 4 };
+
 /// A query that is being decided.
 pub(super) struct Deciding<'d> {
     pub policy: &'d Policy,
@@ -84,14 +88,28 @@ impl Deciding<'_> {
         if !self.usable(&leaf.hops, &leaf.way) {
             return false;
         }
+        let by_path = !leaf.hops.is_empty();
         for feature in leaf.features() {
             let name = Name::Known(feature);
-            let verdict = self.resolved.verdict(&name, !leaf.hops.is_empty());
+            let verdict = self.resolved.verdict(&name, by_path);
             if !verdict.permission.returnable() {
                 self.filtered += 1;
                 self.refuse(&name, &leaf.way, verdict);
                 return false;
             }
+        }
+        let whole = self.resolved.alone(|of| {
+            let mut hops = leaf.hops.iter().enumerate();
+            hops.all(|(position, hop)| of(*hop, position > 0) != Permission::Deny)
+                && leaf.features().all(|feature| of(feature, by_path).returnable())
+        });
+        if !whole {
+            self.filtered += 1;
+            self.refuse(&Name::Known(leaf.feature), &leaf.way, IN_PARTS);
+            return false;
+        }
+        for feature in leaf.features() {
+            let name = Name::Known(feature);
             if let Some(via) = self.resolved.cleared_by(&name).filter(|_| leaf.hops.is_empty()) {
                 self.plan.declassified.push((leaf.way.clone(), via));
             }
@@ -142,21 +160,30 @@ impl Deciding<'_> {
         }
         let used = reads.used.iter().map(|(id, by_path)| (*id, *by_path, false));
         let read = reads.read.iter().map(|(id, by_path)| (*id, *by_path, true));
-        for (id, by_path, value) in used.chain(read) {
-            let name = Name::Known(id);
-            let verdict = self.resolved.verdict(&name, by_path);
+        let all: Vec<_> = used.chain(read).collect();
+        let fine = |(id, by_path, value): (FeatureId, bool, bool), permission: Permission| {
             let is_key = self.policy.catalogue.feature(id).is_some_and(|feature| feature.key);
             let given = is_key && !by_path && self.supplied.contains(&id);
-            let fine = if value {
-                verdict.permission.returnable() || (given && verdict.permission != Permission::Deny)
+            if value {
+                permission.returnable() || (given && permission != Permission::Deny)
             } else {
-                verdict.permission != Permission::Deny
-            };
-            if !fine {
+                permission != Permission::Deny
+            }
+        };
+        for one in &all {
+            let (id, by_path, _) = *one;
+            let name = Name::Known(id);
+            let verdict = self.resolved.verdict(&name, by_path);
+            if !fine(*one, verdict.permission) {
                 self.filtered += 1;
                 self.refuse(&name, self.policy.catalogue.name(id), verdict);
                 return false;
             }
+        }
+        if !self.resolved.alone(|of| all.iter().all(|one| fine(*one, of(one.0, one.1)))) {
+            self.filtered += 1;
+            self.refuse(&Name::Unknown(field.into()), field, IN_PARTS);
+            return false;
         }
         true
     }

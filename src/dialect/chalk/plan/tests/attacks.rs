@@ -27,3 +27,64 @@ fn a_default_version_that_the_catalogue_does_not_have_denies_the_bare_name() {
     let query = Query { expressions: vec![expression], ..asked(&[], &["user.id"]) };
     assert_eq!(outcome(&policy, "all", &query), "refused user.x");
 }
+
+/// A policy of which `few` and `other` each may what the other may not.
+const TWO: &str = "
+version: 1
+combine: most_permissive
+features:
+  user.ssn: {tags: [pii]}
+  user.name: {tags: [plain]}
+  user.identity_id: {tags: [way]}
+  user.fraud_score: {tags: [plain]}
+  user.fraud_score@2: {tags: [pii]}
+  identity.phone: {tags: [pii]}
+  transaction.user_id: {tags: [way]}
+  transaction.amount: {tags: [pii]}
+roles:
+  few: {tags: {way: Deny, pii: Allow, plain: AllowInternal}}
+  other: {tags: {way: Allow, pii: AllowInternal, plain: Allow}}
+bindings: [{roles: [few, other], when: {sub: x}}]
+";
+
+#[test]
+fn two_roles_that_each_answer_alone_make_no_way_together() {
+    let policy = policy_of(TWO);
+    let of = |roles: &str, output: &str| outcome(&policy, roles, &asked(&[output], &["user.id"]));
+    for output in
+        ["user.identity.phone", "user.transactions[transaction.amount]", "user.transactions[transaction.user.ssn]"]
+    {
+        for roles in ["few", "other", "few other"] {
+            assert_eq!(of(roles, output), format!("refused {output}"), "{roles}");
+        }
+    }
+    // What stands for either of two versions is one output, too.
+    let mut query = asked(&["user.fraud_score"], &["user.id"]);
+    query.versioned = false;
+    for roles in ["few", "other", "few other"] {
+        assert_eq!(outcome(&policy, roles, &query), "refused user.fraud_score", "{roles}");
+    }
+    // Side by side each has what it may.
+    let both = asked(&["user.name", "user.ssn", "user.identity.is_voip_phone"], &["user.id"]);
+    assert!(outcome(&policy, "few other", &both).starts_with("sent user.name user.ssn user.identity.is_voip_phone"));
+}
+
+#[test]
+fn two_roles_that_each_answer_alone_read_no_expression_together() {
+    let policy = policy_of(TWO);
+    let read = |ways: &[&[&str]]| {
+        let segment = |name: &&str| expression::Segment { name: (*name).to_owned(), rows: false };
+        let path = |way: &&[&str]| expression::Path { segments: way.iter().map(segment).collect(), key: None };
+        let reads = ways.iter().map(|way| expression::Read { path: path(way), outside: None, rows: false }).collect();
+        let alias = expressions().remove("alias").unwrap();
+        Query { expressions: vec![Expression { reads, ..alias }], ..asked(&[], &["user.id"]) }
+    };
+    let both = read(&[&["user", "ssn"], &["user", "name"]]);
+    let over = read(&[&["user", "identity", "phone"]]);
+    for query in [both, over] {
+        for roles in ["few", "other", "few other"] {
+            assert_eq!(outcome(&policy, roles, &query), "refused user.x", "{roles}");
+        }
+    }
+    assert_eq!(outcome(&policy, "few other", &read(&[&["user", "ssn"]])), "sent  -> user.x");
+}
