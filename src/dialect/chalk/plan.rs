@@ -61,17 +61,25 @@ pub fn decide(
 ) -> Result<Outcome, Invalid> {
     let tables = tables(policy, settings, asker.tables, &query.switches)?;
     let names = Names { policy, versioned: query.versioned };
-    let inputs: Vec<Name<'_>> = query.inputs.iter().map(|input| Name::of(policy, &input.name)).collect();
-    for (input, name) in query.inputs.iter().zip(&inputs) {
-        if let Name::Known(id) = name
-            && policy.catalogue.relation(*id).is_some()
-        {
+    let mut inputs: Vec<Name<'_>> = query.inputs.iter().map(|input| Name::of(policy, &input.name)).collect();
+    for (input, name) in query.inputs.iter().zip(&mut inputs) {
+        let Name::Known(id) = *name else { continue };
+        if policy.catalogue.relation(id).is_none() {
+            continue;
+        }
+        if tables.iter().any(|table| table.cell(id).permission != Permission::Deny) {
             return Err(Invalid(format!("the input `{}` holds rows, which are not followed", shown(&input.name))));
         }
+        // One that is denied reads like one that there is not.
+        *name = Name::Unknown(input.name.as_str().into());
     }
-    // A null supplies nothing, but one for what nobody knows is not passed on either.
+    // A null supplies nothing; one for what nobody knows is not passed on either, and tells nothing by that.
+    let unknown: HashSet<&str> = (query.inputs.iter().zip(&inputs))
+        .filter(|(_, name)| matches!(name, Name::Unknown(_)))
+        .map(|(input, _)| input.name.as_str())
+        .collect();
     let supplied = (query.inputs.iter().zip(inputs))
-        .filter(|(input, name)| !input.has_null || matches!(name, Name::Unknown(_)))
+        .filter(|(input, _)| !input.has_null)
         .map(|(input, name)| (input.name.as_str(), name));
     // Of a name that may be either of two versions nobody knows which one is supplied: neither, and it must be neither's to deny.
     let either = |name: &Name<'_>| match name {
@@ -170,7 +178,7 @@ pub fn decide(
     let forwarded = query.inputs.iter().filter(|input| {
         let is_key =
             policy.catalogue.id(&input.name).and_then(|id| policy.catalogue.feature(id)).is_some_and(|f| f.key);
-        policy.settings.supplies == Supplies::Any || is_key
+        (policy.settings.supplies == Supplies::Any || is_key) && !unknown.contains(input.name.as_str())
     });
     Ok(Outcome::Permit(dialect::Permit::Chalk(Permit {
         outputs: spelled(&kept),

@@ -88,3 +88,18 @@ fn two_roles_that_each_answer_alone_read_no_expression_together() {
     }
     assert_eq!(outcome(&policy, "few other", &read(&[&["user", "ssn"]])), "sent  -> user.x");
 }
+
+#[test]
+fn a_null_tells_nothing_of_what_there_is() {
+    let policy = policy_of(RULES);
+    // A denied feature, one that there is not, and a denied relation.
+    for name in ["user.secret", "user.ghost", "user.hidden"] {
+        let query = asked(&["user.name"], &["user.id", &format!("{name}=null")]);
+        assert_eq!(outcome(&policy, "some", &query), "sent user.name -> user.name", "{name}");
+        let given = asked(&["user.name"], &["user.id", name]);
+        assert_eq!(outcome(&policy, "some", &given), format!("refused {name}"));
+    }
+    let query = asked(&["user.name"], &["user.id", "user.ghost=null", "user.hidden=null", "user.secret=null"]);
+    let Outcome::Permit(dialect::Permit::Chalk(permit)) = plan(&policy, "some", &query).outcome else { panic!() };
+    assert_eq!(permit.inputs, BTreeSet::from(["user.id".to_owned(), "user.secret".to_owned()]));
+}
