@@ -61,6 +61,9 @@ impl Body for Whole {
     }
 }
 
+/// Bytes of a body that are read for nothing: more costs more than the connection that it saves.
+const MOST_FORGOTTEN: usize = 8 << 20;
+
 /// The body of a request, until somebody reads it.
 ///
 /// Dropped unread over HTTP/1.1, it is read to its end and forgotten, while the answer is on its way. A client that is still
@@ -79,7 +82,7 @@ impl Incoming {
     pub fn new(body: hyper::body::Incoming, head: &Parts, most: usize, until: Instant) -> Self {
         // Who waits for `100 Continue` sends nothing, and HTTP/2 ends streams one by one.
         let waits = head.version == Version::HTTP_2 || head.headers.contains_key(header::EXPECT);
-        Self { body: Some(body), most: if waits { 0 } else { most }, until }
+        Self { body: Some(body), most: if waits { 0 } else { most.min(MOST_FORGOTTEN) }, until }
     }
 
     /// [`read`]s it.
