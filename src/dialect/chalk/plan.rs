@@ -92,9 +92,9 @@ pub fn decide(
     let resolved = Resolved::new(policy, &tables, &given);
     let keys: HashSet<FeatureId> =
         given.iter().filter_map(|name| if let Name::Known(id) = name { Some(*id) } else { None }).collect();
-    let mut deciding = Deciding { policy, resolved, plan, supplied: keys, filtered: 0 };
+    let mut deciding = Deciding { policy, resolved, plan, supplied: keys };
 
-    let named: Vec<String> = query.named.iter().filter(|name| !deciding.may_be_named(name)).cloned().collect();
+    let named: Vec<String> = query.named.iter().filter(|name| !deciding.may_be_named(&names, name)).cloned().collect();
     if !named.is_empty() {
         return Ok(Outcome::Refuse(named));
     }
@@ -136,7 +136,6 @@ pub fn decide(
             Some(parts) => kept.extend(parts.into_iter().filter_map(|part| deciding.part(part))),
             None => {
                 let unknown = Verdict { permission: Permission::Deny, rule: 7 };
-                deciding.filtered += 1;
                 deciding.refuse(&Name::Unknown(written.into()), written, unknown);
             }
         }
@@ -186,7 +185,7 @@ pub fn decide(
         inputs: forwarded.map(|input| input.name.clone()).collect(),
         fields,
         primary_key,
-        filtered: deciding.filtered,
+        filtered: refused.len(),
     })))
 }
 

@@ -48,7 +48,8 @@ pub struct Permit {
     pub fields: HashMap<String, Field>,
     /// Whether the primary key may come back: `pkey`, `__id__`, `display_primary_key`.
     pub primary_key: bool,
-    /// How many outputs were taken out.
+    /// How many outputs, as the caller wrote them, were taken out, whole or in part. How many features that is would tell what
+    /// there is.
     pub filtered: usize,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::dialect::chalk::expression::Expression;
-use crate::dialect::chalk::names::{Leaf, Part};
+use crate::dialect::chalk::names::{Leaf, Names, Part};
 use crate::dialect::chalk::query::{Field, Query};
 use crate::dialect::chalk::reads::Reads;
 use crate::dialect::{Invalid, Plan, shown};
@@ -24,8 +24,6 @@ pub(super) struct Deciding<'d> {
     pub plan: &'d mut Plan,
     /// What counts as supplied.
     pub supplied: HashSet<FeatureId>,
-    /// How many outputs and columns were taken out.
-    pub filtered: usize,
 }
 
 impl Deciding<'_> {
@@ -49,10 +47,14 @@ impl Deciding<'_> {
         self.resolved.parts().iter().any(denied)
     }
 
-    /// Whether a setting of the query may name it: a namespace, or what may be returned.
-    pub fn may_be_named(&self, name: &str) -> bool {
+    /// Whether a setting of the query may name it: a namespace, or what may be returned, whichever version it stands for.
+    pub fn may_be_named(&self, names: &Names<'_>, name: &str) -> bool {
+        let returnable = |id| self.resolved.verdict(&Name::Known(id), false).permission.returnable();
         match self.policy.catalogue.id(name) {
-            Some(id) => self.resolved.verdict(&Name::Known(id), false).permission.returnable(),
+            Some(id) => {
+                let other = names.default_version(id).filter(|_| !names.versioned);
+                returnable(id) && other.is_none_or(|(other, _)| other.is_some_and(returnable))
+            }
             None => self.policy.catalogue.namespace(name).is_some(),
         }
     }
@@ -76,7 +78,6 @@ impl Deciding<'_> {
         for (position, hop) in hops.iter().enumerate() {
             let verdict = self.resolved.verdict(&Name::Known(*hop), position > 0);
             if verdict.permission == Permission::Deny {
-                self.filtered += 1;
                 self.refuse(&Name::Known(*hop), way, verdict);
                 return false;
             }
@@ -93,7 +94,6 @@ impl Deciding<'_> {
             let name = Name::Known(feature);
             let verdict = self.resolved.verdict(&name, by_path);
             if !verdict.permission.returnable() {
-                self.filtered += 1;
                 self.refuse(&name, &leaf.way, verdict);
                 return false;
             }
@@ -104,7 +104,6 @@ impl Deciding<'_> {
                 && leaf.features().all(|feature| of(feature, by_path).returnable())
         });
         if !whole {
-            self.filtered += 1;
             self.refuse(&Name::Known(leaf.feature), &leaf.way, IN_PARTS);
             return false;
         }
@@ -154,7 +153,6 @@ impl Deciding<'_> {
         let reads = Reads::of(self.policy, expression);
         self.plan.reads.extend(reads.shown());
         if !reads.followed {
-            self.filtered += 1;
             self.refuse(&Name::Unknown(field.into()), field, Verdict { permission: Permission::Deny, rule: 7 });
             return false;
         }
@@ -175,13 +173,11 @@ impl Deciding<'_> {
             let name = Name::Known(id);
             let verdict = self.resolved.verdict(&name, by_path);
             if !fine(*one, verdict.permission) {
-                self.filtered += 1;
                 self.refuse(&name, self.policy.catalogue.name(id), verdict);
                 return false;
             }
         }
         if !self.resolved.alone(|of| all.iter().all(|one| fine(*one, of(one.0, one.1)))) {
-            self.filtered += 1;
             self.refuse(&Name::Unknown(field.into()), field, IN_PARTS);
             return false;
         }

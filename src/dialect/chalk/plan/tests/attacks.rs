@@ -103,3 +103,34 @@ fn a_null_tells_nothing_of_what_there_is() {
     let Outcome::Permit(dialect::Permit::Chalk(permit)) = plan(&policy, "some", &query).outcome else { panic!() };
     assert_eq!(permit.inputs, BTreeSet::from(["user.id".to_owned(), "user.secret".to_owned()]));
 }
+
+#[test]
+fn how_many_were_taken_out_tells_nothing_of_what_there_is() {
+    let policy = policy_of(&RULES.replace(
+        "  identity.phone:",
+        "  identity.id: {tags: [pii]}\n  identity.is_voip_phone: {tags: [pii]}\n  identity.phone:",
+    ));
+    let of = |output: &str| match plan(&policy, "cutter", &asked(&["user.name", output], &["user.id"])).outcome {
+        Outcome::Permit(dialect::Permit::Chalk(permit)) => permit.filtered,
+        other => panic!("{other:?}"),
+    };
+    for output in ["user.ssn", "user.ghost", "identity", "ghost", "user.identity", "user", "user.transactions"] {
+        assert_eq!(of(output), 1, "{output}");
+    }
+    assert_eq!(of("user.copy"), 0);
+}
+
+#[test]
+fn a_setting_names_every_version_that_its_name_may_stand_for() {
+    let policy = policy_of(RULES);
+    let query = |versioned| Query {
+        switches: BTreeSet::from([Switch::Staleness]),
+        named: BTreeSet::from(["user.fraud_score".to_owned()]),
+        versioned,
+        ..asked(&["user.name"], &["user.id"])
+    };
+    let policy_without = policy_of(&RULES.replace("explainer: {tags: {", "explainer: {tags: {v2: Deny, "));
+    assert_eq!(outcome(&policy, "explainer", &query(false)), "sent user.name -> user.name");
+    assert_eq!(outcome(&policy_without, "explainer", &query(true)), "sent user.name -> user.name");
+    assert_eq!(outcome(&policy_without, "explainer", &query(false)), "refused user.fraud_score");
+}
