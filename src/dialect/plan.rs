@@ -78,6 +78,8 @@ pub struct Plan {
     pub declassified: Vec<(String, String)>,
     /// The mode it was decided in.
     pub mode: Mode,
+    /// Features that a query to Chalk stands for, each once more for each relation on the way to it.
+    pub cost: usize,
 }
 
 /// What the policy says of a query.
@@ -171,6 +173,7 @@ impl Query<'_> {
             refused: Vec::new(),
             declassified: Vec::new(),
             mode: asker.mode,
+            cost: 0,
         };
         plan.outcome = match self {
             Self::Feast(request) => feast::decide(&mut plan, policy, &index.feast, asker.tables, request),

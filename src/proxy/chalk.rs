@@ -22,8 +22,8 @@ use super::route::Door;
 use super::{Asked, Exchange, forward};
 use crate::config::Enforcement;
 use crate::dialect::chalk::headers::{self, Read as Said};
-use crate::dialect::chalk::online;
 use crate::dialect::chalk::query::{Permit, Query};
+use crate::dialect::chalk::{online, plan};
 use crate::dialect::{self, Answer, Invalid, Unreadable};
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot};
@@ -164,6 +164,11 @@ pub(super) fn put<B>(request: &mut Request<B>, said: &Said) {
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }
+}
+
+/// What the queries of one request stand for, all together, is bounded as that of one is.
+fn few(cost: usize, decided: &Decided) -> Result<usize, Invalid> {
+    Some(cost.saturating_add(decided.plan.cost)).filter(|cost| *cost <= plan::MOST_FEATURES).ok_or_else(plan::too_many)
 }
 
 fn permit<'d>(decided: &'d Decided, snapshot: &Snapshot) -> Result<&'d Permit, Failure> {

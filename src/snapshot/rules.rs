@@ -1,5 +1,6 @@
 //! A policy ready to decide by: what the dialect looks up in it, and the caches that live and die with it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,6 +20,8 @@ use crate::policy::settings::Mode;
 const TABLES_BYTES: u64 = 256 << 20;
 /// Requests with a larger fingerprint are decided each time.
 const LARGEST_KEY_BYTES: usize = 64 << 10;
+/// About what a plan holds of each feature that a short name stands for: its name as output and as field.
+const FEATURE_BYTES: usize = 256;
 /// The number of the set without a role; 2^32 sets would have to be made for it to come twice.
 const NOBODY: u32 = u32::MAX;
 
@@ -94,6 +97,7 @@ impl Decided {
         let mut names = written.clone();
         if name_members {
             let members = self.plan.refused.iter().map(|refusal| &refusal.feature);
+            let written: HashSet<&String> = written.iter().collect();
             names.extend(members.filter(|member| !written.contains(member)).cloned());
         }
         Err(names)
@@ -129,7 +133,8 @@ impl Rules {
         let plans = Cache::builder()
             .max_capacity(entries)
             .weigher(|key: &Arc<[u8]>, decided: &Arc<Decided>| {
-                u32::try_from(1 + (key.len() * 4 + decided.audit.len()) / 1024).unwrap_or(u32::MAX)
+                let bytes = key.len() * 4 + decided.audit.len() + decided.plan.cost * FEATURE_BYTES;
+                u32::try_from(1 + bytes / 1024).unwrap_or(u32::MAX)
             })
             .build();
         let (decision, table) = match part {

@@ -12,13 +12,50 @@
 //! The catalogue's names are compared byte by byte: another case, a window as `["1h"]` or `_1h`, `@1`, a way through a
 //! has-many with dots, a resolver's name and blanks are unknown names, and what is unknown is denied.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
 
+use crate::dialect::Invalid;
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
 
 /// Brackets within brackets that are followed.
 const DEEPEST: usize = 8;
+
+/// Features that all that is asked for may stand for, a feature once more for each relation on the way to it. A name of
+/// few bytes is as many as its namespace has.
+pub const MOST_FEATURES: usize = 100_000;
+
+/// What is left of [`MOST_FEATURES`].
+#[derive(Debug)]
+pub(super) struct Budget(Cell<Option<usize>>);
+
+impl Budget {
+    pub fn new() -> Self {
+        Self(Cell::new(Some(MOST_FEATURES)))
+    }
+
+    /// `None`: there is too little left, and from now on nothing.
+    fn take(&self, features: usize, hops: usize) -> Option<()> {
+        let cost = features.saturating_mul(hops.saturating_add(1));
+        self.0.set(self.0.get().and_then(|left| left.checked_sub(cost)));
+        self.0.get().map(|_| ())
+    }
+
+    /// How many were taken.
+    ///
+    /// # Errors
+    /// More than there may be.
+    pub fn taken(&self) -> Result<usize, Invalid> {
+        let left = self.0.get().ok_or_else(too_many)?;
+        Ok(MOST_FEATURES.saturating_sub(left))
+    }
+}
+
+/// More is asked for than [`MOST_FEATURES`].
+pub fn too_many() -> Invalid {
+    Invalid(format!("what is asked for stands for more than {MOST_FEATURES} features"))
+}
 
 /// A part of what an output stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,10 +108,11 @@ pub(super) struct Names<'p> {
     pub policy: &'p Policy,
     /// Whether a name without a version is version 1.
     pub versioned: bool,
+    pub budget: &'p Budget,
 }
 
 impl Names<'_> {
-    /// What an output stands for; `None`: nothing that the catalogue has.
+    /// What an output stands for; `None`: nothing that the catalogue has, or more than the budget does.
     pub fn output(&self, written: &str) -> Option<Vec<Part>> {
         self.part(written, &[], "", DEEPEST)
     }
@@ -103,6 +141,7 @@ impl Names<'_> {
         let id = catalogue.id(&format!("{namespace}.{last}"))?;
         let way = format!("{prefix}{head}");
         let Some(relation) = catalogue.relation(id) else {
+            self.budget.take(1, hops.len())?;
             return inner.is_none().then(|| self.leaf(way, hops, id)).flatten().map(|leaf| vec![Part::Value(leaf)]);
         };
         hops.push(id);
@@ -127,8 +166,9 @@ impl Names<'_> {
     /// The scalar features of a namespace, as reached by a way. Versions beside the first are asked for by name alone.
     pub fn row(&self, namespace: &str, hops: &[FeatureId], way: &str) -> Option<Vec<Part>> {
         let catalogue = &self.policy.catalogue;
-        let scalars = catalogue.namespace(namespace)?.scalars.iter();
-        let named = scalars.filter_map(|id| Some((*id, catalogue.name(*id).rsplit_once('.')?.1)));
+        let scalars = &catalogue.namespace(namespace)?.scalars;
+        self.budget.take(scalars.len(), hops.len())?;
+        let named = scalars.iter().filter_map(|id| Some((*id, catalogue.name(*id).rsplit_once('.')?.1)));
         let row: Vec<Part> = named
             .filter(|(_, name)| !name.contains('@') && *name != "__chalk_observed_at__")
             .map(|(id, name)| self.leaf(format!("{way}.{name}"), hops.to_vec(), id).map(Part::Value))
@@ -169,10 +209,11 @@ fn split(inner: &str) -> impl Iterator<Item = &str> {
 /// Parts spelled out, those of one has-many together: how each is asked for.
 pub(super) fn spelled(parts: &[Part]) -> Vec<String> {
     let mut values = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     let mut rows: BTreeMap<&str, Vec<Part>> = BTreeMap::new();
     for part in parts {
         match part {
-            Part::Value(leaf) if values.contains(&leaf.way) => {}
+            Part::Value(leaf) if !seen.insert(&leaf.way) => {}
             Part::Value(leaf) => values.push(leaf.way.clone()),
             Part::Rows { way, columns, .. } => rows.entry(way).or_default().extend_from_slice(columns),
         }

@@ -6,7 +6,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::expression::Expression;
-use super::names::{Names, Part, spelled};
+use super::names::{Budget, Names, Part, spelled};
+pub use super::names::{MOST_FEATURES, too_many};
 use super::query::{Field, Permit, Query, Switch};
 use crate::dialect::{self, Asker, Invalid, Outcome, Plan, Refusal, shown};
 use crate::policy::Policy;
@@ -15,7 +16,7 @@ use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::Table;
 use crate::policy::settings::{Mode, Supplies};
-use deciding::Deciding;
+use deciding::{Asked, Deciding};
 
 /// What the configuration says of queries to Chalk.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +52,8 @@ impl Query {
 /// Decides a query, and notes in the plan what is recorded.
 ///
 /// # Errors
-/// [`Invalid`]: a switch that nobody allows, an alias that is taken, a query without outputs.
+/// [`Invalid`]: a switch that nobody allows, an alias that is taken, a query without outputs, or one that stands for more than
+/// [`MOST_FEATURES`].
 pub fn decide(
     plan: &mut Plan,
     policy: &Policy,
@@ -60,7 +62,8 @@ pub fn decide(
     query: &Query,
 ) -> Result<Outcome, Invalid> {
     let tables = tables(policy, settings, asker.tables, &query.switches)?;
-    let names = Names { policy, versioned: query.versioned };
+    let budget = Budget::new();
+    let names = Names { policy, versioned: query.versioned, budget: &budget };
     let mut inputs: Vec<Name<'_>> = query.inputs.iter().map(|input| Name::of(policy, &input.name)).collect();
     for (input, name) in query.inputs.iter().zip(&mut inputs) {
         let Name::Known(id) = *name else { continue };
@@ -92,7 +95,7 @@ pub fn decide(
     let resolved = Resolved::new(policy, &tables, &given);
     let keys: HashSet<FeatureId> =
         given.iter().filter_map(|name| if let Name::Known(id) = name { Some(*id) } else { None }).collect();
-    let mut deciding = Deciding { policy, resolved, plan, supplied: keys };
+    let mut deciding = Deciding { policy, resolved, plan, budget: &budget, supplied: keys };
 
     let named: Vec<String> = query.named.iter().filter(|name| !deciding.may_be_named(&names, name)).cloned().collect();
     if !named.is_empty() {
@@ -132,7 +135,9 @@ pub fn decide(
     for written in outputs {
         deciding.plan.outputs.push(shown(written));
         let before = deciding.plan.refused.len();
-        match names.output(written) {
+        let parts = names.output(written);
+        budget.taken()?;
+        match parts {
             Some(parts) => kept.extend(parts.into_iter().filter_map(|part| deciding.part(part))),
             None => {
                 let unknown = Verdict { permission: Permission::Deny, rule: 7 };
@@ -145,8 +150,9 @@ pub fn decide(
     }
     let mut fields = fields(&kept);
     let mut expressions = Vec::new();
+    let asked = Asked::of(query);
     for (position, expression) in query.expressions.iter().enumerate() {
-        let answered = deciding.answered(expression, query, &fields)?;
+        let answered = deciding.answered(expression, &asked, &fields)?;
         let field = answered.first().cloned().unwrap_or_default();
         deciding.plan.outputs.push(shown(&field));
         if deciding.expression(expression, &field) {
@@ -155,7 +161,9 @@ pub fn decide(
         } else {
             refused.push(field);
         }
+        budget.taken()?;
     }
+    deciding.plan.cost = budget.taken()?;
     refused.dedup();
     if (kept.is_empty() && expressions.is_empty()) || (asker.mode == Mode::Reject && !refused.is_empty()) {
         // Of a named query its name alone: a denied input named beside it would tell it from one that does not exist.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::expression::{Expression, Path, Read};
-use super::names::{Names, Part};
+use super::names::{Budget, Names, Part};
 use crate::chalk::{PSEUDO, PSEUDO_NAMESPACE};
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
@@ -35,8 +35,8 @@ impl Expression {
 }
 
 impl Reads {
-    /// Follows every way of an expression.
-    pub fn of(policy: &Policy, expression: &Expression) -> Self {
+    /// Follows every way of an expression, as far as the budget goes.
+    pub fn of(policy: &Policy, budget: &Budget, expression: &Expression) -> Self {
         let mut reads = Self { followed: true, ..Self::default() };
         for read in &expression.reads {
             reads.ways.insert(read.path.to_string());
@@ -44,7 +44,7 @@ impl Reads {
             let mut found = false;
             for path in ways.into_iter().flatten() {
                 let mut one = Self::default();
-                if one.way(policy, path, read).is_some() {
+                if one.way(policy, budget, path, read).is_some() {
                     found = true;
                     reads.read.append(&mut one.read);
                     reads.used.append(&mut one.used);
@@ -61,10 +61,10 @@ impl Reads {
     }
 
     /// Follows one way; `None`: it means nothing in this catalogue.
-    fn way(&mut self, policy: &Policy, path: &Path, read: &Read) -> Option<()> {
+    fn way(&mut self, policy: &Policy, budget: &Budget, path: &Path, read: &Read) -> Option<()> {
         let catalogue = &policy.catalogue;
         // Of a bare name every version that it may stand for counts.
-        let names = Names { policy, versioned: false };
+        let names = Names { policy, versioned: false, budget };
         let (first, rest) = path.segments.split_first()?;
         let mut namespace = first.name.as_str();
         let mut hops: Vec<FeatureId> = Vec::new();

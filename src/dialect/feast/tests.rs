@@ -146,8 +146,19 @@ fn spelled(plan: &Plan) -> String {
         }
         other @ (Outcome::Refuse(_) | Outcome::Invalid(_)) => format!("{other:?}"),
     };
-    let Plan { outcome: _, decision, enforcement, bundle, outputs, supplied, reads, refused, declassified, mode } =
-        plan;
+    let Plan {
+        outcome: _,
+        decision,
+        enforcement,
+        bundle,
+        outputs,
+        supplied,
+        reads,
+        refused,
+        declassified,
+        mode,
+        cost: _,
+    } = plan;
     format!(
         "{outcome} {decision:?} {enforcement:?} {bundle:?} {outputs:?} {supplied:?} {reads:?} {refused:?} {declassified:?} {mode:?}"
     )

@@ -7,7 +7,7 @@ use hyper::Response;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 
-use super::{answered, permit, post, said};
+use super::{answered, few, permit, post, said};
 use crate::config::Enforcement;
 use crate::dialect::chalk::feather::{self, Slot};
 use crate::dialect::chalk::online::Request;
@@ -55,12 +55,14 @@ impl Exchange<'_> {
         };
         let mut all = Vec::with_capacity(queries.len());
         let mut left = snapshot.settings.limits.request_body;
+        let mut cost = 0;
         for query in &queries {
             let table = heavy(|| Table::read(&query.table, left)).map_err(Invalid::from)?;
             left = left.saturating_sub(table.size());
             let mut request = online::read_header(&query.header, feather::inputs(&table), said.versioned)?;
             let environment = request.environment.clone();
             let decided = self.decide_chalk(snapshot, &asked, &said, environment.as_deref(), &mut request.query)?;
+            cost = few(cost, &decided)?;
             all.push(One { request, table, decided });
         }
         let mut slots = Vec::with_capacity(all.len());

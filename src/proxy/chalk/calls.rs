@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 use prost::Message;
 
 use super::bulk::heavy;
-use super::{may_say, permit, put, said};
+use super::{few, may_say, permit, put, said};
 use crate::config::Enforcement;
 use crate::dialect::chalk::headers::Read as Said;
 use crate::dialect::chalk::proto::{
@@ -108,9 +108,12 @@ impl Exchange<'_> {
             return bare(&called.call, queries::refused(&request, &slots)).await;
         };
         let mut all = Vec::with_capacity(request.queries.len());
+        let mut cost = 0;
         for one in &mut request.queries {
             let environment = one.environment.clone();
-            all.push(self.decide_chalk(snapshot, &asked, &called.said, environment.as_deref(), &mut one.query)?);
+            let decided = self.decide_chalk(snapshot, &asked, &called.said, environment.as_deref(), &mut one.query)?;
+            cost = few(cost, &decided)?;
+            all.push(decided);
         }
         let mut slots = Vec::with_capacity(all.len());
         for decided in &all {

@@ -114,6 +114,7 @@ impl Exchange<'_> {
             refused: Vec::new(),
             declassified: Vec::new(),
             mode: asked.tables.mode,
+            cost: 0,
         };
         let of = |of: fn(&Integration) -> Option<&str>| source.and_then(of).map(shown);
         let about = json!({

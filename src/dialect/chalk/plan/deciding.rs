@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::dialect::chalk::expression::Expression;
-use crate::dialect::chalk::names::{Leaf, Names, Part};
+use crate::dialect::chalk::names::{Budget, Leaf, Names, Part};
 use crate::dialect::chalk::query::{Field, Query};
 use crate::dialect::chalk::reads::Reads;
 use crate::dialect::{Invalid, Plan, shown};
@@ -17,11 +17,30 @@ use crate::policy::resolve::{Overlay, Table};
 /// them does.
 const IN_PARTS: Verdict = Verdict { permission: Permission::Deny, rule: 4 };
 
+/// Names of a query that none of its expressions may take.
+pub(super) struct Asked<'q> {
+    /// Of outputs and inputs.
+    names: HashSet<&'q str>,
+    /// Of more than one expression.
+    twice: HashSet<&'q str>,
+}
+
+impl<'q> Asked<'q> {
+    pub fn of(query: &'q Query) -> Self {
+        let inputs = query.inputs.iter().map(|input| input.name.as_str());
+        let names = query.outputs.iter().map(String::as_str).chain(inputs).collect();
+        let mut once = HashSet::new();
+        let expressions = query.expressions.iter().map(|expression| expression.name.as_str());
+        Self { names, twice: expressions.filter(|name| !once.insert(*name)).collect() }
+    }
+}
+
 /// A query that is being decided.
 pub(super) struct Deciding<'d> {
     pub policy: &'d Policy,
     pub resolved: Resolved<'d>,
     pub plan: &'d mut Plan,
+    pub budget: &'d Budget,
     /// What counts as supplied.
     pub supplied: HashSet<FeatureId>,
 }
@@ -120,7 +139,7 @@ impl Deciding<'_> {
     pub fn answered(
         &self,
         expression: &Expression,
-        query: &Query,
+        asked: &Asked<'_>,
         fields: &HashMap<String, Field>,
     ) -> Result<Vec<String>, Invalid> {
         let catalogue = &self.policy.catalogue;
@@ -132,16 +151,14 @@ impl Deciding<'_> {
         } else {
             vec![format!("{}.{name}", expression.namespace)]
         };
-        let twice = query.expressions.iter().filter(|other| other.name == *name).count() > 1;
         let taken = |field: &String| {
             catalogue.id(field).is_some()
                 || catalogue.namespace(field).is_some()
                 || catalogue.bundles.contains_key(field)
                 || fields.contains_key(field)
-                || query.outputs.contains(field)
-                || query.inputs.iter().any(|input| input.name == *field)
+                || asked.names.contains(field.as_str())
         };
-        if twice || answered.iter().any(taken) {
+        if asked.twice.contains(name.as_str()) || answered.iter().any(taken) {
             return Err(Invalid(format!("the name `{}` of an expression is taken", shown(name))));
         }
         answered.dedup();
@@ -150,7 +167,7 @@ impl Deciding<'_> {
 
     /// Whether everything that an expression reads may be returned, or is a supplied key.
     pub fn expression(&mut self, expression: &Expression, field: &str) -> bool {
-        let reads = Reads::of(self.policy, expression);
+        let reads = Reads::of(self.policy, self.budget, expression);
         self.plan.reads.extend(reads.shown());
         if !reads.followed {
             self.refuse(&Name::Unknown(field.into()), field, Verdict { permission: Permission::Deny, rule: 7 });

@@ -134,3 +134,43 @@ fn a_setting_names_every_version_that_its_name_may_stand_for() {
     assert_eq!(outcome(&policy_without, "explainer", &query(true)), "sent user.name -> user.name");
     assert_eq!(outcome(&policy_without, "explainer", &query(false)), "refused user.fraud_score");
 }
+
+/// A catalogue with a namespace of `width` features beside a relation of it to itself.
+fn broad(width: usize) -> Policy {
+    let mut text = String::from(
+        "version: 1\nroles: {all: {}}\nbindings: [{roles: [all], when: {sub: x}}]\nfeatures:\n  a.up: {has_one: a}\n  a.many: {has_many: a}\n",
+    );
+    (0..width).for_each(|at| text.push_str(&format!("  a.f{at}:\n")));
+    let source = Arc::new(SourceFile { name: "policy.yaml".to_owned(), text });
+    let (policy, report) = crate::policy::load(&[source], &[]);
+    policy.unwrap_or_else(|| panic!("{report:?}"))
+}
+
+#[test]
+fn few_bytes_are_no_long_decision() {
+    let policy = broad(1000);
+    let of = |outputs: Vec<String>| {
+        let started = std::time::Instant::now();
+        let query = Query { outputs, versioned: true, ..Query::default() };
+        let found = outcome(&policy, "all", &query);
+        let found = found.split_at_checked(60).map_or(&*found, |(start, _)| start).to_owned();
+        (found, started.elapsed())
+    };
+    let many = "invalid what is asked for stands for more than 100000 features";
+    let ways = |n: usize, end: &str| format!("a{}{end}", ".up".repeat(n));
+    let columns: Vec<String> = (0..30_000).map(|n| format!("a{}.f{}", ".up".repeat(n / 1000 % 2), n % 1000)).collect();
+    for (outputs, expected) in [
+        (vec!["a".to_owned(); 10_000], many),
+        (vec!["a.many".to_owned(); 10_000], many),
+        (vec![ways(30_000, ".up")], many),
+        (vec![ways(200, "")], many),
+        (vec![format!("a.many[{}]", vec!["a.up"; 200].join(","))], many),
+        (vec!["a.f1".to_owned(); 10_000], "sent a.f1 -> a.f1"),
+        (vec![format!("a.many[{}]", columns.join(","))], "sent a.many[a.f0,a.f1"),
+    ] {
+        let (found, took) = of(outputs.clone());
+        let wanted = expected.get(..60).unwrap_or(expected);
+        assert!(found.starts_with(wanted), "{:.60}: {found}", outputs[0]);
+        assert!(took < std::time::Duration::from_secs(5), "{:.60}: {took:?}", outputs[0]);
+    }
+}
