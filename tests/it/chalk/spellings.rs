@@ -131,7 +131,13 @@ async fn section_4_inputs_are_supplied_under_their_own_names_alone() {
     for name in ["USER.ID", "user.Id", "user.ID ", "user.nothing", "__id__", "user.score@1"] {
         both.case("readers", ask(&["user.name"]).input(name, Some("1")), Refused(&[name])).await;
         both.case("cutters", ask(&["user.name"]).input(name, Some("1")), Refused(&[name])).await;
-        both.case("readers", ask(&["user.name"]).input(name, None), Refused(&[name])).await;
+        // A null is nothing, and stays here.
+        for door in Door::ALL {
+            let got = door.ask(&both.sidecar, "readers", &ask(&["user.name"]).input(name, None)).await;
+            assert_eq!(got.fine().fields, ["user.name"], "{door:?} {name}");
+            got.shows_nothing();
+            assert_eq!(went(&both.chalk.only()).remove(0).inputs, ["user.id"], "{door:?} {name}");
+        }
     }
     // What is denied may not be given; what is internal may, and is no output by that.
     both.case("readers", ask(&["user.name"]).input("user.secret", Some("1")), Refused(&["user.secret"])).await;
