@@ -3,10 +3,12 @@
     {"client": [KIND, {argument: value}], "call": METHOD, "arguments": {name: value}}
 
 KIND is http, http-async, grpc or grpc-async; a client is made once for its arguments. A text that begins with `=` is Python:
-`=User.ssn.alias("harmless")`. The outcome is what the client itself gives, every member of it, or what it raises.
+`=User.ssn.alias("harmless")`. Beside the method's own arguments, `overlay` sends a graph of the caller's along, and `stale` makes
+the client's token an old one before. The outcome is what the client itself gives, every member of it, or what it raises.
 """
 
 import asyncio
+import functools
 import json
 import sys
 import threading
@@ -16,6 +18,7 @@ import grpc
 import polars
 from chalk import DataFrame, Windowed, _, windowed
 from chalk.client import AsyncChalkClient, ChalkClient, OnlineQuery
+from chalk.client.api.datasources import LinkedSecretRef  # noqa: F401
 from chalk.client.client_grpc import ChalkGRPCClient
 from chalk.client.client_grpc_async import AsyncChalkGRPCClient
 from chalk.features import feature, features, has_one
@@ -23,6 +26,7 @@ from chalk.features import live_updates
 import chalk.functions as F  # noqa: F401, for what is Python
 from chalk._gen.chalk.common.v1 import online_query_pb2
 from chalk._gen.chalk.graph.v1 import graph_pb2
+from chalk._gen.chalk.server.v1 import team_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 
@@ -106,19 +110,25 @@ def called(kind, new, method, arguments):
     if "queries" in arguments:
         arguments["queries"] = [OnlineQuery(**query) for query in arguments["queries"]]
     graph = overlay() if arguments.pop("overlay", False) else None
+    if arguments.pop("stale", False):
+        of_http = getattr(client, "_client", client)
+        assert of_http._access_token, "the client has no token yet"
+        of_http._access_token = "stale"
+        of_http._default_headers["Authorization"] = "Bearer stale"
     with mock.patch.object(live_updates, "build_overlay_graph", lambda: graph):
-        return waited(getattr(client, method)(**arguments))
+        return waited(functools.reduce(getattr, method.split("."), client)(**arguments))
 
 
 def rpc(new, path, message=None, kind=None, metadata=None, more=""):
     """A method that no client calls so: by its path, with the client's token. `more` is hexadecimal, behind the message."""
     token = client_of("grpc", dict(new))._stub_refresher._stub._token_refresher.get_token().access_token
-    raw = ParseDict(message, getattr(online_query_pb2, kind)()).SerializeToString() if kind else b""
+    kinds = team_pb2 if kind == "GetAgentRequest" else online_query_pb2
+    raw = ParseDict(message or {}, getattr(kinds, kind)()).SerializeToString() if kind else b""
     with grpc.insecure_channel(new["api_server"].removeprefix("http://"), PLAIN) as channel:
         ask = channel.unary_unary(path)
         headers = [("authorization", f"Bearer {token}"), *(metadata or {}).items()]
         answer, call = ask.with_call(raw + bytes.fromhex(more), metadata=headers, timeout=20)
-    told = MessageToDict(getattr(online_query_pb2, kind.replace("Request", "Response")).FromString(answer)) if kind else None
+    told = MessageToDict(getattr(kinds, kind.replace("Request", "Response")).FromString(answer)) if kind else None
     return {"answer": told, "raw": answer.hex(), "trailers": [list(pair) for pair in call.trailing_metadata()]}
 
 

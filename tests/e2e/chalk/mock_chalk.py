@@ -304,7 +304,7 @@ class Handler(BaseHTTPRequestHandler):
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
         self.send_response(status)
-        for name, value in (("Content-Type", ctype), ("Content-Length", str(len(body))), ("X-Mock-Trace", "t-mock")):
+        for name, value in (("Content-Type", ctype), ("Content-Length", str(len(body))), ("X-Mock-Trace", "t1" if status < 400 else SECRETS)):
             self.send_header(name, value)
         self.end_headers()
         if not self.path.startswith("/__mock__/"):
@@ -316,7 +316,7 @@ class Handler(BaseHTTPRequestHandler):
         b = json.loads(body)
         client = b.get("client_id")
         if b.get("grant_type") != "client_credentials" or CREDENTIALS.get(client) != b.get("client_secret"):
-            return self.reply(401, {"detail": "Invalid client_id or client_secret", "trace": "t-mock"})
+            return self.reply(401, {"detail": "Invalid client_id or client_secret", "trace": "t1"})
         return self.reply(200, dict(
             access_token=issue_token(client), token_type="Bearer", expires_in=TTL_S,
             expires_at=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + TTL_S)),
