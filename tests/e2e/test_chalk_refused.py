@@ -211,3 +211,54 @@ def test_calls_made_by_hand(door, name):
             answer = outcome["result"]["answer"]
             assert [error["code"] for error in answer["errors"]] == ["ERROR_CODE_UNAUTHORIZED"] and "data" not in answer
         assert door.mock.seen() == []
+
+
+ASKED = {"inputs": {"user.id": 1}, "outputs": ["user.name"]}
+# Bodies that chalkpy itself does not send, and what is said of them.
+BODIES = {
+    "branch": (ASKED | {"branch_id": "b1"}, "`branch` is not allowed for this caller"),
+    "deployment": (ASKED | {"deployment_id": "d1"}, "`branch` is not allowed for this caller"),
+    "environment": (ASKED | {"context": {"environment": "staging"}}, "the environment `staging` is not the one"),
+    "explain": (ASKED | {"explain": "only"}, "`explain` is not allowed for this caller"),
+    "another-key": (ASKED | {"Outputs": ["user.ssn"]}, "Outputs"),
+    "twice": (b'{"inputs":{"user.id":1},"outputs":["user.name"],"outputs":["user.ssn"]}', "outputs"),
+    "twice-escaped": (b'{"inputs":{"user.id":1},"outputs":["user.name"],"output\\u0073":["user.ssn"]}', "outputs"),
+    "schema": (ASKED | {"input_schema_hint": {"user.transactions": "user.transactions[transaction.amount]"}}, "input_schema_hint"),
+    "no-expression": (ASKED | {"expression_outputs": ["AAAA"]}, "the message has a field with the number 0"),
+    "outputs-as-text": (ASKED | {"outputs": "user.ssn"}, "outputs"),
+    "more-behind": (json.dumps(ASKED).encode() + b'{"outputs":["user.ssn"]}', "goes on behind its object"),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_bodies_made_by_hand(door, name):
+    body, said = BODIES[name]
+    for role in ("restricted", "filtered"):
+        token = door.token(role)
+        door.mock.clear()
+        answer = http(door.relay.port, "POST", "/v1/query/online", body, token=token)
+        (error,) = answer.json()["errors"]
+        assert (answer.status, error["code"]) == (400, "INVALID_QUERY"), answer.body
+        assert said in error["message"], error["message"]
+        assert not hidden_in(answer.body) and door.mock.seen() == []
+
+
+def test_what_is_denied_is_no_input_either(door):
+    for role in ("restricted", "filtered"):
+        body = {"inputs": {"user.id": 1, "user.ssn": "x"}, "outputs": ["user.name"]}
+        token = door.token(role)
+        door.mock.clear()
+        answer = http(door.relay.port, "POST", "/v1/query/online", body, token=token)
+        assert [(e["code"], e["feature"]) for e in answer.json()["errors"]] == [("UNAUTHORIZED", "user.ssn")]
+        assert door.mock.seen() == []
+
+
+def test_no_value_and_no_secret_is_logged(door):
+    arguments = {"input": {"user.id": 1}, "output": ["user.ssn"]}
+    for role, (_, secret) in door.credentials.items():
+        for new in ({}, {"additional_headers": {"x-mock-fail": "resolver"}}):
+            assert "result" in door.call(role, "http", "query", arguments, **new)
+        for log in (door.sidecar.process.log, door.sidecar.audit):
+            written = log.read_bytes()
+            assert written and not [text for text in TEXTS if text in written]
+            assert secret.encode() not in written and b"Bearer" not in written and b"eyJ" not in written
