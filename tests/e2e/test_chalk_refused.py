@@ -65,7 +65,8 @@ def test_it_is_refused_whole(issuer_door, name, way):
     assert_refused(issuer_door, case, way, ask(issuer_door, "restricted", case, way, case.output))
 
 
-@pytest.mark.parametrize("name, way", THROUGH)
+# What cannot be checked is refused before a mode is looked at.
+@pytest.mark.parametrize("name, way", [(name, way) for name, way in THROUGH if not CASES[name].invalid or way == "json"])
 def test_it_is_taken_out(issuer_door, name, way):
     case = CASES[name]
     beside = ["user.name"] if case.output and not case.invalid else []
