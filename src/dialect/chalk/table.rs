@@ -15,12 +15,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float16Type, Float32Type, Float64Type};
+use arrow_array::types::{
+    ArrowPrimitiveType, DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType,
+    Float16Type, Float32Type, Float64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::CompressionType;
 use arrow_ipc::reader::{RecordBatchDecoder, read_dictionary};
-use arrow_schema::{DataType, FieldRef, Schema, SchemaRef};
+use arrow_schema::{DataType, FieldRef, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 
 use super::query::Field;
@@ -186,18 +190,26 @@ impl Table {
     }
 }
 
-/// Whether a column of floating-point numbers holds what is none.
+/// Whether a column holds floating-point numbers that are none, or times that pandas takes for none: its NaT is the least of
+/// all. Of a dictionary, whether a value of it is.
 fn has_nan(part: &ArrayRef) -> bool {
+    fn any<T: ArrowPrimitiveType>(part: &ArrayRef, is: impl Fn(T::Native) -> bool) -> bool {
+        part.as_primitive_opt::<T>().is_some_and(|part| part.values().iter().any(|value| is(*value)))
+    }
+    let least = |value: i64| value == i64::MIN;
     match part.data_type() {
-        DataType::Float16 => {
-            part.as_primitive_opt::<Float16Type>().is_some_and(|part| part.values().iter().any(|value| value.is_nan()))
-        }
-        DataType::Float32 => {
-            part.as_primitive_opt::<Float32Type>().is_some_and(|part| part.values().iter().any(|value| value.is_nan()))
-        }
-        DataType::Float64 => {
-            part.as_primitive_opt::<Float64Type>().is_some_and(|part| part.values().iter().any(|value| value.is_nan()))
-        }
+        DataType::Float16 => any::<Float16Type>(part, |value| value.is_nan()),
+        DataType::Float32 => any::<Float32Type>(part, f32::is_nan),
+        DataType::Float64 => any::<Float64Type>(part, f64::is_nan),
+        DataType::Timestamp(TimeUnit::Second, _) => any::<TimestampSecondType>(part, least),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => any::<TimestampMillisecondType>(part, least),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => any::<TimestampMicrosecondType>(part, least),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => any::<TimestampNanosecondType>(part, least),
+        DataType::Duration(TimeUnit::Second) => any::<DurationSecondType>(part, least),
+        DataType::Duration(TimeUnit::Millisecond) => any::<DurationMillisecondType>(part, least),
+        DataType::Duration(TimeUnit::Microsecond) => any::<DurationMicrosecondType>(part, least),
+        DataType::Duration(TimeUnit::Nanosecond) => any::<DurationNanosecondType>(part, least),
+        DataType::Dictionary(_, _) => part.as_any_dictionary_opt().is_some_and(|part| has_nan(part.values())),
         _ => false,
     }
 }

@@ -321,3 +321,26 @@ fn metadata_that_unfolds_is_refused_before_it_does() {
     let bytes = [&b"ARROW1\0\0"[..], footer, &length, b"ARROW1"].concat();
     assert_eq!(problem(bytes), Problem::Broken("its footer does not read"));
 }
+
+#[test]
+fn what_pandas_takes_for_missing_is_missing_in_a_dictionary_and_among_times_too() {
+    use arrow_array::types::Int8Type;
+    use arrow_array::{DurationSecondArray, Float64Array, Int8Array, TimestampNanosecondArray};
+    let dictionary = |values: Vec<f64>| -> ArrayRef {
+        let keys = Int8Array::from(vec![0, 1]);
+        Arc::new(DictionaryArray::<Int8Type>::try_new(keys, Arc::new(Float64Array::from(values))).unwrap())
+    };
+    let table = read(&written(
+        &[batch(&[
+            ("nan", dictionary(vec![1.0, f64::NAN])),
+            ("numbers", dictionary(vec![1.0, 2.0])),
+            ("nat", Arc::new(TimestampNanosecondArray::from(vec![1, i64::MIN]))),
+            ("times", Arc::new(TimestampNanosecondArray::from(vec![1, i64::MIN + 1]))),
+            ("no_span", Arc::new(DurationSecondArray::from(vec![i64::MIN, 1]))),
+            ("spans", Arc::new(DurationSecondArray::from(vec![0, 1]))),
+        ])],
+        None,
+    ));
+    let missing: Vec<&str> = table.columns().filter(|(_, missing)| *missing).map(|(name, _)| name).collect();
+    assert_eq!(missing, ["nan", "nat", "no_span"]);
+}
