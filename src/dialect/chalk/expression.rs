@@ -68,7 +68,8 @@ pub fn read(bytes: &[u8]) -> Result<Expression, Invalid> {
         return Err(refused(format!("has the namespace `{}`, which is none", shown(&namespace))));
     }
     let Some(expr) = expr else { return Err(refused("is empty".to_owned())) };
-    let mut walk = Walk { scopes: vec![Way::root(&namespace)], depth: 0, reads: BTreeSet::new() };
+    let mut walk =
+        Walk { scopes: vec![Way::root(&namespace)], depth: 0, parameters: Vec::new(), reads: BTreeSet::new() };
     let expr = walk.value(&expr, "its result").map_err(refused)?;
     let message =
         FeatureExpression { output_column_name: name.clone(), expr: Some(expr), namespace: namespace.clone() };
@@ -118,6 +119,8 @@ struct Walk {
     /// What `_` is, outermost first.
     scopes: Vec<Way>,
     depth: usize,
+    /// Of the lambdas around.
+    parameters: Vec<String>,
     reads: BTreeSet<Read>,
 }
 
@@ -187,12 +190,19 @@ impl Walk {
     }
 
     fn row(&self, name: &str) -> Result<Way, Problem> {
+        let outside = |levels: usize| self.scopes.len().checked_sub(levels).and_then(|at| self.scopes.get(at));
         let scope = match name {
-            "_" => self.scopes.last(),
-            "__" => self.scopes.len().checked_sub(2).and_then(|outside| self.scopes.get(outside)),
+            "_" => outside(1).cloned(),
+            // Where `_` may be the row outside, `__` may be the one outside of that.
+            "__" => outside(2).cloned().map(|way| match outside(3) {
+                Some(beyond) if outside(1).is_some_and(|scope| scope.outside.is_some()) => {
+                    Way { outside: Some(beyond.path.clone()), ..way }
+                }
+                _ => way,
+            }),
             _ => return Err(format!("uses `{}`, of which it is not known what it is", shown(name))),
         };
-        scope.cloned().ok_or_else(|| "uses `__` where there is no row outside".to_owned())
+        scope.ok_or_else(|| "uses `__` where there is no row outside".to_owned())
     }
 
     /// `parent.word`, of which nobody knows yet whether it is a way or a method.

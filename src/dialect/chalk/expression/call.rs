@@ -27,8 +27,8 @@ pub(super) const PURE: &[&str] = &[
     "geometry_from_geojson", "geometry_nearest_points", "get_json_value", "get_json_value_strict", "greatest",
     "gunzip", "h3_cell_to_lat_lon_degrees", "h3_cell_to_lat_lon_radians", "h3_lat_lon_to_cell", "hour",
     "hour_in_timezone", "if_else", "is_federal_holiday", "is_null", "is_us_federal_holiday", "jaccard_similarity",
-    "jaro_winkler_distance", "json_extract_array", "json_parse", "json_stringify", "jsonify", "lambda",
-    "lambda_parameter", "last_day_of_month", "least", "length", "levenshtein_distance", "like", "ln", "log10", "log2",
+    "jaro_winkler_distance", "json_extract_array", "json_parse", "json_stringify", "jsonify",
+    "last_day_of_month", "least", "length", "levenshtein_distance", "like", "ln", "log10", "log2",
     "longest_common_subsequence", "lower", "lpad", "ltrim", "map_from_arrays", "map_get", "map_key_exists",
     "map_keys", "map_values", "md5", "month", "negate", "normal_cdf", "not", "or", "parse_datetime", "partial_ratio",
     "pi", "pow", "power", "quarter", "radians", "regexp_extract", "regexp_extract_all", "regexp_like",
@@ -48,6 +48,10 @@ pub(super) const PURE: &[&str] = &[
     "unidecode_normalize", "unidecode_to_ascii", "upper", "url_extract_host", "url_extract_path",
     "url_extract_protocol", "week_of_year", "width_bucket", "word_stem", "year", "zip_with", "|", "~",
 ];
+
+/// The functions that make and name what is not of the row.
+const LAMBDA: &str = "lambda";
+const PARAMETER: &str = "lambda_parameter";
 
 /// Functions whose first argument is rows; `_` in the others is one of them.
 const OVER_ROWS: &[&str] = &["array_agg", "max_by", "max_by_n", "min_by", "min_by_n", "set_agg"];
@@ -116,6 +120,17 @@ impl Walk {
     }
 
     fn function(&mut self, name: &str, call: &mut Call) -> Result<(), Problem> {
+        if name == LAMBDA {
+            return self.lambda(call);
+        }
+        if name == PARAMETER {
+            // One that no lambda around it has could be a column to whoever looks it up.
+            let of = call.args.first().map(literal_text).transpose()?.flatten().unwrap_or_default();
+            if !self.parameters.contains(&of) {
+                return Err(format!("uses the parameter `{}`, which no lambda around it has", shown(&of)));
+            }
+            return self.arguments(call, "an argument of `lambda_parameter`");
+        }
         if PURE.binary_search(&name).is_ok() {
             return self.arguments(call, &format!("an argument of `{name}`"));
         }
@@ -144,6 +159,19 @@ impl Walk {
             (None, _, _) => return Err(format!("calls `{name}` on what is no `[]` of a has-many")),
         }
         Ok(())
+    }
+
+    /// `lambda(name, type, …, body)`: in the body its names are parameters.
+    fn lambda(&mut self, call: &mut Call) -> Result<(), Problem> {
+        let before = self.parameters.len();
+        for argument in &call.args {
+            if is_literal(argument)? {
+                self.parameters.extend(literal_text(argument)?);
+            }
+        }
+        let done = self.arguments(call, "an argument of `lambda`");
+        self.parameters.truncate(before);
+        done
     }
 
     /// `parent.word(arguments)`.

@@ -205,6 +205,20 @@ fn by_hand() {
             method(&user(&["transactions"]), "approx_top_k", &[amount()]),
             &["user.transactions", "user.transactions[] rows", "user.transactions[].amount or amount"],
         ),
+        (
+            "the row outside of one of two rows",
+            {
+                let lines = at(&path(&["lines"]), &[path(&["price"])]);
+                let sorted = function("max_by", &[lines, of(&name("__"), "note")]);
+                method(&rows(&[function("select", &[sorted])]), "sum", &[])
+            },
+            &[
+                "user.transactions[] rows",
+                "user.transactions[].lines[] rows",
+                "user.transactions[].lines[].price",
+                "user.transactions[].note or note",
+            ],
+        ),
     ];
     for (name, expression, expected) in cases {
         let expression = read(&message("x", "", expression)).unwrap_or_else(|error| panic!("{name}: {error}"));

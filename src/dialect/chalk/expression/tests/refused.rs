@@ -20,6 +20,25 @@ fn what_cannot_be_followed_is_refused_by_its_name() {
         ("has `_` as a whole as an argument of `upper`", function("upper", &[name("_")])),
         ("has `_` as a whole as a column", method(&rows(&[name("_")]), "sum", &[])),
         ("uses `__` where there is no row outside", of(&name("__"), "name")),
+        (
+            "uses the parameter `ssn`, which no lambda around it has",
+            function("lambda_parameter", &[text("ssn"), int(0)]),
+        ),
+        (
+            "uses the parameter `ssn`, which no lambda around it has",
+            function("lambda", &[text("x"), int(0), function("lambda_parameter", &[text("ssn"), int(0)])]),
+        ),
+        (
+            "uses the parameter `x`, which no lambda around it has",
+            function(
+                "concat",
+                &[
+                    function("lambda", &[text("x"), int(0), function("lambda_parameter", &[text("x"), int(0)])]),
+                    function("lambda_parameter", &[text("x"), int(0)]),
+                ],
+            ),
+        ),
+        ("uses the parameter ``, which no lambda around it has", function("lambda_parameter", &[int(0)])),
         ("uses `user`, of which it is not known what it is", of(&name("user"), "ssn")),
         ("uses `x`, of which it is not known what it is", function("upper", &[name("x")])),
         ("takes `a` of what is no path", of(&function("upper", &[path(&["name"])]), "a")),
