@@ -115,6 +115,10 @@ impl<'b> Table<'b> {
             }
             "value_metrics_tag_by_features" => {
                 let names = labels(part)?;
+                // A namespace would be all of its features.
+                if names.iter().any(|name| !name.contains('.')) {
+                    return Err(part.refuse("has an entry that is no feature's name"));
+                }
                 self.keep(key, |out| write_list(out, &names));
                 self.request.query.named.extend(names);
             }

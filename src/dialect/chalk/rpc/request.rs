@@ -217,6 +217,10 @@ fn metrics(context: &OnlineQueryContext, query: &mut Query) -> Result<(), Invali
         let Some(Output::Feature(name)) = &output.expr else {
             return Err(refuse(way, "has an entry that is no feature's name"));
         };
+        // A namespace would be all of its features.
+        if !name.contains('.') {
+            return Err(refuse(way, &format!("names `{}`, which is no feature", shown(name))));
+        }
         query.named.insert(name.clone());
         query.switches.insert(Switch::ValueMetrics);
     }

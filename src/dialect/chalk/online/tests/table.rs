@@ -185,6 +185,10 @@ fn a_value_of_another_form_is_refused_by_its_name() {
         (r#""query_context":{"a":[]}"#, "`query_context` holds a list or an object"),
         (r#""query_context":"{}""#, "`query_context` is not an object"),
         (r#""value_metrics_tag_by_features":"user.name""#, "`value_metrics_tag_by_features` is not a list"),
+        (
+            r#""value_metrics_tag_by_features":["user.name","user"]"#,
+            "`value_metrics_tag_by_features` has an entry that is no feature's name",
+        ),
         (r#""value_metrics_tag_by_features":[{}]"#, "a value of `value_metrics_tag_by_features` is not a text"),
         (r#""overlay_graph":"graph""#, "`overlay_graph` is not standard base64"),
         (r#""overlay_graph":{"features":[]}"#, "`overlay_graph` is not a text"),

@@ -187,6 +187,10 @@ fn what_is_not_of_its_form_is_refused() {
     message =
         with(OnlineQueryContext { value_metrics_tag_by_features: vec![expression], ..OnlineQueryContext::default() });
     assert_eq!(refused(&message), "`context.value_metrics_tag_by_features` has an entry that is no feature's name");
+    let namespace = feature("user");
+    let mut message =
+        with(OnlineQueryContext { value_metrics_tag_by_features: vec![namespace], ..OnlineQueryContext::default() });
+    assert_eq!(refused(&message), "`context.value_metrics_tag_by_features` names `user`, which is no feature");
     for (way, context) in [
         ("options", OnlineQueryContext { options: hole(), ..OnlineQueryContext::default() }),
         ("query_context", OnlineQueryContext { query_context: hole(), ..OnlineQueryContext::default() }),
