@@ -25,6 +25,8 @@ pub enum Query<'q> {
         features: &'q [String],
         /// Parts that need a permission of their own.
         switches: &'q BTreeSet<Switch>,
+        /// Whether a name without a version means version 1.
+        versioned: bool,
     },
 }
 
@@ -146,7 +148,9 @@ impl Query<'_> {
         match self {
             Self::Feast(request) => request.fingerprint(out),
             Self::Chalk(query) => query.fingerprint(out),
-            Self::ChalkUpload { features, switches } => chalk::plan::fingerprint_of_upload(features, switches, out),
+            Self::ChalkUpload { features, switches, versioned } => {
+                chalk::plan::fingerprint_of_upload(features, switches, *versioned, out)
+            }
         }
     }
 
@@ -178,8 +182,8 @@ impl Query<'_> {
         plan.outcome = match self {
             Self::Feast(request) => feast::decide(&mut plan, policy, &index.feast, asker.tables, request),
             Self::Chalk(query) => chalk::plan::decide(&mut plan, policy, &index.chalk, asker, query),
-            Self::ChalkUpload { features, switches } => {
-                chalk::plan::decide_upload(&mut plan, policy, &index.chalk, asker, (features, switches))
+            Self::ChalkUpload { features, switches, versioned } => {
+                chalk::plan::decide_upload(&mut plan, policy, &index.chalk, asker, (features, switches, *versioned))
             }
         }
         .unwrap_or_else(Outcome::Invalid);

@@ -217,7 +217,8 @@ fn tables(
     }
 }
 
-/// Decides an upload: every feature is one that the roles may write (policy.md, `writes`).
+/// Decides an upload: every feature is one that the roles may write (policy.md, `writes`), and so is each version that a name
+/// may stand for where it is not `versioned`.
 ///
 /// # Errors
 /// [`Invalid`]: a switch that nobody allows.
@@ -226,11 +227,17 @@ pub fn decide_upload(
     policy: &Policy,
     settings: &Settings,
     asker: Asker<'_>,
-    (features, switches): (&[String], &BTreeSet<Switch>),
+    (features, switches, versioned): (&[String], &BTreeSet<Switch>, bool),
 ) -> Result<Outcome, Invalid> {
     tables(policy, settings, asker.tables, switches)?;
     plan.outputs = features.iter().map(|name| shown(name)).collect();
-    let refused: Vec<String> = features.iter().filter(|name| !policy.writes(asker.roles, name)).cloned().collect();
+    let names = Names { policy, versioned, budget: &Budget::new() };
+    let writes = |name: &str| {
+        let other = policy.catalogue.id(name).and_then(|id| names.default_version(id)).filter(|_| !versioned);
+        policy.writes(asker.roles, name)
+            && other.is_none_or(|(_, version)| policy.writes(asker.roles, &format!("{name}@{version}")))
+    };
+    let refused: Vec<String> = features.iter().filter(|name| !writes(name)).cloned().collect();
     for name in &refused {
         plan.refused.push(Refusal { feature: shown(name), permission: Permission::Deny, rule: 0, tag: None });
     }
@@ -242,13 +249,13 @@ pub fn decide_upload(
 }
 
 /// What a decision reads of an upload, which no query is mistaken for.
-pub fn fingerprint_of_upload(features: &[String], switches: &BTreeSet<Switch>, out: &mut Vec<u8>) {
+pub fn fingerprint_of_upload(features: &[String], switches: &BTreeSet<Switch>, versioned: bool, out: &mut Vec<u8>) {
     let mut part = |tag: u8, text: &str| {
         out.push(tag);
         out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend_from_slice(text.as_bytes());
     };
-    part(b'W', "");
+    part(if versioned { b'W' } else { b'Y' }, "");
     features.iter().for_each(|name| part(b'w', name));
     switches.iter().for_each(|switch| part(b's', switch.name()));
 }

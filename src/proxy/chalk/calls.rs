@@ -33,6 +33,10 @@ use crate::proxy::rpc::{self, Answer, Call};
 use crate::proxy::{Exchange, is_for};
 use crate::snapshot::Snapshot;
 
+/// Whether a name without a version means version 1. No client says so over gRPC, so that it is not known whether a server
+/// listens to `x-chalk-features-versioned` there.
+const VERSIONED: bool = false;
+
 /// A call as it came.
 pub(super) struct Called<'p> {
     pub parts: &'p Parts,
@@ -101,7 +105,7 @@ impl Exchange<'_> {
         };
         let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
         let limits = snapshot.settings.limits;
-        let mut request = heavy(|| queries::read(method, &message, called.said.versioned, limits.request_body))?;
+        let mut request = heavy(|| queries::read(method, &message, VERSIONED, limits.request_body))?;
         let Some(asked) = asked else {
             // A refusal has as many answers as there are queries.
             let slots: Vec<Slot<'_>> = request.queries.iter().map(|_| refused(&Failure::Forbidden)).collect();
@@ -180,7 +184,7 @@ impl Exchange<'_> {
             request.inputs_table = table;
             (features, request.encode_to_vec())
         };
-        match self.decide_upload(snapshot, &asked, &features, &called.said.switches) {
+        match self.decide_upload(snapshot, &asked, &features, &called.said.switches, VERSIONED) {
             Ok(()) => {}
             Err(failure @ Failure::FeaturesRefused(_)) => {
                 return bare(&called.call, upload_refused(bulk, &failure)).await;

@@ -57,7 +57,7 @@ impl Exchange<'_> {
             switches.extend(&upload.switches);
             (upload.features, Bytes::from(upload.body), JSON)
         };
-        self.decide_upload(snapshot, &asked, &features, &switches)?;
+        self.decide_upload(snapshot, &asked, &features, &switches, said.versioned)?;
         let upstream = post(forwarded, &kind, &said);
         let (head, answer) = self.forward(snapshot, parts, upstream, parts.uri.path(), false).await?;
         if snapshot.settings.enforcement == Enforcement::Audit {
@@ -84,8 +84,9 @@ impl Exchange<'_> {
         asked: &Asked,
         features: &[String],
         switches: &BTreeSet<Switch>,
+        versioned: bool,
     ) -> Result<(), Failure> {
-        let upload = dialect::Query::ChalkUpload { features, switches };
+        let upload = dialect::Query::ChalkUpload { features, switches, versioned };
         let decided = self.decide(snapshot, asked, upload)?;
         decided.permit(snapshot.settings.name_members).map(|_| ()).map_err(Failure::FeaturesRefused)
     }

@@ -174,3 +174,23 @@ fn few_bytes_are_no_long_decision() {
         assert!(took < std::time::Duration::from_secs(5), "{:.60}: {took:?}", outputs[0]);
     }
 }
+
+#[test]
+fn an_upload_writes_every_version_that_its_names_may_stand_for() {
+    let roles = |writes: &str| policy_of(&RULES.replace("  all: {", &format!("  all: {{writes: [{writes}], ")));
+    let of = |policy: &Policy, feature: &str, versioned: bool| {
+        let (features, switches) = ([feature.to_owned()], BTreeSet::new());
+        let all = [policy.role_id("all").unwrap()];
+        let asker = Asker { roles: &all, tables: &policy.tables(&all), mode: Mode::Reject };
+        let upload = dialect::Query::ChalkUpload { features: &features, switches: &switches, versioned };
+        let plan = upload.plan(policy, &Index::new(policy, Settings::default()), asker, Enforcement::Enforce);
+        matches!(plan.outcome, Outcome::Permit(_))
+    };
+    let first = roles("user.fraud_score, user.name");
+    assert!(of(&first, "user.fraud_score", true));
+    assert!(!of(&first, "user.fraud_score", false), "the server would write version 2");
+    assert!(of(&first, "user.name", false));
+    assert!(!of(&first, "user.fraud_score@2", true));
+    let both = roles("user.fraud_score, 'user.fraud_score@2'");
+    assert!(of(&both, "user.fraud_score", false));
+}
