@@ -17,6 +17,7 @@ mod audit_mode;
 mod bench;
 mod chalk;
 mod chalk_agent;
+mod chalk_attacks;
 mod chalk_calls;
 mod chalk_graph;
 mod chalk_settings;
