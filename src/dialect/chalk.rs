@@ -19,6 +19,7 @@
 //! token       the exchange of client credentials for a token, its answer without a way round us
 //! integrations  data sources: which the caller reaches, which it may change, answers without secrets
 //! agent       what the caller may, as a map of tags
+//! json        messages in JSON <-> in protobuf, by their shapes
 //! ```
 
 pub mod agent;
@@ -28,6 +29,7 @@ pub mod expression;
 pub mod feather;
 pub mod headers;
 pub mod integrations;
+pub mod json;
 mod names;
 pub mod online;
 pub mod plan;

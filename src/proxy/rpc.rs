@@ -4,7 +4,7 @@
 //! caller                                            upstream: always gRPC
 //!   Form::of    gRPC, Connect or none of these         request   POST, te: trailers, one message, not compressed
 //!   Call::of    content type, encoding, time           answer    one message and `grpc-status: 0`,
-//!   message     one, unpacked under a cap                        or why not
+//!   message     one, unpacked under a cap, of JSON as protobuf   or why not
 //!   answered    message and trailers, or
 //!   refused     the code and the text of a Failure
 //! ```
@@ -19,6 +19,8 @@ use hyper::http::request::Parts;
 use hyper::{Method, Version};
 
 use super::respond::Failure;
+use crate::dialect::chalk::json;
+use crate::dialect::chalk::shape::methods::{self, Messages};
 use crate::dialect::shown;
 use crate::grpc::{self, ENCODING as GRPC_ENCODING, NotOne, digits, framed, unframed};
 pub use crate::grpc::{Code, PREFIX};
@@ -82,6 +84,8 @@ pub struct Call {
     gzip: bool,
     /// So may that of the answer be.
     gzip_answer: bool,
+    /// Its messages are in JSON, and these (Connect).
+    json: Option<&'static Messages>,
 }
 
 impl Call {
@@ -93,9 +97,12 @@ impl Call {
     pub fn of(parts: &Parts) -> Result<Self, Failure> {
         let headers = &parts.headers;
         let Some(form) = Form::of(parts) else {
-            return Err(Failure::Unsupported("A call must be gRPC over HTTP/2, or Connect with application/proto"));
+            return Err(Failure::Unsupported(
+                "A call must be gRPC over HTTP/2, or Connect with application/proto or application/json",
+            ));
         };
         let media = one(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
+        let mut json = None;
         let (encoding, accepted) = match form {
             Form::Grpc => {
                 if !["application/grpc", "application/grpc+proto"].iter().any(|own| media.eq_ignore_ascii_case(own)) {
@@ -107,8 +114,13 @@ impl Call {
                 (GRPC_ENCODING, GRPC_ACCEPT_ENCODING)
             }
             Form::Connect => {
-                if !media.eq_ignore_ascii_case("application/proto") {
-                    return Err(Failure::Unsupported("Connect is read with the Content-Type application/proto alone"));
+                if is_json(media) {
+                    let messages = methods::of(parts.uri.path());
+                    json = Some(messages.ok_or(Failure::Unsupported("Of this method no message is known in JSON"))?);
+                } else if !media.eq_ignore_ascii_case("application/proto") {
+                    return Err(Failure::Unsupported(
+                        "Connect is read with the Content-Types application/proto and application/json alone",
+                    ));
                 }
                 if one(headers, &CONNECT_VERSION)?.is_some_and(|version| version != "1") {
                     return Err(Failure::Unsupported("Of Connect's protocol only the version 1 is known"));
@@ -125,7 +137,7 @@ impl Call {
             Form::Grpc => one(headers, &GRPC_TIMEOUT)?.map(grpc_timeout).transpose()?,
             Form::Connect => one(headers, &CONNECT_TIMEOUT)?.map(connect_timeout).transpose()?,
         };
-        Ok(Self { form, within, gzip, gzip_answer: gzip && accepts_gzip(headers, &accepted) })
+        Ok(Self { form, within, gzip, gzip_answer: gzip && accepts_gzip(headers, &accepted), json })
     }
 
     /// Bytes that the body of a call may have whose message may have `most`.
@@ -136,12 +148,21 @@ impl Call {
         }
     }
 
-    /// The one message of a body, unpacked, of at most `most` bytes.
+    /// The one message of a body, unpacked, of at most `most` bytes; in protobuf, whatever it came in.
     ///
     /// # Errors
-    /// `InvalidQuery`: no message, more than one, bytes behind it, compression that was not told or is damaged.
-    /// `BodyTooLarge`.
+    /// `InvalidQuery`: no message, more than one, bytes behind it, compression that was not told or is damaged, JSON that is
+    /// none of the method's. `BodyTooLarge`.
     pub async fn message(&self, body: Bytes, most: usize) -> Result<Bytes, Failure> {
+        let message = self.unpacked(body, most).await?;
+        let Some(messages) = self.json else { return Ok(message) };
+        // Away from the threads that serve: a table is large in base64.
+        let work = tokio::task::spawn_blocking(move || json::to_proto(messages.request, &message));
+        let unread = |_| Failure::InvalidQuery("the message could not be read".to_owned());
+        Ok(work.await.map_err(unread)??)
+    }
+
+    async fn unpacked(&self, body: Bytes, most: usize) -> Result<Bytes, Failure> {
         let (packed, message) = match self.form {
             Form::Connect => (self.gzip, body),
             Form::Grpc => unframed(&body).map_err(|problem| Failure::InvalidQuery(format!("the call {problem}")))?,
@@ -168,6 +189,13 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
             NotOne::NoText => format!("the header `{name}` is no text"),
         })
     })
+}
+
+/// JSON in UTF-8, with nothing else said of it.
+fn is_json(media: &str) -> bool {
+    let mut parts = media.split(';').map(|part| part.trim().to_ascii_lowercase());
+    parts.next().is_some_and(|kind| kind == "application/json")
+        && parts.all(|part| matches!(part.as_str(), "charset=utf-8" | "charset=\"utf-8\""))
 }
 
 /// Whether a list of encodings has gzip, without a weight: one that is weighed may have none.

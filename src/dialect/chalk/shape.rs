@@ -1,19 +1,29 @@
-//! What the messages of requests consist of: the tables that the strict reader goes by.
+//! What the messages of calls consist of: the tables that the strict reader of requests goes by, and what JSON is translated with.
 //!
 //! Numbers, names and types are those of chalkpy 2.166.1. What a table leaves out is unknown, and refused.
 
+use std::fmt;
+
+pub mod answer;
 pub mod arrow;
 pub mod expression;
+pub mod methods;
 pub mod query;
 pub mod server;
 
 /// A message: its fields, in any order, each number once.
-#[derive(Debug)]
 pub struct Shape {
     /// Its full name in Chalk's descriptors: `chalk.common.v1.OutputExpr`.
     pub name: &'static str,
     /// All that it may have.
     pub fields: &'static [Field],
+}
+
+/// By its name: shapes hold themselves.
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// A field of a message.
@@ -42,8 +52,8 @@ pub enum Kind {
     Uint32,
     /// Within 64 bits.
     Uint64,
-    /// One of the numbers from 0 to this one.
-    Enum(u32),
+    /// One of the numbers from 0, of which these are the names.
+    Enum(&'static [&'static str]),
     /// Four bytes.
     Float,
     /// Eight bytes.

@@ -14,7 +14,7 @@ use prost::Message;
 use super::shape::query::{TIMESTAMP, VALUE};
 use super::shape::{Field, Kind, Rule, Shape};
 use crate::dialect::{Invalid, shown};
-use place::Place;
+pub(super) use place::Place;
 
 mod place;
 
@@ -145,7 +145,7 @@ fn value(kind: Kind, wire: u8, rest: &mut &[u8], at: &Place<'_>, left: &mut usiz
     of_wire(own_wire(kind), wire, at)?;
     let within = match kind {
         Kind::Bool => varint(rest, at)? <= 1,
-        Kind::Enum(last) => varint(rest, at)? <= u64::from(last),
+        Kind::Enum(names) => usize::try_from(varint(rest, at)?).is_ok_and(|number| number < names.len()),
         // Negative numbers are written with 64 bits.
         Kind::Int32 => i32::try_from(varint(rest, at)?.cast_signed()).is_ok(),
         Kind::Uint32 => u32::try_from(varint(rest, at)?).is_ok(),
@@ -170,11 +170,11 @@ fn skip(kind: Kind, rest: &mut &[u8], at: &Place<'_>) -> Result<(), Invalid> {
     }
 }
 
-fn of_wire(own: u8, wire: u8, at: &Place<'_>) -> Result<(), Invalid> {
+pub(super) fn of_wire(own: u8, wire: u8, at: &Place<'_>) -> Result<(), Invalid> {
     if wire == own { Ok(()) } else { Err(at.refuse(&format!("is of the wire type {wire}, not {own}"))) }
 }
 
-fn own_wire(kind: Kind) -> u8 {
+pub(super) fn own_wire(kind: Kind) -> u8 {
     match kind {
         Kind::Bool | Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 | Kind::Enum(_) => 0,
         Kind::Double => 1,
@@ -184,7 +184,7 @@ fn own_wire(kind: Kind) -> u8 {
 }
 
 /// The number of the next field, and its wire type.
-fn tag(rest: &mut &[u8], place: &Place<'_>) -> Result<(u32, u8), Invalid> {
+pub(super) fn tag(rest: &mut &[u8], place: &Place<'_>) -> Result<(u32, u8), Invalid> {
     let tag = varint(rest, place)?;
     let number = u32::try_from(tag >> 3).ok().filter(|number| *number < 1 << 29);
     match (number, (tag & 7) as u8) {
@@ -196,7 +196,7 @@ fn tag(rest: &mut &[u8], place: &Place<'_>) -> Result<(u32, u8), Invalid> {
     }
 }
 
-fn varint(rest: &mut &[u8], at: &Place<'_>) -> Result<u64, Invalid> {
+pub(super) fn varint(rest: &mut &[u8], at: &Place<'_>) -> Result<u64, Invalid> {
     let mut number: u64 = 0;
     for (index, byte) in rest.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);
@@ -216,12 +216,12 @@ fn varint(rest: &mut &[u8], at: &Place<'_>) -> Result<u64, Invalid> {
     Err(at.refuse(if rest.len() < 10 { "breaks off in a number" } else { "has a number of more than 64 bits" }))
 }
 
-fn delimited<'b>(rest: &mut &'b [u8], at: &Place<'_>) -> Result<&'b [u8], Invalid> {
+pub(super) fn delimited<'b>(rest: &mut &'b [u8], at: &Place<'_>) -> Result<&'b [u8], Invalid> {
     let length = varint(rest, at)?;
     take(usize::try_from(length).unwrap_or(usize::MAX), rest, at)
 }
 
-fn take<'b>(length: usize, rest: &mut &'b [u8], at: &Place<'_>) -> Result<&'b [u8], Invalid> {
+pub(super) fn take<'b>(length: usize, rest: &mut &'b [u8], at: &Place<'_>) -> Result<&'b [u8], Invalid> {
     let Some((taken, behind)) = rest.split_at_checked(length) else {
         return Err(at.refuse("breaks off"));
     };
@@ -229,7 +229,7 @@ fn take<'b>(length: usize, rest: &mut &'b [u8], at: &Place<'_>) -> Result<&'b [u
     Ok(taken)
 }
 
-fn text<'b>(bytes: &'b [u8], at: &Place<'_>) -> Result<&'b str, Invalid> {
+pub(super) fn text<'b>(bytes: &'b [u8], at: &Place<'_>) -> Result<&'b str, Invalid> {
     std::str::from_utf8(bytes).map_err(|_| at.refuse("is no UTF-8"))
 }
 

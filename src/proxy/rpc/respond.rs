@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{self, HeaderName, HeaderValue};
-use serde_json::json;
 
 use super::{Answer, Call, Form, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, framed, gzip};
+use crate::dialect::Unreadable;
+use crate::dialect::chalk::json;
 use crate::grpc::{MESSAGE as GRPC_MESSAGE, STATUS as GRPC_STATUS, TRACE_ID};
 use crate::proxy::body::Whole;
 use crate::proxy::respond::{Body, DECISION_ID, Failure};
@@ -15,9 +16,21 @@ const TRAILER_TRACE_ID: HeaderName = HeaderName::from_static("trailer-x-chalk-tr
 /// The answer to a call, in its protocol: packed where the call was and its caller takes that.
 ///
 /// # Errors
-/// `UpstreamUnreadable`: no protocol carries a message of 4 GiB.
+/// `UpstreamUnreadable`: no protocol carries a message of 4 GiB, and JSON not every value.
 pub async fn answered(call: &Call, answer: Answer) -> Result<Response<Body>, Failure> {
     let Answer { message, headers, mut trailers } = answer;
+    let message = match call.json {
+        None => message,
+        Some(messages) => {
+            let work = tokio::task::spawn_blocking(move || json::to_json(messages.answer, &message));
+            let told = work.await.map_err(|_| Failure::UpstreamUnreadable)?;
+            let told = told.map_err(|Unreadable(why)| {
+                tracing::warn!(why, "an answer is not passed on");
+                Failure::UpstreamUnreadable
+            })?;
+            Bytes::from(told)
+        }
+    };
     let packed = if call.gzip_answer { gzip::pack(message.clone()).await } else { None };
     let is_packed = packed.is_some();
     let message = packed.unwrap_or(message);
@@ -42,7 +55,8 @@ pub async fn answered(call: &Call, answer: Answer) -> Result<Response<Body>, Fai
                     headers.append(name, value.clone());
                 }
             }
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/proto"));
+            let kind = if call.json.is_some() { "application/json" } else { "application/proto" };
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
             if is_packed {
                 headers.insert(header::CONTENT_ENCODING, gzip);
             }
@@ -72,7 +86,7 @@ pub fn refused(form: Form, failure: &Failure, decision_id: &HeaderValue) -> Resp
             }
         }
         Form::Connect => {
-            let body = json!({"code": code.name(), "message": message}).to_string();
+            let body = serde_json::json!({"code": code.name(), "message": message}).to_string();
             *response.body_mut() = Bytes::from(body).into();
             *response.status_mut() = code.status();
             let headers = response.headers_mut();

@@ -64,8 +64,15 @@ fn a_head_that_is_not_read_is_unsupported() {
     let of = |content_type| unsupported(Call::of(&parts(Version::HTTP_2, PATH, &[("content-type", content_type)])));
     assert_eq!(of("application/grpc+json"), "gRPC is read with the Content-Type application/grpc alone");
     assert_eq!(of("application/grpc; x=y"), "gRPC is read with the Content-Type application/grpc alone");
-    assert_eq!(of("application/json"), "Connect is read with the Content-Type application/proto alone");
-    assert_eq!(of("text/plain"), "A call must be gRPC over HTTP/2, or Connect with application/proto");
+    let alone = "Connect is read with the Content-Types application/proto and application/json alone";
+    assert_eq!(of("application/proto; x=y"), alone);
+    assert_eq!(of("application/json; charset=latin1"), alone);
+    assert_eq!(of("application/json; x=y"), alone);
+    let unknown =
+        parts(Version::HTTP_11, "/chalk.engine.v1.QueryService/Nothing", &[("content-type", "application/json")]);
+    assert_eq!(unsupported(Call::of(&unknown)), "Of this method no message is known in JSON");
+    let neither = "A call must be gRPC over HTTP/2, or Connect with application/proto or application/json";
+    assert_eq!(of("text/plain"), neither);
     let compression = "A message must be compressed with gzip or not at all";
     assert_eq!(unsupported(grpc(&[("grpc-encoding", "deflate")])), compression);
     assert_eq!(unsupported(grpc(&[("grpc-encoding", "gzip, gzip")])), compression);
@@ -363,4 +370,41 @@ fn an_error_of_the_upstream_keeps_its_code_and_its_trace() {
     assert_eq!(upstream_answer(&[of_grpc], b"\0\0\0\0\x01a", &error).unwrap_err(), stopped);
     let in_head: Vec<_> = [of_grpc].into_iter().chain(error).collect();
     assert_eq!(upstream_answer(&in_head, b"", &[]).unwrap_err(), stopped);
+}
+
+#[tokio::test]
+async fn messages_in_json_are_protobuf_within() {
+    let path = "/chalk.engine.v1.QueryService/Ping";
+    let call = |kind: &str, more: &[(&str, &str)]| {
+        let all: Vec<_> = [("content-type", kind)].into_iter().chain(more.iter().copied()).collect();
+        Call::of(&parts(Version::HTTP_11, path, &all)).unwrap()
+    };
+    let spelled = [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "application/json; charset=\"utf-8\"",
+    ];
+    for kind in spelled {
+        let call = call(kind, &[]);
+        let body = Bytes::from_static(br#"{"num":-1}"#);
+        let message = call.message(body.clone(), 10).await.unwrap();
+        assert_eq!(&message[..], b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "{kind}");
+        assert_eq!(call.message(body, 9).await, Err(Failure::BodyTooLarge), "{kind}");
+        let answer = Answer { message, ..Answer::default() };
+        let response = answered(&call, answer).await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(&body[..], br#"{"num":-1}"#, "{kind}");
+    }
+    let call = call("application/json", &[("content-encoding", "gzip"), ("accept-encoding", "gzip")]);
+    let packed = gzip::pack(Bytes::from_static(br#"{"num":"7"}"#)).await.unwrap();
+    let message = call.message(packed, 100).await.unwrap();
+    assert_eq!(&message[..], b"\x08\x07");
+    let response = answered(&call, Answer { message, ..Answer::default() }).await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(&gzip::unpack(body, 100).await.unwrap()[..], br#"{"num":7}"#);
+    let damaged = Answer { message: Bytes::from_static(b"\x08"), ..Answer::default() };
+    assert_eq!(answered(&call, damaged).await.map(|_| ()), Err(Failure::UpstreamUnreadable));
 }

@@ -12,11 +12,13 @@ use bytes::Bytes;
 use prost::Message as _;
 use serde_json::{Value, json};
 use tagwarden::dialect::chalk::container;
+use tagwarden::dialect::chalk::json::to_json;
 use tagwarden::dialect::chalk::proto::{
     BulkInputs, ExplainOptions, FeatherBodyType, FeatureExpression, GenericSingleQuery, OnlineQueryBulkRequest,
     OnlineQueryContext, OnlineQueryMultiRequest, OnlineQueryRequest, OnlineQueryResponseOptions, Output, OutputExpr,
     SingleQuery, Value as Proto, ValueKind,
 };
+use tagwarden::dialect::chalk::shape::query;
 use tagwarden::dialect::chalk::table::Table;
 
 use super::decode::Got;
@@ -33,6 +35,8 @@ pub enum Door {
     Single,
     /// The same in Connect, over HTTP/1.1.
     Connect,
+    /// And in JSON.
+    ConnectJson,
     Bulk,
     /// Several of single queries.
     Multi,
@@ -41,8 +45,16 @@ pub enum Door {
 }
 
 impl Door {
-    pub const ALL: [Self; 7] =
-        [Self::Json, Self::Feather, Self::Single, Self::Connect, Self::Bulk, Self::Multi, Self::MultiBulk];
+    pub const ALL: [Self; 8] = [
+        Self::Json,
+        Self::Feather,
+        Self::Single,
+        Self::Connect,
+        Self::ConnectJson,
+        Self::Bulk,
+        Self::Multi,
+        Self::MultiBulk,
+    ];
     /// Those that take several queries at once.
     pub const SEVERAL: [Self; 3] = [Self::Feather, Self::Multi, Self::MultiBulk];
 
@@ -50,7 +62,7 @@ impl Door {
         match self {
             Self::Json => "/v1/query/online",
             Self::Feather => "/v1/query/feather",
-            Self::Single | Self::Connect => "/chalk.engine.v1.QueryService/OnlineQuery",
+            Self::Single | Self::Connect | Self::ConnectJson => "/chalk.engine.v1.QueryService/OnlineQuery",
             Self::Bulk => "/chalk.engine.v1.QueryService/OnlineQueryBulk",
             Self::Multi | Self::MultiBulk => "/chalk.engine.v1.QueryService/OnlineQueryMulti",
         }
@@ -61,14 +73,18 @@ impl Door {
     }
 
     pub fn is_rpc(self) -> bool {
-        self.is_grpc() || self == Self::Connect
+        self.is_grpc() || self.is_connect()
+    }
+
+    pub fn is_connect(self) -> bool {
+        matches!(self, Self::Connect | Self::ConnectJson)
     }
 
     /// The media type that its callers say.
     pub fn kind(self) -> &'static str {
         match self {
             // chalkpy says that a bulk body is JSON.
-            Self::Json | Self::Feather => "application/json",
+            Self::Json | Self::Feather | Self::ConnectJson => "application/json",
             Self::Connect => "application/proto",
             Self::Single | Self::Bulk | Self::Multi | Self::MultiBulk => "application/grpc",
         }
@@ -80,6 +96,7 @@ impl Door {
             Self::Json => asks[0].json(false).to_string().into_bytes(),
             Self::Feather => container::write_queries(asks.iter().map(|ask| (ask.json(true).to_string(), ask.table()))),
             Self::Connect => asks[0].single().encode_to_vec(),
+            Self::ConnectJson => to_json(&query::ONLINE_QUERY, &asks[0].single().encode_to_vec()).unwrap(),
             Self::Single => framed(&asks[0].single().encode_to_vec()).to_vec(),
             Self::Bulk => framed(&asks[0].bulk().encode_to_vec()).to_vec(),
             Self::Multi | Self::MultiBulk => {

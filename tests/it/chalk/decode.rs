@@ -5,10 +5,12 @@ use prost::Message as _;
 use serde_json::Value;
 use tagwarden::dialect::chalk::container::Container;
 use tagwarden::dialect::chalk::error::code_name;
+use tagwarden::dialect::chalk::json::to_proto;
 use tagwarden::dialect::chalk::proto::{
     ChalkError, ErrorCode, OnlineQueryBulkResponse, OnlineQueryMultiResponse, OnlineQueryResponse, SingleResponse,
     ValueKind,
 };
+use tagwarden::dialect::chalk::shape::answer as shape;
 
 use super::ask::{Door, names};
 use super::world::CANARY;
@@ -73,9 +75,14 @@ impl Got {
                 assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
                 Ok(of_feather(&Bytes::copy_from_slice(&answer.body)))
             }
-            Door::Connect if answer.status != 200 => {
+            Door::Connect | Door::ConnectJson if answer.status != 200 => {
                 let body = answer.json();
                 Err((of_code(body["code"].as_str().unwrap()), body["message"].as_str().unwrap().to_owned()))
+            }
+            Door::ConnectJson => {
+                assert_eq!(answer.header("content-type"), Some("application/json"));
+                let message = to_proto(&shape::ONLINE_QUERY, &answer.body).unwrap();
+                Ok(vec![of_single(&OnlineQueryResponse::decode(message).unwrap())])
             }
             Door::Connect => Ok(vec![of_single(&OnlineQueryResponse::decode(&answer.body[..]).unwrap())]),
             Door::Single | Door::Bulk | Door::Multi | Door::MultiBulk => of_grpc(door, &answer),

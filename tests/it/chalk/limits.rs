@@ -27,7 +27,7 @@ fn told(door: Door, got: &Got, http: (u16, &str, &str), rpc: (u8, &str), text: &
         let told = (answer.header("grpc-status"), answer.header("grpc-message"));
         assert_eq!(told, (Some(rpc.0.to_string().as_str()), Some(text)), "{door:?} {say}");
         assert_eq!(answer.header("grpc-status-details-bin"), None);
-    } else if door == Door::Connect {
+    } else if door.is_connect() {
         assert_eq!(answer.json(), json!({"code": rpc.1, "message": text}), "{door:?} {say}");
     } else {
         assert_eq!(fails(answer, http.0, http.1, http.2), text, "{door:?} {say}");
@@ -90,6 +90,7 @@ async fn nobody_waits_longer_than_the_limit() {
         (Door::Bulk, ("grpc-timeout", "50000u")),
         (Door::Multi, ("grpc-timeout", "50m")),
         (Door::Connect, ("connect-timeout-ms", "50")),
+        (Door::ConnectJson, ("connect-timeout-ms", "50")),
     ] {
         let got = door.ask_with(&sidecar, "readers", &[header], &[ask(&["user.name"])]).await;
         told(door, &got, late, (4, "deadline_exceeded"), text, "");

@@ -136,7 +136,7 @@ fn told(door: Door, answer: &Answer, http: (u16, &str, &str), rpc: (&str, &str),
     if door.is_grpc() {
         let told = (answer.status, answer.header("grpc-status"), answer.header("grpc-message"));
         assert_eq!(told, (200, Some(rpc.0), Some(text)), "{door:?}");
-    } else if door == Door::Connect {
+    } else if door.is_connect() {
         assert_eq!(answer.json(), json!({"code": rpc.1, "message": text}), "{door:?}");
     } else {
         assert_eq!(fails(answer, http.0, http.1, http.2), text, "{door:?}");
@@ -228,12 +228,26 @@ async fn what_cannot_be_read_is_told_in_chalks_form() {
         (Door::Feather, b"chal1", "the body holds no query"),
         (Door::Feather, b"chal1\0\0\0\0\0\0\0\x09{}", "query 0 of the body breaks off in its header"),
         (Door::Connect, b"\x12", ""),
+        (Door::ConnectJson, b"", ""),
+        (Door::ConnectJson, br#"{"outputs":[],"outputs":[]}"#, ""),
+        (Door::ConnectJson, br#"{"output":[]}"#, "the message has the field `output`, which is not known"),
+        (
+            Door::ConnectJson,
+            br#"{"outputs":[{"featureFqn":"user.name","feature_fqn":"user.ssn"}]}"#,
+            "`outputs[0].feature_fqn` is given under both of its names",
+        ),
+        (
+            Door::ConnectJson,
+            br#"{"outputs":[{"featureFqn":"user.name","featureExpression":{}}]}"#,
+            "`outputs[0].feature_expression` is given beside `feature_fqn`",
+        ),
+        (Door::ConnectJson, b"{}", "neither `outputs` nor `context.query_name` says what is asked for"),
         (Door::Connect, b"", "neither `outputs` nor `context.query_name` says what is asked for"),
     ] {
         let answer = send(door, door.kind(), &[], body).await;
-        if !text.is_empty() && door == Door::Connect {
+        if !text.is_empty() && door.is_connect() {
             told(door, &answer, invalid, rpc, text);
-        } else if door == Door::Connect {
+        } else if door.is_connect() {
             assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_argument")));
         } else {
             let told = fails(&answer, 400, invalid.1, invalid.2);

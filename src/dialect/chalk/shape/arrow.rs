@@ -5,8 +5,14 @@ use Kind::{Bool, Bytes, Double, Enum, Float, Int32, Int64, Message, Refused, Str
 
 static EMPTY: Shape = Shape { name: "chalk.arrow.v1.EmptyMessage", fields: &[] };
 
-/// `TimeUnit`: second, millisecond, microsecond, nanosecond, after the unspecified one.
-const UNIT: Kind = Enum(4);
+/// `TimeUnit`.
+const UNIT: Kind = Enum(&[
+    "TIME_UNIT_UNSPECIFIED",
+    "TIME_UNIT_SECOND",
+    "TIME_UNIT_MILLISECOND",
+    "TIME_UNIT_MICROSECOND",
+    "TIME_UNIT_NANOSECOND",
+]);
 
 /// `ScalarValue`, a literal. Extension values are refused: what a server makes of one is for its plug-ins to say.
 pub static SCALAR: Shape = Shape {

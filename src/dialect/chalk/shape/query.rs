@@ -16,7 +16,7 @@ pub static DURATION: Shape =
 pub static VALUE: Shape = Shape {
     name: "google.protobuf.Value",
     fields: &[
-        of("kind", 1, "null_value", Enum(0)),
+        of("kind", 1, "null_value", Enum(&["NULL_VALUE"])),
         of("kind", 2, "number_value", Double),
         of("kind", 3, "string_value", String),
         of("kind", 4, "bool_value", Bool),
@@ -83,8 +83,9 @@ pub static ONLINE_QUERY: Shape = Shape {
     ],
 };
 
-/// `FeatherBodyType`: table, record batches, after the unspecified one.
-const BODY_TYPE: Kind = Enum(2);
+/// `FeatherBodyType`.
+const BODY_TYPE: Kind =
+    Enum(&["FEATHER_BODY_TYPE_UNSPECIFIED", "FEATHER_BODY_TYPE_TABLE", "FEATHER_BODY_TYPE_RECORD_BATCHES"]);
 
 /// `QueryService/OnlineQueryBulk`.
 pub static ONLINE_QUERY_BULK: Shape = Shape {

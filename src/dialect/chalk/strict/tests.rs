@@ -24,7 +24,7 @@ static ALL: Shape = Shape {
         Field { number: 1, name: "flag", kind: Kind::Bool, rule: Rule::One },
         Field { number: 2, name: "small", kind: Kind::Int32, rule: Rule::One },
         Field { number: 3, name: "count", kind: Kind::Uint32, rule: Rule::One },
-        Field { number: 4, name: "choice", kind: Kind::Enum(2), rule: Rule::One },
+        Field { number: 4, name: "choice", kind: Kind::Enum(&["NONE", "ONE", "TWO"]), rule: Rule::One },
         Field { number: 5, name: "half", kind: Kind::Float, rule: Rule::One },
         Field { number: 6, name: "whole", kind: Kind::Double, rule: Rule::One },
         Field { number: 7, name: "numbers", kind: Kind::Int64, rule: Rule::Many },

@@ -78,7 +78,10 @@ impl Draw {
         let delimited = |bytes: &[u8]| [wire::varint(bytes.len() as u64), bytes.to_vec()].concat();
         match kind {
             Kind::Bool => vec![1],
-            Kind::Enum(last) => wire::varint(self.next(u64::from(last).max(1)) + u64::from(last > 0)),
+            Kind::Enum(names) => {
+                let last = names.len() as u64 - 1;
+                wire::varint(self.next(last.max(1)) + u64::from(last > 0))
+            }
             Kind::Int32 => wire::varint(if self.next(2) == 0 { 1 + self.next(9) } else { u64::MAX - self.next(9) }),
             Kind::Int64 | Kind::Uint64 => wire::varint(1 << self.next(64)),
             Kind::Uint32 => wire::varint(1 << self.next(32)),
