@@ -173,12 +173,12 @@ async fn failures_are_told_in_grpc() {
     let headers = [("content-type", "application/grpc"), ("te", "trailers")];
     let nobody = H2::connect(sidecar.data).await.send("POST", SINGLE, &headers, framed(&query)).await;
     fails(&nobody, "16", "A Bearer token is required");
-    // Over HTTP/1.1 there is no gRPC, and in JSON no message of these.
+    // Over HTTP/1.1 there is no gRPC, and JSON is UTF-8.
     let bearer = format!("authorization: Bearer {}\r\n", reader());
     let headers = format!("{bearer}content-type: application/grpc\r\n");
     let answer = sidecar.ask(request("POST", SINGLE, &headers, framed(&query))).await;
     assert_eq!((answer.status, answer.header("content-type")), (415, Some("application/json")));
-    let headers = format!("{bearer}content-type: application/json\r\n");
+    let headers = format!("{bearer}content-type: application/json; charset=latin1\r\n");
     let answer = sidecar.ask(request("POST", SINGLE, &headers, "{}")).await;
     assert_eq!((answer.status, answer.json()["code"].as_str()), (501, Some("unimplemented")));
     assert!(server.seen().is_empty());
@@ -239,4 +239,56 @@ async fn an_upstream_that_fails_is_told_without_its_words() {
     let ping = call(&sidecar, PING, &[], &PingRequest { num: 7 }.encode_to_vec()).await;
     assert_eq!(message::<PingResponse>(&ping), PingResponse { num: 7 });
     fails(&call(&sidecar, SINGLE, &[], &query).await, "14", "The feature server failed");
+}
+
+#[tokio::test]
+async fn json_by_hand_is_a_query_like_any_other() {
+    let (sidecar, server) = sidecar(|_, _| leaks()).await;
+    let bearer = format!("Bearer {}", reader());
+    let lines = format!("authorization: {bearer}\r\ncontent-type: application/json; charset=utf-8\r\n");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let h2 = H2::connect(sidecar.data).await;
+    let permitted = r#"{"inputs": {"user.id": 1}, "outputs": [{"featureFqn": "user.name"}], "now": null}"#;
+    let original = r#"{"inputs": {"user.id": 1.0}, "outputs": [{"feature_fqn": "user.name"}]}"#;
+    for (number, body) in [permitted, original].into_iter().enumerate() {
+        let one = sidecar.ask(request("POST", SINGLE, &lines, body)).await;
+        let two = h2.send("POST", SINGLE, &headers, body).await;
+        for answer in [one, two] {
+            assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{answer:?}");
+            let told = serde_json::json!({"data": {"results": [{"field": "user.name", "value": "Ada"}]}});
+            assert_eq!(answer.json(), told);
+            assert_eq!(answer.header("trailer-x-chalk-trace-id"), Some("trace"));
+            answer.decision_id();
+        }
+        let seen = server.seen();
+        assert_eq!(seen.len(), 2 * (number + 1));
+        // What goes upstream is what gRPC would have sent.
+        assert!(seen.iter().all(|called| called.body == framed(&asks(&["user.name"]).encode_to_vec())));
+        assert_eq!(seen[0].head.headers["content-type"], "application/grpc");
+    }
+    let refused = r#"{"inputs": {"user.id": 1}, "outputs": [{"featureFqn": "user.name"}, {"featureFqn": "user.ssn"}]}"#;
+    let answer = sidecar.ask(request("POST", SINGLE, &lines, refused)).await;
+    let told = &answer.json()["errors"][0];
+    assert_eq!(
+        (answer.status, &told["code"], &told["feature"]),
+        (200, &"ERROR_CODE_UNAUTHORIZED".into(), &"user.ssn".into())
+    );
+    assert_eq!(told["message"], "Feature 'user.ssn' is not authorized for this caller");
+    for (body, text) in [
+        ("", "the message cannot be read: the json text ends at byte 0, expected an object"),
+        (r#"{"outputs": [], "overlay": {}}"#, "the message has the field `overlay`, which is not known"),
+        (
+            r#"{"inputs": {"user.id": 9007199254740993}, "outputs": [{"featureFqn": "user.name"}]}"#,
+            "`inputs[0].value.number_value` is a whole number that would be rounded",
+        ),
+    ] {
+        let answer = sidecar.ask(request("POST", SINGLE, &lines, body)).await;
+        let told = serde_json::json!({"code": "invalid_argument", "message": text});
+        assert_eq!((answer.status, answer.json()), (400, told), "{body}");
+    }
+    // gRPC has no JSON.
+    let json = [("content-type", "application/grpc+json"), ("te", "trailers"), ("authorization", &bearer)];
+    let answer = h2.send("POST", SINGLE, &json, framed(permitted.as_bytes())).await;
+    fails(&answer, "12", "gRPC is read with the Content-Type application/grpc alone");
+    assert_eq!(server.seen().len(), 4);
 }

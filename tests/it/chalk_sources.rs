@@ -462,3 +462,30 @@ async fn every_method_that_is_always_there_has_a_route() {
         assert_eq!(answer.header("grpc-status"), Some("3"), "{path}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn sources_are_told_in_json_without_their_secrets() {
+    let chalk = chalk().await;
+    let bearer = format!("Bearer {}", KEY.token(&["prod"]));
+    let lines = format!("authorization: {bearer}\r\ncontent-type: application/json\r\n");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let path = format!("{SERVICE}ListIntegrations");
+    let one = ask(chalk.sidecar.data, request("POST", &path, &lines, "{}")).await;
+    let two = H2::connect(chalk.sidecar.data).await.send("POST", &path, &headers, "{}").await;
+    for answer in [one, two] {
+        let source =
+            json!({"id": "i1", "name": "pg_main", "kind": "INTEGRATION_KIND_POSTGRESQL", "environmentId": "envmock1"});
+        assert_eq!((answer.status, answer.json()), (200, json!({"integrations": [source]})));
+        assert!(!contains(&answer.body));
+    }
+    let answer = ask(chalk.sidecar.data, request("POST", AGENT, &lines, "{}")).await;
+    let permissions = &answer.json()["agent"]["serviceTokenAgent"]["featurePermissions"];
+    let tags = json!({"cleared": "FEATURE_PERMISSION_ALLOW_DOWNSTREAM", "pii": "FEATURE_PERMISSION_ALLOW_INTERNAL"});
+    assert_eq!(*permissions, json!({"tags": tags, "defaultPermission": "FEATURE_PERMISSION_ALLOW"}));
+    let other = ask(
+        chalk.sidecar.data,
+        request("POST", &format!("{SERVICE}GetIntegration"), &lines, r#"{"integrationId": "i2"}"#),
+    )
+    .await;
+    assert_eq!((other.status, &other.json()["code"]), (404, &json!("not_found")));
+}

@@ -68,7 +68,7 @@ async fn an_answer_beyond_its_limit_is_not_read() {
         let text = "The feature server's answer cannot be verified";
         told(door, &got, http, (14, "unavailable"), text, "");
     }
-    assert_eq!(sidecar.metric("tagwarden_upstream_errors_total{kind=\"too_large\"}").await, 7.0);
+    assert_eq!(sidecar.metric("tagwarden_upstream_errors_total{kind=\"too_large\"}").await, 8.0);
 }
 
 #[tokio::test]

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use prost::Message as _;
 use serde_json::json;
-use tagwarden::dialect::chalk::proto::{PingRequest, PingResponse};
+use tagwarden::dialect::chalk::json::{to_json, to_proto};
+use tagwarden::dialect::chalk::proto::{OnlineQueryBulkResponse, PingRequest, PingResponse};
+use tagwarden::dialect::chalk::shape::methods;
 
-use super::ask::{Ask, Door, VERSIONED, ask};
+use super::ask::{Ask, Door, VERSIONED, ask, names};
 use super::cases::{Both, Want::Refused, Want::Sent, refused, stripped};
 use super::decode::{Fine, Got, fails, message, shows_nothing};
 use super::world::{Chalk, Say};
@@ -338,4 +340,35 @@ async fn who_a_token_is_is_said_here() {
     let nobody = both.sidecar.ask(request("GET", "/v1/who-am-i", "", "")).await;
     fails(&nobody, 401, "UNAUTHORIZED", "UNAUTHENTICATED");
     both.chalk.nothing_came();
+}
+
+#[tokio::test]
+async fn tables_in_json_are_cut_too() {
+    let both = Both::start().await;
+    let path = Door::Bulk.path();
+    let messages = methods::of(path).unwrap();
+    let h2 = H2::connect(both.sidecar.data).await;
+    for (group, outputs, came, refused) in [
+        ("readers", &["user.name"][..], &["__id__", "user.name"][..], 0),
+        ("readers", &["user.name", "user.ssn"], &[], 1),
+        ("cutters", &["user.name", "user.ssn"], &["__id__", "user.name"], 0),
+    ] {
+        let body = to_json(messages.request, &ask(outputs).bulk().encode_to_vec()).unwrap();
+        let authorization = bearer(group);
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json"), VERSIONED];
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let one = both.sidecar.ask(request("POST", path, &lines, &body)).await;
+        let two = h2.send("POST", path, &headers, &body).await;
+        for answer in [one, two] {
+            assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{answer:?}");
+            let message = to_proto(messages.answer, &answer.body).unwrap();
+            shows_nothing(&answer);
+            let bulk = OnlineQueryBulkResponse::decode(message.clone()).unwrap();
+            assert!(!String::from_utf8_lossy(&message).contains(super::world::CANARY));
+            let of_ssn = bulk.errors.iter().filter(|error| error.feature.as_deref() == Some("user.ssn"));
+            assert_eq!(of_ssn.count(), refused, "{group} {outputs:?}: {:?}", bulk.errors);
+            let columns = if bulk.scalars_data.is_empty() { Vec::new() } else { names(&bulk.scalars_data) };
+            assert_eq!(columns, came, "{group} {outputs:?}");
+        }
+    }
 }

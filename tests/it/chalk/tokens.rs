@@ -87,6 +87,21 @@ async fn no_address_but_ours_comes_back() {
     let answer = sidecar.ask(request("POST", GET_TOKEN, headers, asked().encode_to_vec())).await;
     assert_eq!((answer.status, answer.body), (200, want.encode_to_vec()));
     chalk.only();
+
+    // And in JSON.
+    let headers = "content-type: application/json\r\nconnect-protocol-version: 1\r\n";
+    let body = json!({"clientId": "c", "client_secret": SECRET, "grantType": "client_credentials", "scope": null});
+    let answer = sidecar.ask(request("POST", GET_TOKEN, headers, body.to_string())).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    assert_eq!(
+        answer.json(),
+        json!({
+            "accessToken": "token-of-the-deployment", "tokenType": "Bearer", "expiresIn": 3600, "apiServer": PUBLIC,
+            "primaryEnvironment": "prod", "engines": {"prod": PUBLIC}, "grpcEngines": {"prod": PUBLIC},
+            "environmentIdToName": {"prod": "Production"},
+        })
+    );
+    assert_eq!(chalk.only().message(), asked().encode_to_vec());
 }
 
 /// Whose credentials they are stands in the body; nobody is vouched for, whatever the rest goes with.
