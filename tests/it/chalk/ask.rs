@@ -55,6 +55,8 @@ impl Door {
         Self::Multi,
         Self::MultiBulk,
     ];
+    /// Those at which a name without a version is said to be the first one.
+    pub const VERSIONED: [Self; 2] = [Self::Json, Self::Feather];
     /// Those that take several queries at once.
     pub const SEVERAL: [Self; 3] = [Self::Feather, Self::Multi, Self::MultiBulk];
 

@@ -7,15 +7,14 @@ use super::went::went;
 #[tokio::test]
 async fn section_4_what_chalkpy_writes_is_understood() {
     let both = Both::start().await;
-    for name in [
-        "user.name",
-        "user.identity.is_voip_phone",
-        "user.count__3600__",
-        "user.avg",
-        // With the header that chalkpy sends it is the first version.
-        "user.score",
-    ] {
+    for name in ["user.name", "user.identity.is_voip_phone", "user.count__3600__", "user.avg"] {
         both.case("readers", ask(&[name]), Sent(&[name], &[name])).await;
+    }
+    // With the header that chalkpy sends it is the first version; a call cannot say so, and means both.
+    let first = ask(&["user.score"]);
+    both.case_at(&Door::VERSIONED, "readers", first.clone(), Sent(&["user.score"], &["user.score"])).await;
+    for door in Door::ALL.into_iter().filter(|door| !Door::VERSIONED.contains(door)) {
+        both.case_at(&[door], "readers", first.clone(), Refused(&["user.score"])).await;
     }
     let rows = "user.transactions[transaction.id,transaction.name]";
     let columns = "user.transactions<transaction.id transaction.name>";
