@@ -45,7 +45,7 @@ impl Exchange<'_> {
     pub(super) async fn health(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
         let mut upstream = Request::new(Full::default());
         *upstream.method_mut() = Method::GET;
-        let (head, _) = self.forward(snapshot, parts, upstream, parts.uri.path(), true).await?;
+        let (head, _) = self.forward_engine(snapshot, parts, upstream).await?;
         let mut response = Response::new(Body::default());
         *response.status_mut() = head.status;
         Ok(response)

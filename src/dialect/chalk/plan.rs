@@ -173,6 +173,10 @@ pub fn decide(
     if !denied_supplies.is_empty() {
         return Ok(Outcome::Refuse(denied_supplies));
     }
+    if kept.is_empty() && query.name.is_some() && deciding.plan.bundle.is_none() {
+        // A server that takes it for a query without outputs adds those of that name, which nobody looked at.
+        return Err(Invalid("`query_name` stands beside expressions alone".to_owned()));
+    }
     let roots = kept.iter().map(Part::way).filter_map(|way| way.split('.').next());
     let of_expressions = expressions.iter().filter_map(|at| query.expressions.get(*at)).flat_map(Expression::roots);
     // A value that is reached over a has-one is answered with the key of its own row, or with that of the first.

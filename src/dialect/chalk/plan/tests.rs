@@ -419,6 +419,22 @@ fn an_expression_may_read_what_may_be_returned() {
 }
 
 #[test]
+fn a_name_beside_expressions_alone_adds_no_outputs() {
+    let policy = wide();
+    let alias = expressions().remove("alias").unwrap();
+    let of = |outputs: &[&str]| {
+        let named = Some("fraud".to_owned());
+        outcome(
+            &policy,
+            "all",
+            &Query { expressions: vec![alias.clone()], name: named, ..asked(outputs, &["user.id"]) },
+        )
+    };
+    assert_eq!(of(&[]), "invalid `query_name` stands beside expressions alone");
+    assert_eq!(of(&["user.name"]), "sent user.name -> user.name user.x");
+}
+
+#[test]
 fn an_expression_takes_no_name_that_is_taken() {
     let policy = wide();
     let alias = expressions().remove("alias").unwrap();
