@@ -237,8 +237,8 @@ async fn queries_go_to_the_configured_engine() {
     assert_eq!(sidecar.ask(request("POST", "/v1/branches/start", &bearer, "{}")).await.status, 200);
     assert_eq!(chalk.only().path(), "/v1/branches/start");
     assert_eq!(sidecar.ask(request("GET", "/ping", "", "")).await.status, 200);
-    assert_eq!(chalk.only().path(), "/ping");
-    engine.nothing_came();
+    assert_eq!(engine.only().path(), "/ping");
+    chalk.nothing_came();
 }
 
 #[tokio::test]
