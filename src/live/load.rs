@@ -322,11 +322,17 @@ pub(super) fn settings(
             Subjects::Hashed(Some(Box::new(key)))
         }
     };
+    let upstream = Upstream::new(&config.upstream)?;
+    // Without an address of its own it is the same, connections and all.
+    let engine = match &config.upstream.engine {
+        Some(_) => Upstream::new(&config.upstream.of_engine())?,
+        None => upstream.clone(),
+    };
     Ok(Settings {
         auth,
         routes: Routes::new(config, metrics),
-        upstream: Upstream::new(&config.upstream)?,
-        engine: Upstream::new(&config.upstream.of_engine())?,
+        upstream,
+        engine,
         dialect: config.upstream.dialect,
         public_url: config.listen.public_url.clone().unwrap_or_default(),
         environment: config.chalk.environment.clone(),
