@@ -34,6 +34,13 @@ pub enum Answer {
     },
 }
 
+/// Appends a part to a fingerprint: what it is, its length, itself; so no two lists of parts read the same.
+fn fingerprint_part(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.push(tag);
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
 /// Shows a name that came from outside: cut at 128 bytes, all but printable ASCII escaped (config.md, Audit line).
 pub fn shown(name: &str) -> String {
     let mut out = String::new();

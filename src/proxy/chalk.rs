@@ -80,11 +80,7 @@ impl Exchange<'_> {
         } else {
             Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
         };
-        let body = match filtered {
-            Ok(Answer::AsItCame) => answer,
-            Ok(Answer::Cut { body, dropped }) => self.cut(body, dropped),
-            Err(unreadable) => return Err(self.withheld(&unreadable)),
-        };
+        let body = self.verified(answer, filtered)?;
         Ok(answered(&head, body, &JSON, decided.plan.mode, permit.filtered))
     }
 
@@ -102,6 +98,15 @@ impl Exchange<'_> {
         }
         query.switches.extend(&said.switches);
         self.decide(snapshot, asked, dialect::Query::Chalk(query))
+    }
+
+    /// What may pass of an answer.
+    fn verified(&mut self, answer: Bytes, filtered: Result<Answer, Unreadable>) -> Result<Bytes, Failure> {
+        match filtered {
+            Ok(Answer::AsItCame) => Ok(answer),
+            Ok(Answer::Cut { body, dropped }) => Ok(self.cut(body, dropped)),
+            Err(unreadable) => Err(self.withheld(&unreadable)),
+        }
     }
 
     /// The body that is left of an answer.

@@ -9,7 +9,7 @@ use super::expression::Expression;
 use super::names::{Budget, Names, Part, spelled};
 pub use super::names::{MOST_FEATURES, too_many};
 use super::query::{Field, Permit, Query, Switch};
-use crate::dialect::{self, Asker, Invalid, Outcome, Plan, Refusal, shown};
+use crate::dialect::{self, Asker, Invalid, Outcome, Plan, Refusal, fingerprint_part, shown};
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
 use crate::policy::decide::{Name, Resolved, Verdict};
@@ -28,11 +28,7 @@ pub struct Settings {
 impl Query {
     /// Everything that a decision reads of it.
     pub fn fingerprint(&self, out: &mut Vec<u8>) {
-        let mut bytes = |tag: u8, bytes: &[u8]| {
-            out.push(tag);
-            out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-            out.extend_from_slice(bytes);
-        };
+        let mut bytes = |tag: u8, bytes: &[u8]| fingerprint_part(out, tag, bytes);
         let mut part = |tag: u8, text: &str| bytes(tag, text.as_bytes());
         part(if self.versioned { b'V' } else { b'U' }, "");
         self.outputs.iter().for_each(|output| part(b'o', output));
@@ -254,11 +250,7 @@ pub fn decide_upload(
 
 /// What a decision reads of an upload, which no query is mistaken for.
 pub fn fingerprint_of_upload(features: &[String], switches: &BTreeSet<Switch>, versioned: bool, out: &mut Vec<u8>) {
-    let mut part = |tag: u8, text: &str| {
-        out.push(tag);
-        out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(text.as_bytes());
-    };
+    let mut part = |tag: u8, text: &str| fingerprint_part(out, tag, text.as_bytes());
     part(if versioned { b'W' } else { b'Y' }, "");
     features.iter().for_each(|name| part(b'w', name));
     switches.iter().for_each(|switch| part(b's', switch.name()));

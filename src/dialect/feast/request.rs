@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::dialect::feast::plan::Permit;
-use crate::dialect::{Invalid, shown};
+use crate::dialect::{Invalid, fingerprint_part, shown};
 use crate::json::{self, Kind, Span, Value};
 
 /// Features that one query may name. What is decided and audited of each is many times longer than its name.
@@ -200,11 +200,7 @@ impl Request<'_> {
     /// decision cache.
     pub fn fingerprint(&self, out: &mut Vec<u8>) {
         out.push(u8::from(self.full_names));
-        let mut part = |tag: u8, text: &str| {
-            out.push(tag);
-            out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-            out.extend_from_slice(text.as_bytes());
-        };
+        let mut part = |tag: u8, text: &str| fingerprint_part(out, tag, text.as_bytes());
         match &self.wanted {
             Wanted::Service(name) => part(b's', name),
             Wanted::Features(names) => names.iter().for_each(|name| part(b'f', name)),

@@ -14,7 +14,7 @@ use crate::dialect::chalk::online::Request;
 use crate::dialect::chalk::query::{Permit, Switch};
 use crate::dialect::chalk::table::Table;
 use crate::dialect::chalk::{container, error, online};
-use crate::dialect::{Answer, Invalid, Unreadable};
+use crate::dialect::{Invalid, Unreadable};
 use crate::json;
 use crate::policy::settings::Mode;
 use crate::proxy::body::Incoming;
@@ -95,11 +95,7 @@ impl Exchange<'_> {
         } else {
             Err(Unreadable("it is not a plain 200 of bytes".to_owned()))
         };
-        let body = match filtered {
-            Ok(Answer::AsItCame) => answer,
-            Ok(Answer::Cut { body, dropped }) => self.cut(body, dropped),
-            Err(unreadable) => return Err(self.withheld(&unreadable)),
-        };
+        let body = self.verified(answer, filtered)?;
         let mode =
             if all.iter().all(|one| one.decided.plan.mode == Mode::Filter) { Mode::Filter } else { Mode::Reject };
         Ok(answered(&head, body, &OCTETS, mode, sent().map(|(_, permit)| permit.filtered).sum()))

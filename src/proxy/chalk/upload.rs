@@ -16,7 +16,7 @@ use crate::dialect::chalk::feather;
 use crate::dialect::chalk::online;
 use crate::dialect::chalk::query::{Permit, Switch};
 use crate::dialect::chalk::table::Table;
-use crate::dialect::{self, Answer, Invalid, Unreadable};
+use crate::dialect::{self, Invalid, Unreadable};
 use crate::policy::settings::Mode;
 use crate::proxy::body::Incoming;
 use crate::proxy::respond::{Body, Failure};
@@ -69,11 +69,7 @@ impl Exchange<'_> {
         } else {
             Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
         };
-        let body = match filtered {
-            Ok(Answer::AsItCame) => answer,
-            Ok(Answer::Cut { body, dropped }) => self.cut(body, dropped),
-            Err(unreadable) => return Err(self.withheld(&unreadable)),
-        };
+        let body = self.verified(answer, filtered)?;
         Ok(answered(&head, body, &JSON, Mode::Reject, 0))
     }
 
