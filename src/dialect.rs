@@ -5,6 +5,7 @@
 
 pub mod chalk;
 pub mod feast;
+pub mod json;
 mod plan;
 
 pub use plan::{Asker, Decision, Index, Outcome, Permit, Plan, Query, Refusal};

@@ -1,0 +1,10 @@
+//! Any feature server that speaks JSON over HTTP, as a description says (docs/dialects/README.md).
+//!
+//! A [`Description`] says of each route where a request names its outputs and what it supplies, how the names of the wire
+//! become those of the catalogue, and where in the answer the features stand. What it does not mention does not pass.
+
+pub mod description;
+pub mod pointer;
+pub mod template;
+
+pub use description::Description;
