@@ -11,6 +11,7 @@ use hyper::header::HeaderValue;
 use crate::auth::{Auth, Caller, Memo};
 use crate::config::{Dialect, Enforcement, Limits};
 use crate::dialect::Query;
+use crate::dialect::json::Description;
 use crate::issuer::Issuer;
 use crate::proxy::route::Routes;
 use crate::upstream::Upstream;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub engine: Upstream,
     /// What it speaks.
     pub dialect: Dialect,
+    /// How a described server is spoken to.
+    pub description: Option<Arc<Description>>,
     /// What clients call us.
     pub public_url: String,
     /// Of Chalk, the environment behind us.

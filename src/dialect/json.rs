@@ -4,7 +4,9 @@
 //! become those of the catalogue, and where in the answer the features stand. What it does not mention does not pass.
 
 pub mod description;
+pub mod plan;
 pub mod pointer;
+pub mod request;
 pub mod template;
 
 pub use description::Description;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::chalk::Switch;
 use crate::config::Enforcement;
-use crate::dialect::{Invalid, chalk, feast, shown};
+use crate::dialect::{Invalid, chalk, feast, json, shown};
 use crate::policy::Policy;
 use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
@@ -19,6 +19,8 @@ pub enum Query<'q> {
     Feast(&'q feast::Request<'q>),
     /// One query to Chalk.
     Chalk(&'q chalk::query::Query),
+    /// One to a described server.
+    Json(&'q json::plan::Query<'q>),
     /// An upload to Chalk.
     ChalkUpload {
         /// The features that are written.
@@ -44,6 +46,8 @@ pub enum Permit {
     Feast(feast::Permit),
     /// Of Chalk.
     Chalk(chalk::query::Permit),
+    /// Of a described server.
+    Json(json::plan::Permit),
 }
 
 /// Whose query is decided.
@@ -137,6 +141,7 @@ impl Permit {
         match self {
             Self::Feast(permit) => permit.filtered,
             Self::Chalk(permit) => permit.filtered,
+            Self::Json(permit) => permit.filtered,
         }
     }
 }
@@ -148,6 +153,7 @@ impl Query<'_> {
         match self {
             Self::Feast(request) => request.fingerprint(out),
             Self::Chalk(query) => query.fingerprint(out),
+            Self::Json(query) => query.fingerprint(out),
             Self::ChalkUpload { features, switches, versioned } => {
                 chalk::plan::fingerprint_of_upload(features, switches, *versioned, out)
             }
@@ -157,7 +163,7 @@ impl Query<'_> {
     /// Whether the decision is kept for the next such query; not where it has expressions, of which each is new.
     pub fn cached(&self) -> bool {
         match self {
-            Self::Feast(_) => true,
+            Self::Feast(_) | Self::Json(_) => true,
             Self::Chalk(query) => query.expressions.is_empty(),
             Self::ChalkUpload { .. } => false,
         }
@@ -182,6 +188,7 @@ impl Query<'_> {
         plan.outcome = match self {
             Self::Feast(request) => feast::decide(&mut plan, policy, &index.feast, asker.tables, request),
             Self::Chalk(query) => chalk::plan::decide(&mut plan, policy, &index.chalk, asker, query),
+            Self::Json(query) => json::plan::decide(&mut plan, policy, asker.tables, query),
             Self::ChalkUpload { features, switches, versioned } => {
                 chalk::plan::decide_upload(&mut plan, policy, &index.chalk, asker, (features, switches, *versioned))
             }
@@ -196,6 +203,7 @@ impl Query<'_> {
             let all = match self {
                 Self::Feast(request) => feast::unenforced(policy, request).map(Permit::Feast),
                 Self::Chalk(query) => Ok(Permit::Chalk(chalk::plan::unenforced(query))),
+                Self::Json(_) => Ok(Permit::Json(json::plan::unenforced(&plan.outcome))),
                 Self::ChalkUpload { .. } => Ok(Permit::Chalk(chalk::query::Permit::default())),
             };
             plan.outcome = all.map_or_else(Outcome::Invalid, Outcome::Permit);

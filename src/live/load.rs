@@ -331,6 +331,7 @@ pub(super) fn settings(
     Ok(Settings {
         auth,
         routes: Routes::new(config, metrics),
+        description: None,
         upstream,
         engine,
         dialect: config.upstream.dialect,

@@ -85,7 +85,9 @@ fn plan(policy: &Policy, roles: &[u16], request: &Request<'_>) -> Plan {
 fn permitted(plan: Plan) -> Permit {
     match plan.outcome {
         Outcome::Permit(dialect::Permit::Feast(permit)) => permit,
-        other @ (Outcome::Permit(dialect::Permit::Chalk(_)) | Outcome::Refuse(_) | Outcome::Invalid(_)) => {
+        other @ (Outcome::Permit(dialect::Permit::Chalk(_) | dialect::Permit::Json(_))
+        | Outcome::Refuse(_)
+        | Outcome::Invalid(_)) => {
             panic!("not permitted: {other:?}")
         }
     }
@@ -98,7 +100,7 @@ fn sent(policy: &Policy, roles: &str, body: &str) -> String {
         Err(error) => return format!("invalid {error}"),
     };
     match planned(policy, roles, body).outcome {
-        Outcome::Permit(dialect::Permit::Chalk(_)) => panic!("a permit of another dialect"),
+        Outcome::Permit(dialect::Permit::Chalk(_) | dialect::Permit::Json(_)) => panic!("a permit of another dialect"),
         Outcome::Permit(dialect::Permit::Feast(permit)) => {
             format!("sent {}", String::from_utf8(rewrite(body.as_bytes(), &request, &permit)).unwrap())
         }
@@ -138,7 +140,7 @@ fn columns(names: &[&str]) -> String {
 /// All of a plan, spelled in one order.
 fn spelled(plan: &Plan) -> String {
     let outcome = match &plan.outcome {
-        Outcome::Permit(dialect::Permit::Chalk(_)) => panic!("a permit of another dialect"),
+        Outcome::Permit(dialect::Permit::Chalk(_) | dialect::Permit::Json(_)) => panic!("a permit of another dialect"),
         Outcome::Permit(dialect::Permit::Feast(permit)) => {
             let columns: BTreeMap<_, _> = permit.columns.iter().collect();
             let Permit { wanted, columns: _, entities, filtered, full_names, views } = permit;

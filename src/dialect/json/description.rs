@@ -1,6 +1,7 @@
 //! What a description says, validated: the reader finds every mistake before one of these is there.
 
 use crate::dialect::json::pointer::Pointer;
+use crate::dialect::json::request::Layout;
 use crate::dialect::json::template::Template;
 
 /// A feature server.
@@ -31,6 +32,8 @@ pub struct Route {
     pub request: Request,
     /// The alternatives of the answer, of which at least one is there.
     pub answers: Vec<Answer>,
+    /// The places of `request` and `scope` in a body.
+    pub layout: Layout,
 }
 
 /// A method that queries come with.

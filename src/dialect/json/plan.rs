@@ -1,0 +1,436 @@
+//! The decision on a query to a described server: what goes upstream, what may come back.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::dialect::json::description::{Place, Route, Takes, Unnamed};
+use crate::dialect::json::request::made;
+use crate::dialect::{self, Invalid, Outcome, Plan, fingerprint_part, shown};
+use crate::policy::Policy;
+use crate::policy::catalogue::Bundle;
+use crate::policy::decide::{Name, Resolved, Verdict};
+use crate::policy::permission::Permission;
+use crate::policy::resolve::Table;
+use crate::policy::settings::{Mode, Supplies};
+
+/// What a caller asked for.
+#[derive(Clone, Debug)]
+pub struct Query<'b> {
+    /// How the request was read.
+    pub route: &'b Route,
+    /// The number of the route in its description.
+    pub number: usize,
+    /// The variables of the request.
+    pub variables: Vec<(&'b str, Cow<'b, str>)>,
+    /// What is to be answered.
+    pub asked: Asked<'b>,
+    /// What the caller gives.
+    pub supplied: Vec<Supply<'b>>,
+}
+
+/// What is to be answered.
+#[derive(Clone, Debug)]
+pub enum Asked<'b> {
+    /// These.
+    Outputs(Vec<Output<'b>>),
+    /// What this name stands for.
+    Bundle(Cow<'b, str>),
+    /// The request does not say.
+    Nothing,
+    /// It did not say, and this is what the answer has.
+    Answered {
+        /// Each of them once.
+        outputs: Vec<Output<'b>>,
+        /// The name that the request gave to all of it.
+        bundle: Option<Cow<'b, str>>,
+    },
+}
+
+/// A feature that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output<'b> {
+    /// As the wire writes it.
+    pub written: Cow<'b, str>,
+    /// Its name in the catalogue.
+    pub feature: String,
+}
+
+/// A value that the caller gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supply<'b> {
+    /// Where, by the number in the description.
+    pub place: usize,
+    /// As the wire writes it.
+    pub written: Cow<'b, str>,
+    /// Its name in the catalogue; `None`: none can be made.
+    pub feature: Option<String>,
+    /// What the server takes there.
+    pub takes: Takes,
+    /// In some row it has no value.
+    pub has_null: bool,
+}
+
+/// What goes upstream and what may come back.
+#[derive(Debug, Default)]
+pub struct Permit {
+    /// Features that are asked for -> whether they may come back.
+    columns: HashMap<String, bool>,
+    /// The same by what the wire calls them, where a bundle says so.
+    aliases: HashMap<String, bool>,
+    /// Names of the wire that may come back without being asked for: what the description keeps, keys that were given.
+    extra: HashSet<String>,
+    /// Supplied features that go upstream.
+    inputs: HashSet<String>,
+    /// How many outputs were taken out.
+    pub filtered: usize,
+    /// How many features each container of the answer must have.
+    pub kept: usize,
+    /// What the answer has is decided when it is there.
+    pub on_answer: bool,
+    /// Nothing is held back: enforcement is suspended.
+    pub all: bool,
+}
+
+/// What becomes of a column of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was asked for, and may pass.
+    Keep,
+    /// It may pass without being asked for.
+    Extra,
+    /// It may not.
+    Cut,
+}
+
+impl Permit {
+    /// Whether an output that was asked for goes upstream.
+    pub fn asks(&self, feature: &str) -> bool {
+        self.all || self.columns.get(feature) == Some(&true)
+    }
+
+    /// Whether a supplied value does.
+    pub fn forwards(&self, supply: &Supply<'_>) -> bool {
+        self.all || supply.feature.as_ref().is_some_and(|feature| self.inputs.contains(feature))
+    }
+
+    /// Whether a name of the wire may come back without being asked for.
+    pub fn passes(&self, written: &str) -> bool {
+        self.extra.contains(written)
+    }
+
+    /// What becomes of a column that the wire calls `written`, in an answer with these variables. `None`: nobody asked
+    /// for it.
+    pub fn fate(&self, query: &Query<'_>, written: &str, variables: &[(&str, Cow<'_, str>)]) -> Option<Fate> {
+        if self.all {
+            return Some(Fate::Extra);
+        }
+        let of = |keep: &bool| if *keep { Fate::Keep } else { Fate::Cut };
+        if let Some(keep) = self.aliases.get(written) {
+            return Some(of(keep));
+        }
+        let feature = query.feature(written, variables);
+        if let Some(keep) = feature.and_then(|feature| self.columns.get(&feature)) {
+            return Some(of(keep));
+        }
+        self.extra.contains(written).then_some(Fate::Extra)
+    }
+
+    /// How many features each container of the answer must have; `None`: any number of them.
+    pub fn wanted(&self) -> Option<usize> {
+        (!self.all && !self.on_answer).then_some(self.kept)
+    }
+}
+
+/// Names that one query may have as outputs, and as supplied. What is decided and audited of each is many times longer.
+pub const MOST_NAMES: usize = 10_000;
+
+impl<'b> Query<'b> {
+    /// What is asked for, once the answer to a request that did not say so is there.
+    pub fn answered(&self, outputs: Vec<Output<'b>>) -> Asked<'b> {
+        let bundle = match &self.asked {
+            Asked::Bundle(name) => Some(name.clone()),
+            Asked::Answered { bundle, .. } => bundle.clone(),
+            Asked::Outputs(_) | Asked::Nothing => None,
+        };
+        Asked::Answered { outputs, bundle }
+    }
+}
+
+impl Query<'_> {
+    /// The catalogue's name of what an answer with these variables calls `written`.
+    pub fn feature(&self, written: &str, variables: &[(&str, Cow<'_, str>)]) -> Option<String> {
+        if variables.is_empty() {
+            return made(&self.route.names, written, &self.variables);
+        }
+        let all: Vec<_> = variables.iter().chain(&self.variables).cloned().collect();
+        made(&self.route.names, written, &all)
+    }
+
+    /// Everything that a decision on this query reads, besides the caller and the policy.
+    pub fn fingerprint(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&u32::try_from(self.number).unwrap_or(u32::MAX).to_le_bytes());
+        let mut part = |tag: u8, text: &str| fingerprint_part(out, tag, text.as_bytes());
+        for (name, value) in &self.variables {
+            part(b'v', name);
+            part(b'=', value);
+        }
+        match &self.asked {
+            Asked::Outputs(outputs) => outputs.iter().for_each(|output| part(b'o', &output.written)),
+            Asked::Bundle(name) => part(b'b', name),
+            Asked::Nothing => part(b'0', ""),
+            Asked::Answered { outputs, bundle } => {
+                part(b'a', bundle.as_deref().unwrap_or_default());
+                // The variables of the answer are in the names.
+                for output in outputs {
+                    part(b'o', &output.written);
+                    part(b'f', &output.feature);
+                }
+            }
+        }
+        for supply in &self.supplied {
+            part(if supply.has_null { b'n' } else { b's' }, &supply.written);
+            part(b'@', &supply.place.to_string());
+        }
+    }
+
+    /// Whether what is refused can be taken out of what goes upstream.
+    fn can_cut(&self) -> bool {
+        let request = &self.route.request;
+        !request.untouched && !matches!(request.outputs, Some(Place::Path(_)))
+    }
+}
+
+/// Decides a query for a caller with these tables, in the mode of the plan, and notes in it what is recorded.
+///
+/// # Errors
+/// [`Invalid`]: it cannot be meant.
+pub fn decide(plan: &mut Plan, policy: &Policy, tables: &[Arc<Table>], query: &Query<'_>) -> Result<Outcome, Invalid> {
+    let supplied: Vec<(&Supply<'_>, Name<'_>)> =
+        query.supplied.iter().filter_map(|supply| Some((supply, counted(policy, supply)?))).collect();
+    plan.supplied = supplied.iter().map(|(_, name)| shown(text(policy, name))).collect();
+    let names: Vec<Name<'_>> = supplied.iter().map(|(_, name)| name.clone()).collect();
+    let resolved = Resolved::new(policy, tables, &names);
+    let mut denied = Vec::new();
+    for (supply, name) in resolved.refused_supplied().iter().filter_map(|at| supplied.get(*at)) {
+        denied.push(supply.written.clone().into_owned());
+        let verdict = Verdict { permission: Permission::Deny, rule: 1 };
+        plan.refuse(&resolved, name, text(policy, name), verdict);
+    }
+    let mut permit = Permit::default();
+    permit.inputs.extend(
+        query.supplied.iter().filter(|supply| goes(policy, supply)).filter_map(|supply| supply.feature.clone()),
+    );
+    permit.allow_extra(policy, &resolved, query);
+
+    let outcome = match &query.asked {
+        Asked::Outputs(outputs) => plan.outputs(policy, &resolved, query, outputs, denied, &mut permit)?,
+        Asked::Answered { outputs, bundle } => {
+            plan.bundle = bundle.as_ref().map(|name| name.clone().into_owned());
+            plan.mode = Mode::Filter;
+            permit.on_answer = true;
+            let refused = plan.outputs(policy, &resolved, query, outputs, denied, &mut permit)?;
+            // What the answer has is not for one who may have none of it.
+            refused.map(|_| plan.bundle.iter().cloned().collect())
+        }
+        Asked::Bundle(name) => {
+            plan.bundle = Some(name.clone().into_owned());
+            match (policy.catalogue.bundles.get(&**name), query.route.unnamed) {
+                (Some(bundle), _) => plan.bundle(policy, &resolved, query, name, bundle, denied, &mut permit),
+                (None, Unnamed::Filter) => permit.later(denied),
+                (None, Unnamed::Reject) => {
+                    plan.outputs.push(shown(name));
+                    Some(vec![name.clone().into_owned()])
+                }
+            }
+        }
+        Asked::Nothing => match query.route.unnamed {
+            Unnamed::Filter => permit.later(denied),
+            Unnamed::Reject => return Err(Invalid("the request names no outputs".to_owned())),
+        },
+    };
+    Ok(match outcome {
+        Some(refused) => Outcome::Refuse(refused),
+        None => Outcome::Permit(dialect::Permit::Json(permit)),
+    })
+}
+
+/// Everything that was asked for, in the place of what was decided.
+pub fn unenforced(decided: &Outcome) -> Permit {
+    let (on_answer, extra) = match decided {
+        Outcome::Permit(dialect::Permit::Json(permit)) => (permit.on_answer, permit.extra.clone()),
+        Outcome::Permit(_) | Outcome::Refuse(_) | Outcome::Invalid(_) => (false, HashSet::new()),
+    };
+    Permit { all: true, on_answer, extra, ..Permit::default() }
+}
+
+impl Plan {
+    /// What is refused; `None`: it goes upstream.
+    fn outputs(
+        &mut self,
+        policy: &Policy,
+        resolved: &Resolved<'_>,
+        query: &Query<'_>,
+        outputs: &[Output<'_>],
+        denied: Vec<String>,
+        permit: &mut Permit,
+    ) -> Result<Option<Vec<String>>, Invalid> {
+        let keys_denied = !denied.is_empty();
+        let (mut refused, mut any_denied) = (denied, false);
+        let mut kept = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let name = Name::of(policy, &output.feature);
+            let verdict = verdict(policy, resolved, &name);
+            let returnable = verdict.permission.returnable();
+            if permit.columns.insert(output.feature.clone(), returnable).is_some() {
+                return Err(Invalid(format!("`{}` is asked for twice", shown(&output.written))));
+            }
+            self.outputs.push(shown(&output.feature));
+            if returnable {
+                kept.push(name);
+            } else {
+                any_denied |= verdict.permission == Permission::Deny;
+                self.refuse(resolved, &name, &output.feature, verdict);
+                refused.push(output.written.clone().into_owned());
+                permit.filtered += 1;
+            }
+        }
+        permit.kept = kept.len();
+        let stuck = any_denied && !permit.on_answer && !query.can_cut();
+        let whole = self.mode == Mode::Reject && !refused.is_empty();
+        if keys_denied || (kept.is_empty() && !outputs.is_empty()) || whole || stuck {
+            return Ok(Some(refused));
+        }
+        self.note_cleared(policy, resolved, kept.iter());
+        Ok(None)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, and every one of them is read")]
+    fn bundle(
+        &mut self,
+        policy: &Policy,
+        resolved: &Resolved<'_>,
+        query: &Query<'_>,
+        name: &str,
+        bundle: &Bundle,
+        denied: Vec<String>,
+        permit: &mut Permit,
+    ) -> Option<Vec<String>> {
+        let (mut any_denied, mut kept) = (false, Vec::with_capacity(bundle.members.len()));
+        for member in &bundle.members {
+            let feature = policy.catalogue.name(member.feature);
+            let mut decided_as = Name::Known(member.feature);
+            let mut verdict = verdict(policy, resolved, &decided_as);
+            if let (Some(alias), true) = (&member.alias, verdict.permission.returnable()) {
+                // The server answers by this name whatever it means there by now: the most restrictive meaning counts.
+                let other = query.feature(alias, &[]).and_then(|other| policy.catalogue.id(&other)).map(Name::Known);
+                if let Some(other) = other {
+                    let meant = self::verdict(policy, resolved, &other);
+                    if !meant.permission.returnable() {
+                        verdict = Verdict { permission: Permission::AllowInternal, ..meant };
+                        decided_as = other;
+                    }
+                }
+            }
+            self.outputs.push(shown(feature));
+            let returnable = verdict.permission.returnable();
+            if returnable {
+                permit.kept += 1;
+                kept.push(Name::Known(member.feature));
+            } else {
+                any_denied |= verdict.permission == Permission::Deny;
+                permit.filtered += 1;
+                self.refuse(resolved, &decided_as, feature, verdict);
+            }
+            // Of two members of one name neither is more than the other.
+            let of = match &member.alias {
+                Some(alias) => permit.aliases.entry(alias.to_string()),
+                None => permit.columns.entry(feature.to_owned()),
+            };
+            of.and_modify(|keep| *keep &= returnable).or_insert(returnable);
+        }
+        permit.kept = permit.columns.values().chain(permit.aliases.values()).filter(|keep| **keep).count();
+        let whole = self.mode == Mode::Reject && permit.filtered > 0;
+        if whole || permit.kept == 0 || any_denied {
+            // Its name alone: a denied key named beside it would tell it from a bundle that does not exist.
+            return Some(vec![name.to_owned()]);
+        }
+        if !denied.is_empty() {
+            return Some(denied);
+        }
+        self.note_cleared(policy, resolved, kept.iter());
+        None
+    }
+
+    fn note_cleared<'n>(&mut self, policy: &Policy, resolved: &Resolved<'_>, kept: impl Iterator<Item = &'n Name<'n>>) {
+        for name in kept {
+            if let Some(via) = resolved.cleared_by(name) {
+                self.declassified.push((text(policy, name).to_owned(), via));
+            }
+        }
+    }
+}
+
+impl Permit {
+    /// It goes upstream, and what the answer has is decided then.
+    fn later(&mut self, denied: Vec<String>) -> Option<Vec<String>> {
+        self.on_answer = true;
+        Some(denied).filter(|denied| !denied.is_empty())
+    }
+
+    /// Keys that the caller gave and what the description keeps, where these names are no features that may not be
+    /// returned.
+    fn allow_extra(&mut self, policy: &Policy, resolved: &Resolved<'_>, query: &Query<'_>) {
+        let keys = query.supplied.iter().filter(|supply| is_key(policy, supply)).map(|supply| &*supply.written);
+        let keeps = query.route.answers.iter().flat_map(|answer| &answer.keep).map(String::as_str);
+        for written in keys.chain(keeps) {
+            let meant = query.feature(written, &[]).and_then(|feature| policy.catalogue.id(&feature));
+            let open = meant.is_none_or(|id| {
+                let key = policy.catalogue.feature(id).is_some_and(|feature| feature.key);
+                key || verdict(policy, resolved, &Name::Known(id)).permission.returnable()
+            });
+            if open {
+                self.extra.insert(written.to_owned());
+            }
+        }
+    }
+}
+
+/// A relation stands for features that only a server which knows relations can be asked for.
+fn verdict(policy: &Policy, resolved: &Resolved<'_>, name: &Name<'_>) -> Verdict {
+    match name {
+        Name::Known(id) if policy.catalogue.relation(*id).is_some() => {
+            Verdict { permission: Permission::Deny, rule: 7 }
+        }
+        Name::Known(_) | Name::Unknown(_) => resolved.verdict(name, false),
+    }
+}
+
+fn text<'n>(policy: &'n Policy, name: &'n Name<'_>) -> &'n str {
+    match name {
+        Name::Known(id) => policy.catalogue.name(*id),
+        Name::Unknown(name) => name,
+    }
+}
+
+fn is_key(policy: &Policy, supply: &Supply<'_>) -> bool {
+    let id = supply.feature.as_ref().and_then(|feature| policy.catalogue.id(feature));
+    id.and_then(|id| policy.catalogue.feature(id)).is_some_and(|feature| feature.key)
+}
+
+/// Whether a supplied value goes upstream: a key, null or not, and what counts of the rest.
+fn goes(policy: &Policy, supply: &Supply<'_>) -> bool {
+    let any = supply.takes == Takes::Any && policy.settings.supplies == Supplies::Any;
+    is_key(policy, supply) || (any && !supply.has_null)
+}
+
+/// The name of a supplied value that counts as supplied: what the server takes instead of computing it.
+fn counted<'q>(policy: &Policy, supply: &'q Supply<'_>) -> Option<Name<'q>> {
+    if supply.has_null || !goes(policy, supply) {
+        return None;
+    }
+    Some(match &supply.feature {
+        Some(feature) => Name::of(policy, feature),
+        None => Name::Unknown(Cow::Borrowed(&*supply.written)),
+    })
+}
