@@ -34,7 +34,7 @@ impl Exchange<'_> {
             return Err(Failure::NotFound);
         };
 
-        let mut upstream = Request::new(Full::new(Bytes::from(feast::rewrite(&body, &request, permit))));
+        let mut upstream = Request::new(Full::new(Bytes::from(feast::rewrite(&request, permit))));
         *upstream.method_mut() = Method::POST;
         let json = HeaderValue::from_static("application/json");
         upstream.headers_mut().insert(header::CONTENT_TYPE, json.clone());

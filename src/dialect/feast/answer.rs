@@ -1,5 +1,6 @@
 //! The answer: verified column by column against what was decided, by name, and cut.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::dialect::feast::plan::{Column, Permit};
@@ -7,7 +8,7 @@ use crate::dialect::feast::request::Request;
 use crate::dialect::{Answer, Unreadable, shown};
 use crate::json::{self, Kind, Value};
 
-fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
+pub(super) fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
     Err(Unreadable(message.into()))
 }
 
@@ -53,37 +54,25 @@ pub fn filter(body: &[u8], request: &Request<'_>, permit: &Permit) -> Result<Ans
     }
 
     let mut columns = Vec::with_capacity(permit.columns.len() + permit.entities.len());
-    let mut seen = HashSet::with_capacity(columns.capacity());
-    let (mut kept, mut dropped, mut renamed) = (0usize, 0usize, false);
+    let (mut verified, mut renamed) = (Columns::of(permit), false);
     for name in json::iter_elements(body, names).map_err(|error| json_error(&error))? {
         let name = name.map_err(|error| json_error(&error))?;
         if name.kind != Kind::String {
             return unreadable("`metadata.feature_names` holds something that is no text");
         }
         let text = json::string(body, name).map_err(|error| json_error(&error))?;
-        let keep = match permit.columns.get(&*text) {
-            Some(Column::Keep(spelled)) => {
-                kept += 1;
-                renamed |= spelled.as_slice() != name.span.of(body);
-                Some(spelled.as_slice())
+        columns.push(match verified.next(text)? {
+            Fate::Cut => None,
+            Fate::Kept => Some(Cow::Borrowed(name.span.of(body))),
+            Fate::Renamed(new) => {
+                renamed = true;
+                let mut spelled = Vec::with_capacity(new.len() + 2);
+                json::write_string(&mut spelled, new);
+                Some(Cow::Owned(spelled))
             }
-            Some(Column::Cut) => {
-                dropped += 1;
-                None
-            }
-            None if permit.entities.contains(&*text) => Some(name.span.of(body)),
-            None => return unreadable(format!("column `{}` was not asked for", shown(&text))),
-        };
-        if seen.contains(&text) {
-            return unreadable(format!("column `{}` stands twice", shown(&text)));
-        }
-        seen.insert(text);
-        columns.push(keep);
+        });
     }
-    let wanted = permit.columns.values().filter(|column| matches!(column, Column::Keep(_))).count();
-    if kept != wanted {
-        return unreadable(format!("{wanted} columns were asked for and {kept} of them came"));
-    }
+    let dropped = verified.end()?;
 
     let mut entries = Vec::with_capacity(columns.len());
     for entry in json::iter_elements(body, results).map_err(|error| json_error(&error))? {
@@ -100,7 +89,7 @@ pub fn filter(body: &[u8], request: &Request<'_>, permit: &Permit) -> Result<Ans
 
     let mut out = Vec::with_capacity(body.len());
     out.extend_from_slice(br#"{"results":["#);
-    let pairs = || columns.iter().zip(&entries).filter_map(|(name, entry)| name.map(|name| (name, entry)));
+    let pairs = || columns.iter().zip(&entries).filter_map(|(name, entry)| Some((name.as_ref()?, entry)));
     for (position, (_, entry)) in pairs().enumerate() {
         if position > 0 {
             out.push(b',');
@@ -125,6 +114,68 @@ pub fn filter(body: &[u8], request: &Request<'_>, permit: &Permit) -> Result<Ans
     }
     out.push(b'}');
     Ok(Answer::Cut { body: out, dropped })
+}
+
+/// What becomes of a column of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fate<'p> {
+    /// It is not returned.
+    Cut,
+    /// It is returned under the name that it came with.
+    Kept,
+    /// It is returned under this name.
+    Renamed(&'p str),
+}
+
+/// The columns of an answer, verified by their names, one after the other.
+pub(super) struct Columns<'p, 'n> {
+    permit: &'p Permit,
+    seen: HashSet<Cow<'n, str>>,
+    kept: usize,
+    dropped: usize,
+}
+
+impl<'p, 'n> Columns<'p, 'n> {
+    pub(super) fn of(permit: &'p Permit) -> Self {
+        let seen = HashSet::with_capacity(permit.columns.len() + permit.entities.len());
+        Self { permit, seen, kept: 0, dropped: 0 }
+    }
+
+    /// The next one.
+    ///
+    /// # Errors
+    /// It was not asked for, or it stands twice.
+    pub(super) fn next(&mut self, name: Cow<'n, str>) -> Result<Fate<'p>, Unreadable> {
+        let fate = match self.permit.columns.get(&*name) {
+            Some(Column::Keep(new)) => {
+                self.kept += 1;
+                if *new == name { Fate::Kept } else { Fate::Renamed(new) }
+            }
+            Some(Column::Cut) => {
+                self.dropped += 1;
+                Fate::Cut
+            }
+            None if self.permit.entities.contains(&*name) => Fate::Kept,
+            None => return unreadable(format!("column `{}` was not asked for", shown(&name))),
+        };
+        if self.seen.contains(&name) {
+            return unreadable(format!("column `{}` stands twice", shown(&name)));
+        }
+        self.seen.insert(name);
+        Ok(fate)
+    }
+
+    /// How many are cut, when there are no more.
+    ///
+    /// # Errors
+    /// One that was asked for did not come.
+    pub(super) fn end(self) -> Result<usize, Unreadable> {
+        let (wanted, kept) = (self.permit.columns.values().filter(|column| **column != Column::Cut).count(), self.kept);
+        if kept != wanted {
+            return unreadable(format!("{wanted} columns were asked for and {kept} of them came"));
+        }
+        Ok(self.dropped)
+    }
 }
 
 /// An entry of `results` has the three lists that are known, and nothing beside them.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use crate::dialect;
 use crate::dialect::feast::request::{Request, Wanted};
 use crate::dialect::{Invalid, Outcome, Plan, shown};
-use crate::json;
 use crate::policy::Policy;
 use crate::policy::catalogue::{Bundle, FeatureId};
 use crate::policy::decide::{Name, Resolved, Verdict};
@@ -16,7 +15,7 @@ use crate::policy::permission::Permission;
 use crate::policy::resolve::Table;
 use crate::policy::settings::Mode;
 pub use permit::unenforced;
-use permit::{Cut, permit, write_features};
+use permit::{Cut, asked, permit};
 
 /// What the dialect looks up in a policy, made once for each.
 #[derive(Debug, Default)]
@@ -41,8 +40,8 @@ impl Index {
 /// What goes upstream and what may come back.
 #[derive(Debug)]
 pub struct Permit {
-    /// `"features":[…]` or `"feature_service":"…"`.
-    pub wanted: Vec<u8>,
+    /// What the upstream is asked for.
+    pub wanted: Wanted<'static>,
     /// Column names as Feast answers them -> what becomes of them.
     pub columns: HashMap<String, Column>,
     /// Names of entities that are forwarded; their columns may come back under the same name.
@@ -58,8 +57,8 @@ pub struct Permit {
 /// What becomes of a column.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Column {
-    /// Returned under this name, written as a JSON string.
-    Keep(Vec<u8>),
+    /// Returned under this name.
+    Keep(String),
     /// Cut.
     Cut,
 }
@@ -179,8 +178,7 @@ impl Plan {
             return Ok(Outcome::Refuse(refused));
         }
         self.note_declassified(policy, resolved, &kept);
-        let mut wanted = Vec::new();
-        write_features(&mut wanted, &kept);
+        let wanted = asked(&kept);
         let needed = kept.iter().filter_map(known).map(|id| (id, &[][..]));
         permit(policy, wanted, &kept, (&cut, Cut::Spare), needed, request, supplied)
             .map(|permit| Outcome::Permit(dialect::Permit::Feast(permit)))
@@ -238,13 +236,7 @@ impl Plan {
             return Ok(Outcome::Refuse(denied_supplies));
         }
         self.note_declassified(policy, resolved, &kept);
-        let mut wanted = Vec::new();
-        if by_name {
-            wanted.extend_from_slice(br#""feature_service":"#);
-            json::write_string(&mut wanted, service);
-        } else {
-            write_features(&mut wanted, &kept);
-        }
+        let wanted = if by_name { Wanted::Service(service.to_owned().into()) } else { asked(&kept) };
         // Asked by name, Feast computes the cut members too and wants their keys.
         let needed = bundle
             .members

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::dialect::feast::plan::Permit;
 use crate::dialect::{Invalid, fingerprint_part, shown};
-use crate::json::{self, Kind, Span, Value};
+use crate::json::{self, Kind, Value};
 
 /// Features that one query may name. What is decided and audited of each is many times longer than its name.
 const MOST_FEATURES: usize = 10_000;
@@ -38,8 +38,8 @@ pub enum Wanted<'b> {
 pub struct Entity<'b> {
     /// Its name.
     pub name: Cow<'b, str>,
-    /// The list of values, one a row, in the text of the body.
-    pub values: Span,
+    /// The list of values, one a row, as it was written.
+    pub values: &'b [u8],
     /// It holds a null, so it supplies nothing (policy.md, What S is).
     pub has_null: bool,
 }
@@ -151,7 +151,7 @@ fn columns(body: &[u8], value: Value) -> Result<(Vec<Entity<'_>>, usize), Invali
             }
             Some(_) => {}
         }
-        columns.push(Entity { name: member.key, values: member.value.span, has_null });
+        columns.push(Entity { name: member.key, values: member.value.span.of(body), has_null });
     }
     if rows == Some(0) {
         return invalid("`entities` has no rows");
@@ -160,11 +160,11 @@ fn columns(body: &[u8], value: Value) -> Result<(Vec<Entity<'_>>, usize), Invali
 }
 
 /// The body that goes upstream: what was decided, and the values of the entities that it needs as they were written.
-pub fn rewrite(body: &[u8], request: &Request<'_>, permit: &Permit) -> Vec<u8> {
-    let entities: usize = request.entities.iter().map(|e| e.values.end - e.values.start + e.name.len() + 8).sum();
-    let mut out = Vec::with_capacity(permit.wanted.len() + entities + 128);
+pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
+    let entities: usize = request.entities.iter().map(|e| e.values.len() + e.name.len() + 8).sum();
+    let mut out = Vec::with_capacity(permit.wanted.length() + entities + 128);
     out.push(b'{');
-    out.extend_from_slice(&permit.wanted);
+    write_wanted(&mut out, &permit.wanted);
     out.extend_from_slice(br#","entities":{"#);
     let mut first = true;
     for entity in request.entities.iter().filter(|entity| permit.forwards(&entity.name)) {
@@ -174,7 +174,7 @@ pub fn rewrite(body: &[u8], request: &Request<'_>, permit: &Permit) -> Vec<u8> {
         first = false;
         json::write_string(&mut out, &entity.name);
         out.push(b':');
-        out.extend_from_slice(entity.values.of(body));
+        out.extend_from_slice(entity.values);
     }
     if first {
         // A view without entities has no key to be asked by, but Feast counts the rows by what it is sent. This is the
@@ -193,6 +193,36 @@ pub fn rewrite(body: &[u8], request: &Request<'_>, permit: &Permit) -> Vec<u8> {
     }
     out.push(b'}');
     out
+}
+
+/// `"features":[…]` or `"feature_service":"…"`.
+fn write_wanted(out: &mut Vec<u8>, wanted: &Wanted<'_>) {
+    match wanted {
+        Wanted::Service(name) => {
+            out.extend_from_slice(br#""feature_service":"#);
+            json::write_string(out, name);
+        }
+        Wanted::Features(names) => {
+            out.extend_from_slice(br#""features":["#);
+            for (position, name) in names.iter().enumerate() {
+                if position > 0 {
+                    out.push(b',');
+                }
+                json::write_string(out, name);
+            }
+            out.push(b']');
+        }
+    }
+}
+
+impl Wanted<'_> {
+    /// About the bytes that it is written with.
+    fn length(&self) -> usize {
+        match self {
+            Self::Service(name) => name.len(),
+            Self::Features(names) => names.iter().map(|name| name.len() + 3).sum(),
+        }
+    }
 }
 
 impl Request<'_> {

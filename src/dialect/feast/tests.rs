@@ -102,7 +102,7 @@ fn sent(policy: &Policy, roles: &str, body: &str) -> String {
     match planned(policy, roles, body).outcome {
         Outcome::Permit(dialect::Permit::Chalk(_) | dialect::Permit::Json(_)) => panic!("a permit of another dialect"),
         Outcome::Permit(dialect::Permit::Feast(permit)) => {
-            format!("sent {}", String::from_utf8(rewrite(body.as_bytes(), &request, &permit)).unwrap())
+            format!("sent {}", String::from_utf8(rewrite(&request, &permit)).unwrap())
         }
         Outcome::Refuse(names) => format!("refused {}", names.join(" ")),
         Outcome::Invalid(error) => format!("invalid {error}"),
@@ -226,7 +226,7 @@ fn one_plan_serves_every_request_of_its_fingerprint() {
     let mut seen = Vec::new();
     for body in [asked, not_asked] {
         let request = read(body.as_bytes()).unwrap();
-        seen.push(String::from_utf8(rewrite(body.as_bytes(), &request, &permit)).unwrap());
+        seen.push(String::from_utf8(rewrite(&request, &permit)).unwrap());
         let Ok(Answer::Cut { body, dropped: 0 }) = filter(answer, &request, &permit) else { panic!("{body}") };
         seen.push(String::from_utf8(body).unwrap());
     }

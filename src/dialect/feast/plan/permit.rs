@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::{Column, Output, Permit, output};
 use crate::dialect::feast::request::{Request, Wanted};
 use crate::dialect::{Invalid, shown};
-use crate::json;
 use crate::policy::Policy;
 use crate::policy::catalogue::{FeatureId, Member};
 
@@ -16,11 +15,8 @@ use crate::policy::catalogue::{FeatureId, Member};
 /// # Errors
 /// [`Invalid`]: a name that Feast cannot be asked for.
 pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Invalid> {
-    let mut wanted = Vec::new();
     let outputs: Vec<Output<'_>> = match &request.wanted {
         Wanted::Service(name) => {
-            wanted.extend_from_slice(br#""feature_service":"#);
-            json::write_string(&mut wanted, name);
             let members = policy.catalogue.bundles.get(&**name).map(|bundle| &bundle.members[..]).unwrap_or_default();
             let member = |member: &'_ Member| {
                 let mut output = output(policy, policy.catalogue.name(member.feature)).ok()?;
@@ -32,34 +28,26 @@ pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Inva
             members.iter().filter_map(member).collect()
         }
         Wanted::Features(features) => {
-            let outputs: Vec<Output<'_>> =
-                features.iter().map(|written| output(policy, written)).collect::<Result<_, _>>()?;
-            write_features(&mut wanted, &outputs);
-            outputs
+            features.iter().map(|written| output(policy, written)).collect::<Result<_, _>>()?
         }
+    };
+    let wanted = match &request.wanted {
+        Wanted::Service(name) => Wanted::Service(name.clone().into_owned().into()),
+        Wanted::Features(_) => asked(&outputs),
     };
     let (mut columns, mut views) = (HashMap::with_capacity(outputs.len()), BTreeSet::new());
     for output in &outputs {
         let name = if request.full_names { output.full.as_str() } else { output.short };
-        let mut spelled = Vec::with_capacity(name.len() + 2);
-        json::write_string(&mut spelled, name);
-        columns.insert(name.to_owned(), Column::Keep(spelled));
+        columns.insert(name.to_owned(), Column::Keep(name.to_owned()));
         views.extend(output.view().map(str::to_owned));
     }
     let entities = request.entities.iter().map(|entity| entity.name.clone().into_owned()).collect();
     Ok(Permit { wanted, columns, entities, filtered: 0, full_names: request.full_names, views })
 }
 
-/// `"features":[…]`, as Feast is asked for them.
-pub(super) fn write_features(out: &mut Vec<u8>, outputs: &[Output<'_>]) {
-    out.extend_from_slice(br#""features":["#);
-    for (position, output) in outputs.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        json::write_string(out, &output.reference);
-    }
-    out.push(b']');
+/// Outputs, as Feast is asked for them.
+pub(super) fn asked(outputs: &[Output<'_>]) -> Wanted<'static> {
+    Wanted::Features(outputs.iter().map(|output| output.reference.clone().into()).collect())
 }
 
 /// What becomes of a column whose name is that of a kept output and of a cut one.
@@ -88,7 +76,7 @@ fn keys_below(policy: &Policy, mut open: Vec<FeatureId>) -> BTreeSet<FeatureId> 
 
 pub(super) fn permit<'m>(
     policy: &Policy,
-    wanted: Vec<u8>,
+    wanted: Wanted<'static>,
     kept: &[Output<'_>],
     (cut, rule): (&[Output<'_>], Cut),
     needed: impl Iterator<Item = (FeatureId, &'m [(FeatureId, Arc<str>)])>,
@@ -127,9 +115,7 @@ pub(super) fn permit<'m>(
                 shown(name)
             )));
         }
-        let mut spelled = Vec::with_capacity(name.len() + 2);
-        json::write_string(&mut spelled, name);
-        if columns.insert(output.full.clone(), Column::Keep(spelled)).is_some() {
+        if columns.insert(output.full.clone(), Column::Keep(name.to_owned())).is_some() {
             return Err(Invalid(format!("`{}` means two features in one answer", shown(&output.full))));
         }
         views.extend(output.view().map(str::to_owned));

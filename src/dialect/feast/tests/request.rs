@@ -11,7 +11,7 @@ fn shown(body: &[u8]) -> String {
     };
     for entity in &request.entities {
         let null = if entity.has_null { " null" } else { "" };
-        line.push_str(&format!(" {}={}{null}", entity.name, String::from_utf8_lossy(entity.values.of(body))));
+        line.push_str(&format!(" {}={}{null}", entity.name, String::from_utf8_lossy(entity.values)));
     }
     line.push_str(if request.full_names { " full" } else { "" });
     line.push_str(if request.view_metadata { " metadata" } else { "" });

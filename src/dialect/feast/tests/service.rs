@@ -90,7 +90,7 @@ fn a_service_by_name_is_never_asked_for_what_is_denied() {
     );
     let permit = permitted(planned(&policy, "inside", pair));
     assert_eq!(permit.columns["buyer__ssn"], Column::Cut);
-    assert_eq!(permit.columns["buyer__age"], Column::Keep(br#""buyer__age""#.to_vec()));
+    assert_eq!(permit.columns["buyer__age"], Column::Keep("buyer__age".to_owned()));
     assert_eq!(permit.filtered, 1);
     assert_eq!(permit.entities.iter().collect::<Vec<_>>(), ["buyer_id", "seller_id"]);
 }
