@@ -1,12 +1,14 @@
 //! What a feature server speaks: request -> query; query and decision -> rewritten request; answer -> filtered answer.
 //!
 //! A dialect is pure: bytes and the policy are arguments. What it cannot read, it refuses ([`Invalid`]); an answer that
-//! it cannot verify, it does not pass on ([`Unreadable`]).
+//! it cannot verify, it does not pass on ([`Unreadable`]). Messages of gRPC are read by their [`shape`], [`strict`]ly.
 
 pub mod chalk;
 pub mod feast;
 pub mod json;
 mod plan;
+pub mod shape;
+pub mod strict;
 
 pub use plan::{Asker, Decision, Index, Outcome, Permit, Plan, Query, Refusal};
 

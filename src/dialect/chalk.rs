@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! shape       what each message that a caller may send consists of
-//! strict      bytes and a shape -> nothing unknown, doubled, ambiguous or cut off; then prost
 //! proto       the messages, of requests and of answers; prost drops what is unknown in an answer
 //! query       what a caller asks, in whichever of the three encodings, and what is permitted of it
 //! names       the spellings of an output -> the features that it stands for, spelled out
@@ -38,6 +37,5 @@ pub mod query;
 mod reads;
 pub mod rpc;
 pub mod shape;
-pub mod strict;
 pub mod table;
 pub mod token;

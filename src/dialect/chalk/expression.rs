@@ -23,9 +23,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::proto::FeatureExpression;
-use super::strict;
 use crate::chalk::expression::{Attribute, Binary, Identifier, Literal, Node, NodeKind, Subscript};
-use crate::dialect::{Invalid, shown};
+use crate::dialect::{Invalid, shown, strict};
 use path::Way;
 pub use path::{Path, Read, Segment};
 

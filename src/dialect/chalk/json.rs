@@ -1,7 +1,7 @@
 //! Messages in JSON, translated by their shapes from and to protobuf: the canonical mapping of protobuf.dev (ProtoJSON).
 //!
 //! [`to_proto`] is the strict half: no field that is not known, none under both of its names, no key twice, no number that
-//! would be another one in protobuf. What comes out is read as every message is, by [`strict`](super::strict). [`to_json`] drops
+//! would be another one in protobuf. What comes out is read as every message is, by [`strict`](crate::dialect::strict). [`to_json`] drops
 //! what is not known, as prost does.
 //!
 //! | in protobuf | in JSON |

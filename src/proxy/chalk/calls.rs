@@ -21,8 +21,8 @@ use crate::dialect::chalk::proto::{
 use crate::dialect::chalk::query::Permit;
 use crate::dialect::chalk::rpc::{self as queries, Method, Slot};
 use crate::dialect::chalk::table::Table;
-use crate::dialect::chalk::{error, strict, token};
-use crate::dialect::{Invalid, Unreadable};
+use crate::dialect::chalk::{error, token};
+use crate::dialect::{Invalid, Unreadable, strict};
 use crate::issuer::chalk::TokenRefused;
 use crate::issuer::endpoints::MAX_BODY;
 use crate::policy::settings::Mode;

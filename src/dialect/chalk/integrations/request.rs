@@ -9,7 +9,7 @@ use crate::dialect::chalk::proto::{
     DeleteIntegrationRequest, GetIntegrationByNameRequest, GetIntegrationRequest, InsertIntegrationRequest,
     IntegrationConfigValue, ListIntegrationsRequest, TestIntegrationRequest, UpdateIntegrationRequest,
 };
-use crate::dialect::chalk::strict;
+use crate::dialect::strict;
 use crate::dialect::{Invalid, shown};
 
 /// Reads a message of a method. What is not looked at further (settings, which can be secrets) is the caller's own.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{Form, camel, time};
 use crate::dialect::chalk::shape::{Field, Kind, Rule, Shape};
-use crate::dialect::chalk::strict::{DEEPEST, MOST, Place, own_wire};
+use crate::dialect::strict::{DEEPEST, MOST, Place, own_wire};
 use crate::dialect::{Invalid, shown};
 use crate::json::{self, JsonError, Value};
 

@@ -3,7 +3,7 @@ use prost::Message as _;
 use super::*;
 use crate::dialect::chalk::proto::*;
 use crate::dialect::chalk::shape::{Field, Kind, Rule, Shape, methods, query};
-use crate::dialect::chalk::strict;
+use crate::dialect::strict;
 use crate::dialect::{Invalid, Unreadable};
 
 mod full;

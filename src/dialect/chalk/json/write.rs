@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{Form, camel, time};
 use crate::dialect::chalk::shape::{Field, Kind, Rule, Shape};
-use crate::dialect::chalk::strict::{DEEPEST, Place, delimited, of_wire, own_wire, tag, take, text, varint};
+use crate::dialect::strict::{DEEPEST, Place, delimited, of_wire, own_wire, tag, take, text, varint};
 use crate::dialect::{Invalid, Unreadable, shown};
 use crate::json::write_string;
 

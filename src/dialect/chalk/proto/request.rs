@@ -7,7 +7,7 @@ use super::{
     UploadFeaturesBulkRequest, UploadFeaturesRequest,
 };
 use crate::dialect::chalk::shape::{Shape, expression, query, server};
-use crate::dialect::chalk::strict::Request;
+use crate::dialect::strict::Request;
 
 macro_rules! requests {
     ($($message:ident: $shape:path;)+) => {

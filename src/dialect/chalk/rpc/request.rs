@@ -12,8 +12,8 @@ use crate::dialect::chalk::proto::{
     OnlineQueryRequest, OnlineQueryResponseOptions, Output, OutputExpr, SingleQuery, ValueKind,
 };
 use crate::dialect::chalk::query::{Input, Permit, Query, Switch};
-use crate::dialect::chalk::strict;
 use crate::dialect::chalk::table::Table;
+use crate::dialect::strict;
 use crate::dialect::{Invalid, shown};
 
 /// Entries that a list or a map may have. What is decided and audited of each is many times longer.

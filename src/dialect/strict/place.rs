@@ -6,7 +6,7 @@ use crate::dialect::Invalid;
 const LONGEST: usize = 256;
 
 /// Where the reader is: `outputs[3].feature_expression.expr`.
-pub(in crate::dialect::chalk) struct Place<'p> {
+pub(in crate::dialect) struct Place<'p> {
     up: Option<&'p Place<'p>>,
     name: &'static str,
     index: Option<usize>,

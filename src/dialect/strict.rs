@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use prost::Message;
 
-use super::shape::query::{TIMESTAMP, VALUE};
 use super::shape::{Field, Kind, Rule, Shape};
 use crate::dialect::{Invalid, shown};
 pub(super) use place::Place;
@@ -23,8 +22,10 @@ pub const DEEPEST: usize = 96;
 /// Elements of lists and entries of maps that a message may have, all together: two bytes on the wire can be some dozens
 /// once they are read.
 pub const MOST: usize = 1_000_000;
-/// Messages that one list may have, but for values and times, which are small.
+/// Messages that one list may have, but for the small ones.
 const MOST_MESSAGES: usize = 10_000;
+/// Values and times.
+const SMALL: [&str; 3] = ["google.protobuf.Value", "google.protobuf.Timestamp", "feast.types.Value"];
 
 /// A message that a caller may send.
 pub trait Request: Message + Default {
@@ -74,7 +75,7 @@ fn message(fields: &[Field], bytes: &[u8], place: &Place<'_>, left: &mut usize) 
             one_less(left)?;
         }
         match field.rule {
-            Rule::Many if *seen > most(field.kind) => {
+            Rule::Many if *seen > MOST_MESSAGES && *seen > most(field.kind) => {
                 return Err(place.below(field.name, None).refuse(&format!("has more than {MOST_MESSAGES} entries")));
             }
             Rule::One | Rule::Of(_) if *seen > 1 => return Err(at.refuse("is given twice")),
@@ -117,7 +118,7 @@ fn one_less(left: &mut usize) -> Result<(), Invalid> {
 /// Elements that a list of this kind may have.
 fn most(kind: Kind) -> usize {
     match kind {
-        Kind::Message(shape) if !std::ptr::eq(shape, &VALUE) && !std::ptr::eq(shape, &TIMESTAMP) => MOST_MESSAGES,
+        Kind::Message(shape) if !SMALL.contains(&shape.name) => MOST_MESSAGES,
         _ => MOST,
     }
 }
