@@ -35,7 +35,7 @@ use serde_json::{Map, Value};
 
 use crate::chalk::Switch;
 use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
-use catalogue::{Catalogue, TagId};
+use catalogue::{Catalogue, FeatureId, TagId};
 use file::{BindingText, Layer, LayerKind, RoleText, Text, Wanted};
 pub use permission::Permission;
 use resolve::{RoleId, Table, Tables};
@@ -274,6 +274,28 @@ impl Policy {
     pub fn writes(&self, roles: &[RoleId], feature: &str) -> bool {
         let may = |role: &Role| role.writes.iter().any(|text| pattern::Pattern::new(text).matches(feature));
         self.catalogue.id(feature).is_some() && self.every(roles, may)
+    }
+
+    /// Those of the features that roles may not write together, in their order: of several roles each may write all, or,
+    /// under `most_permissive`, one may. Where each may write some of them and none all, those that some role may not.
+    pub fn unwritable(&self, roles: &[RoleId], features: &[FeatureId]) -> Vec<FeatureId> {
+        let patterns = roles.iter().map(|id| {
+            let writes = self.roles.get(usize::from(*id)).map(|role| &role.writes[..]).unwrap_or_default();
+            writes.iter().map(|text| pattern::Pattern::new(text)).collect::<Vec<_>>()
+        });
+        let patterns: Vec<Vec<pattern::Pattern>> = patterns.collect();
+        let may = |role: &[pattern::Pattern], id: FeatureId| role.iter().any(|p| p.matches(self.catalogue.name(id)));
+        let refused = |one: &dyn Fn(FeatureId) -> bool| features.iter().copied().filter(|id| one(*id)).collect();
+        let some_may_not: Vec<FeatureId> =
+            refused(&|id| patterns.is_empty() || patterns.iter().any(|role| !may(role, id)));
+        if self.settings.combine == Combine::MostRestrictive {
+            return some_may_not;
+        }
+        if patterns.iter().any(|role| features.iter().all(|id| may(role, *id))) {
+            return Vec::new();
+        }
+        let none_may: Vec<FeatureId> = refused(&|id| !patterns.iter().any(|role| may(role, id)));
+        if none_may.is_empty() { some_may_not } else { none_may }
     }
 
     fn every(&self, roles: &[RoleId], may: impl Fn(&Role) -> bool) -> bool {

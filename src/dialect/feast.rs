@@ -10,10 +10,12 @@
 mod answer;
 mod plan;
 mod request;
+pub mod write;
 
 pub use answer::filter;
 pub use plan::{Index, Permit, decide, unenforced};
 pub use request::{Entity, Request, Wanted, read, rewrite};
+pub use write::{Write, Written};
 
 /// The route that is read and decided.
 pub const QUERY_PATH: &str = "/get-online-features";

@@ -17,6 +17,8 @@ use crate::policy::settings::Mode;
 pub enum Query<'q> {
     /// Feast's online query.
     Feast(&'q feast::Request<'q>),
+    /// A write to Feast.
+    FeastWrite(&'q feast::Write<'q>),
     /// One query to Chalk.
     Chalk(&'q chalk::query::Query),
     /// One to a described server.
@@ -44,6 +46,8 @@ pub struct Index {
 pub enum Permit {
     /// Of Feast.
     Feast(feast::Permit),
+    /// Of Feast, to write.
+    FeastWrite(feast::Written),
     /// Of Chalk.
     Chalk(chalk::query::Permit),
     /// Of a described server.
@@ -140,6 +144,7 @@ impl Permit {
     pub fn filtered(&self) -> usize {
         match self {
             Self::Feast(permit) => permit.filtered,
+            Self::FeastWrite(_) => 0,
             Self::Chalk(permit) => permit.filtered,
             Self::Json(permit) => permit.filtered,
         }
@@ -152,6 +157,7 @@ impl Query<'_> {
     pub fn fingerprint(&self, out: &mut Vec<u8>) {
         match self {
             Self::Feast(request) => request.fingerprint(out),
+            Self::FeastWrite(write) => write.fingerprint(out),
             Self::Chalk(query) => query.fingerprint(out),
             Self::Json(query) => query.fingerprint(out),
             Self::ChalkUpload { features, switches, versioned } => {
@@ -165,7 +171,7 @@ impl Query<'_> {
         match self {
             Self::Feast(_) | Self::Json(_) => true,
             Self::Chalk(query) => query.expressions.is_empty(),
-            Self::ChalkUpload { .. } => false,
+            Self::FeastWrite(_) | Self::ChalkUpload { .. } => false,
         }
     }
 
@@ -187,6 +193,7 @@ impl Query<'_> {
         };
         plan.outcome = match self {
             Self::Feast(request) => feast::decide(&mut plan, policy, &index.feast, asker.tables, request),
+            Self::FeastWrite(write) => Ok(feast::write::decide(&mut plan, policy, &index.feast, asker, write)),
             Self::Chalk(query) => chalk::plan::decide(&mut plan, policy, &index.chalk, asker, query),
             Self::Json(query) => json::plan::decide(&mut plan, policy, asker.tables, query),
             Self::ChalkUpload { features, switches, versioned } => {
@@ -202,6 +209,9 @@ impl Query<'_> {
         if enforcement == Enforcement::Audit && !matches!(plan.outcome, Outcome::Invalid(_)) {
             let all = match self {
                 Self::Feast(request) => feast::unenforced(policy, request).map(Permit::Feast),
+                Self::FeastWrite(write) => {
+                    Ok(Permit::FeastWrite(feast::write::unenforced(policy, &index.feast, write)))
+                }
                 Self::Chalk(query) => Ok(Permit::Chalk(chalk::plan::unenforced(query))),
                 Self::Json(_) => Ok(Permit::Json(json::plan::unenforced(&plan.outcome))),
                 Self::ChalkUpload { .. } => Ok(Permit::Chalk(chalk::query::Permit::default())),

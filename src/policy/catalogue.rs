@@ -203,6 +203,12 @@ impl Catalogue {
         self.edges.get(feature.edges.0 as usize..feature.edges.1 as usize).unwrap_or_default()
     }
 
+    /// The data sources that a feature reads itself.
+    pub fn sources_of(&self, feature: &Feature) -> impl Iterator<Item = &DataSource> {
+        let set = self.source_sets.get(feature.source_set as usize);
+        set.into_iter().flatten().filter_map(|id| self.sources.get(*id as usize))
+    }
+
     /// Who reads a feature: `to` is the reader.
     pub fn dependents(&self, id: FeatureId) -> &[Edge] {
         let Some(feature) = self.feature(id) else { return &[] };

@@ -179,6 +179,6 @@ fn few(cost: usize, decided: &Decided) -> Result<usize, Invalid> {
 fn permit<'d>(decided: &'d Decided, snapshot: &Snapshot) -> Result<&'d Permit, Failure> {
     match decided.permit(snapshot.settings.name_members).map_err(Failure::FeaturesRefused)? {
         dialect::Permit::Chalk(permit) => Ok(permit),
-        dialect::Permit::Feast(_) | dialect::Permit::Json(_) => Err(Failure::NotFound),
+        dialect::Permit::Feast(_) | dialect::Permit::FeastWrite(_) | dialect::Permit::Json(_) => Err(Failure::NotFound),
     }
 }

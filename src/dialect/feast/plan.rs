@@ -2,7 +2,7 @@
 
 mod permit;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::dialect;
@@ -22,18 +22,27 @@ use permit::{Cut, asked, permit};
 pub struct Index {
     /// `view__feature` -> every feature that Feast would answer under that name.
     full_names: HashMap<String, Vec<FeatureId>>,
+    /// A view -> its features.
+    pub(super) views: BTreeMap<String, Vec<FeatureId>>,
+    /// A data source that may be a push source -> the features that read it.
+    pub(super) pushed: HashMap<String, Vec<FeatureId>>,
 }
 
 impl Index {
     /// Reads the policy's names.
     pub fn new(policy: &Policy) -> Self {
-        let mut full_names: HashMap<String, Vec<FeatureId>> = HashMap::new();
+        let mut index = Self::default();
         for (feature, id) in policy.catalogue.features().iter().zip(0..) {
-            if let Some((view, name)) = feature.name.split_once(':') {
-                full_names.entry(format!("{view}__{name}")).or_default().push(id);
+            let Some((view, name)) = feature.name.split_once(':') else { continue };
+            index.full_names.entry(format!("{view}__{name}")).or_default().push(id);
+            index.views.entry(view.to_owned()).or_default().push(id);
+            for source in policy.catalogue.sources_of(feature) {
+                if source.kind.as_deref().is_none_or(|kind| kind == "PUSH") {
+                    index.pushed.entry(source.name.clone()).or_default().push(id);
+                }
             }
         }
-        Self { full_names }
+        index
     }
 }
 

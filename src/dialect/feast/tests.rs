@@ -42,11 +42,11 @@ roles:
   nothing: {default: Deny}
 ";
 
-fn source(name: &str, text: &str) -> Arc<SourceFile> {
+pub(super) fn source(name: &str, text: &str) -> Arc<SourceFile> {
     Arc::new(SourceFile { name: name.into(), text: text.into() })
 }
 
-fn loaded(rules: &str, catalogue: &[Arc<SourceFile>]) -> Policy {
+pub(super) fn loaded(rules: &str, catalogue: &[Arc<SourceFile>]) -> Policy {
     let (policy, report) = crate::policy::load(&[source("policy.yaml", &format!("version: 1\n{rules}"))], catalogue);
     policy.unwrap_or_else(|| panic!("{report}"))
 }
@@ -62,7 +62,7 @@ fn shop() -> Policy {
 }
 
 /// Rules over the shop.
-fn over_shop(rules: &str) -> Policy {
+pub(super) fn over_shop(rules: &str) -> Policy {
     loaded(rules, &[source("catalogue.yaml", SHOP)])
 }
 
@@ -85,9 +85,7 @@ fn plan(policy: &Policy, roles: &[u16], request: &Request<'_>) -> Plan {
 fn permitted(plan: Plan) -> Permit {
     match plan.outcome {
         Outcome::Permit(dialect::Permit::Feast(permit)) => permit,
-        other @ (Outcome::Permit(dialect::Permit::Chalk(_) | dialect::Permit::Json(_))
-        | Outcome::Refuse(_)
-        | Outcome::Invalid(_)) => {
+        other @ (Outcome::Permit(_) | Outcome::Refuse(_) | Outcome::Invalid(_)) => {
             panic!("not permitted: {other:?}")
         }
     }
@@ -100,10 +98,10 @@ fn sent(policy: &Policy, roles: &str, body: &str) -> String {
         Err(error) => return format!("invalid {error}"),
     };
     match planned(policy, roles, body).outcome {
-        Outcome::Permit(dialect::Permit::Chalk(_) | dialect::Permit::Json(_)) => panic!("a permit of another dialect"),
         Outcome::Permit(dialect::Permit::Feast(permit)) => {
             format!("sent {}", String::from_utf8(rewrite(&request, &permit)).unwrap())
         }
+        Outcome::Permit(_) => panic!("a permit of another dialect"),
         Outcome::Refuse(names) => format!("refused {}", names.join(" ")),
         Outcome::Invalid(error) => format!("invalid {error}"),
     }
@@ -140,13 +138,12 @@ fn columns(names: &[&str]) -> String {
 /// All of a plan, spelled in one order.
 fn spelled(plan: &Plan) -> String {
     let outcome = match &plan.outcome {
-        Outcome::Permit(dialect::Permit::Chalk(_) | dialect::Permit::Json(_)) => panic!("a permit of another dialect"),
         Outcome::Permit(dialect::Permit::Feast(permit)) => {
             let columns: BTreeMap<_, _> = permit.columns.iter().collect();
             let Permit { wanted, columns: _, entities, filtered, full_names, views } = permit;
             format!("{wanted:?} {columns:?} {entities:?} {filtered} {full_names} {views:?}")
         }
-        other @ (Outcome::Refuse(_) | Outcome::Invalid(_)) => format!("{other:?}"),
+        other @ (Outcome::Permit(_) | Outcome::Refuse(_) | Outcome::Invalid(_)) => format!("{other:?}"),
     };
     let Plan {
         outcome: _,

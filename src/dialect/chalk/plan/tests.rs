@@ -117,7 +117,7 @@ fn outcome(policy: &Policy, roles: &str, query: &Query) -> String {
         Outcome::Permit(dialect::Permit::Chalk(permit)) => {
             format!("sent {} -> {}", permit.outputs.join(" "), shape(&permit.fields))
         }
-        Outcome::Permit(dialect::Permit::Feast(_) | dialect::Permit::Json(_)) => panic!("a permit of another dialect"),
+        Outcome::Permit(_) => panic!("a permit of another dialect"),
         Outcome::Refuse(names) => format!("refused {}", names.join(" ")),
         Outcome::Invalid(error) => format!("invalid {error}"),
     }
