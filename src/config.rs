@@ -168,7 +168,7 @@ pub struct Upstream {
     pub target: Target,
     /// What it speaks.
     pub dialect: Dialect,
-    /// Where Chalk's queries go; `None`: to `target`.
+    /// Where Chalk's queries go, or calls of Feast's gRPC; `None`: to `target`.
     pub engine: Option<Engine>,
     /// Trust roots, client certificate and name, for https.
     pub tls: UpstreamTls,
@@ -180,7 +180,7 @@ pub struct Upstream {
     pub authorization: UpstreamAuthorization,
 }
 
-/// Where Chalk's queries go (`upstream.engine_url`): configured, never learned from an answer.
+/// Where Chalk's queries go, or calls of Feast's gRPC (`upstream.engine_url`): configured, never learned from an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engine {
     /// As it was written.

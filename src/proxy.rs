@@ -183,6 +183,9 @@ impl Exchange<'_> {
                 self.pass(snapshot, parts, said.as_ref(), incoming).await
             }
             Kind::Query => self.feast_query(snapshot, parts, incoming).await,
+            Kind::FeastCall(method, roles) => {
+                self.feast_call(snapshot, *method, roles.as_deref(), parts, incoming).await
+            }
             Kind::Own(endpoint) => self.own(snapshot, *endpoint, parts, incoming).await,
             Kind::WhoAmI => self.who_am_i(snapshot, parts).await,
             Kind::Chalk(door, roles) => self.chalk(snapshot, *door, roles.as_deref(), parts, incoming).await,

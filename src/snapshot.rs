@@ -40,7 +40,7 @@ pub struct Settings {
     pub routes: Routes,
     /// The feature server.
     pub upstream: Upstream,
-    /// Where its queries go: the same, but for a Chalk server with an engine of its own.
+    /// Where its queries go (Chalk), or its calls (Feast): the same, but for a server with an engine of its own.
     pub engine: Upstream,
     /// What it speaks.
     pub dialect: Dialect,

@@ -153,6 +153,12 @@ fn the_engine_is_reached_as_the_upstream_is() {
     assert_eq!(config.upstream.target, Target::Tcp { tls: true, host: "api.chalk.example".into(), port: 443 });
     assert_eq!((config.limits.request_body, config.limits.response_body), (1 << 20, 100 << 20));
     assert_eq!(config.chalk.allow, BTreeSet::from([Switch::Explain, Switch::Staleness]));
+    // Where Feast's gRPC is; its HTTP stays where it was.
+    let feast =
+        load(&SMALLEST.replace("dialect: feast", "dialect: feast, engine_url: \"http://10.0.0.7:50051\"")).unwrap();
+    let at = |host: &str, port| Target::Tcp { tls: false, host: host.into(), port };
+    assert_eq!(feast.upstream.of_engine().target, at("10.0.0.7", 50051));
+    assert_eq!(feast.upstream.target, load(SMALLEST).unwrap().upstream.target);
     let issuer = "issuer: {url: \"https://a.example/\", audience: f}\n";
     let issuer = load(&format!("{CHALK}{issuer}")).unwrap().issuer.unwrap();
     assert_eq!((&*issuer.public_url, issuer.chalk_environment.as_deref()), ("http://127.0.0.1:8080", Some("prod")));

@@ -1,4 +1,4 @@
-//! The Feast feature server, `POST /get-online-features` (wire-feast.md, section 2).
+//! The Feast feature server, `POST /get-online-features` and its gRPC ([`rpc`]) (wire-feast.md, section 2).
 //!
 //! [`read`] takes a request apart, strictly. [`decide`] says of it: what goes upstream, which columns may come back,
 //! and under which names. [`rewrite`] builds the body that goes upstream from what was understood. [`filter`] verifies
@@ -10,6 +10,7 @@
 mod answer;
 mod plan;
 mod request;
+pub mod rpc;
 pub mod write;
 
 pub use answer::filter;

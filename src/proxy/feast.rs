@@ -1,5 +1,7 @@
 //! Feast's online query.
 
+mod calls;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

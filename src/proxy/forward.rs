@@ -7,6 +7,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
+use crate::config::Dialect;
 use crate::dialect::Unreadable;
 use crate::dialect::chalk::headers::Read as Said;
 use crate::proxy::Exchange;
@@ -45,7 +46,11 @@ impl Exchange<'_> {
     pub(super) async fn health(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
         let mut upstream = Request::new(Full::default());
         *upstream.method_mut() = Method::GET;
-        let (head, _) = self.forward_engine(snapshot, parts, upstream).await?;
+        let (head, _) = match snapshot.settings.dialect {
+            Dialect::Chalk => self.forward_engine(snapshot, parts, upstream).await?,
+            // Its engine speaks gRPC alone.
+            Dialect::Feast => self.forward(snapshot, parts, upstream, parts.uri.path(), true).await?,
+        };
         let mut response = Response::new(Body::default());
         *response.status_mut() = head.status;
         Ok(response)

@@ -6,7 +6,7 @@ use hyper::http::request::Parts;
 use crate::chalk::paths;
 use crate::config::{Config, Dialect, ISSUER_PATHS, units};
 use crate::dialect::chalk::{integrations, rpc as queries};
-use crate::dialect::feast;
+use crate::dialect::feast::{self, rpc as calls};
 use crate::issuer::endpoints::Endpoint;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::proxy::respond::{Failure, Form};
@@ -31,6 +31,8 @@ pub struct Route {
 pub enum Kind {
     /// Feast's online query: read, decided, rewritten, filtered.
     Query,
+    /// A method of Feast's gRPC, read and decided; who may call it, by the names of roles.
+    FeastCall(calls::Method, Option<Vec<String>>),
     /// The upstream's health: its status, no token asked.
     Health,
     /// One of Chalk's, read and decided; of an optional one who may come, by the names of roles.
@@ -101,6 +103,9 @@ impl Door {
 /// In which form failures on a request are told; `kind` is that of its route, where there is one.
 pub fn form(snapshot: &Snapshot, parts: &Parts, kind: Option<&Kind>) -> Form {
     match (snapshot.settings.dialect, kind) {
+        (Dialect::Feast, Some(Kind::FeastCall(..))) => rpc::Form::of(parts).map_or(Form::Plain, Form::Rpc),
+        // A method that is not open.
+        (Dialect::Feast, None) if rpc::Form::of(parts) == Some(rpc::Form::Grpc) => Form::Rpc(rpc::Form::Grpc),
         (Dialect::Feast, _) | (Dialect::Chalk, Some(Kind::Own(_))) => Form::Plain,
         (Dialect::Chalk, Some(Kind::Chalk(Door::Online, _))) => Form::ChalkQuery,
         (Dialect::Chalk, Some(Kind::Chalk(Door::Upload | Door::UploadMulti, _))) => Form::ChalkUpload,
@@ -152,9 +157,13 @@ impl Routes {
         for extra in &config.routes {
             let methods = extra.methods.iter().filter_map(|method| method.parse().ok()).collect();
             let opened = Door::OPTIONAL.into_iter().filter(|_| config.upstream.dialect == Dialect::Chalk);
+            let mut called = calls::Method::ALL.into_iter().filter(|_| config.upstream.dialect == Dialect::Feast);
             let kind = match opened.into_iter().find(|(path, _)| extra.path == *path) {
                 Some((_, door)) => Kind::Chalk(door, extra.roles.clone()),
-                None => Kind::Pass { roles: extra.roles.clone(), public: extra.public },
+                None => match called.find(|method| extra.path == method.path()) {
+                    Some(method) => Kind::FeastCall(method, extra.roles.clone()),
+                    None => Kind::Pass { roles: extra.roles.clone(), public: extra.public },
+                },
             };
             routes.push(route(&extra.path, methods, kind));
         }

@@ -85,8 +85,7 @@ texts! {
         {
             "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "feast"}}}}},
             "then": {"properties": {
-                "chalk": {"type": "null"}, "upstream": {"properties": {"engine_url": {"type": "null"}}},
-                "catalogue": {"items": {"type": "string"}}
+                "chalk": {"type": "null"}, "catalogue": {"items": {"type": "string"}}
             }}
         },
         {
@@ -207,7 +206,7 @@ struct Admin {
 struct Upstream {
     /// Where it listens.
     url: Var<Target>,
-    /// Where Chalk's queries go, over the same `tls`; with `dialect: chalk` alone. Default: `url`.
+    /// Where Chalk's queries go, or calls of Feast's gRPC (`feast listen`), over the same `tls`. Default: `url`.
     engine_url: Option<Var<Target>>,
     /// What it speaks.
     dialect: Var<Dialect>,

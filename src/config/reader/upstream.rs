@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::chalk::paths::{self, Listed};
 use crate::config::reader::ConfigReader;
 use crate::config::{Dialect, Engine, Limits, Route, Target, Upstream, UpstreamAuthorization, UpstreamTls, units};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Code;
 use crate::yaml::{Fields, Node, Value};
 
 /// Paths that the Feast dialect serves by itself.
@@ -21,6 +21,10 @@ const FEAST_OPTIONAL: &[&str] = &[
     "/materialize-incremental",
     "/mcp",
 ];
+/// Methods of gRPC that the Feast dialect reads and decides where they are listed.
+const FEAST_METHODS: &[&str] = &["/GrpcFeatureServer/GetOnlineFeatures"];
+/// Beginnings of all methods of Feast's servers, in small letters.
+const FEAST_SERVICES: &[&str] = &["/grpcfeatureserver/", "/feast."];
 
 impl ConfigReader<'_, '_> {
     /// What it speaks, and all of it: the first is there though the second does not read.
@@ -65,11 +69,6 @@ impl ConfigReader<'_, '_> {
             }
         };
         let engine = fields.get("engine_url").and_then(|node| self.target("engine_url", node));
-        if let (Some((key, _)), Some(Dialect::Feast)) = (fields.entry("engine_url"), dialect) {
-            let place = self.r.key_place(key);
-            let message = "`engine_url` goes with `dialect: chalk`";
-            self.r.report.push(Diagnostic::new(Code::Dialect, &place, message));
-        }
         let mut tls = UpstreamTls::default();
         if let Some(node) = fields.get("tls")
             && let Some(fields) = self.r.fields(node, "`upstream.tls`", &["ca", "cert", "key", "server_name"])
@@ -123,6 +122,10 @@ impl ConfigReader<'_, '_> {
         let listed = match dialect {
             Dialect::Chalk => paths::listed(path),
             Dialect::Feast if FEAST_PATHS.contains(&path) => Listed::Always,
+            Dialect::Feast if FEAST_METHODS.contains(&path) => Listed::Optional,
+            Dialect::Feast if FEAST_SERVICES.iter().any(|service| path.to_ascii_lowercase().starts_with(service)) => {
+                Listed::Unchecked
+            }
             Dialect::Feast => {
                 let below =
                     |p: &&'static str| path.strip_prefix(*p).is_some_and(|r| r.is_empty() || r.starts_with('/'));
@@ -167,11 +170,12 @@ impl ConfigReader<'_, '_> {
                 );
             }
         }
-        if dialect == Dialect::Chalk
-            && paths::listed(&path) == Listed::Optional
-            && methods.iter().any(|method| method != "POST")
-        {
-            self.r.error(node, Code::Route, format!("route `{path}` is an upload, which only POST can be"));
+        let by_post = match dialect {
+            Dialect::Chalk => (paths::listed(&path) == Listed::Optional).then_some("an upload"),
+            Dialect::Feast => FEAST_METHODS.contains(&path.as_str()).then_some("a method of gRPC"),
+        };
+        if let Some(what) = by_post.filter(|_| methods.iter().any(|method| method != "POST")) {
+            self.r.error(node, Code::Route, format!("route `{path}` is {what}, which only POST can be"));
         }
         let public = fields.get("public").and_then(|node| self.r.boolean(node, "`public`")).unwrap_or(false);
         if public && methods.iter().any(|method| method != "GET" && method != "HEAD") {

@@ -8,6 +8,9 @@ use crate::json::{self, Kind, Value};
 
 /// Features that one query may name. What is decided and audited of each is many times longer than its name.
 const MOST_FEATURES: usize = 10_000;
+/// A view without entities has no key to be asked by, but Feast counts the rows by what it is sent. This is the key that it
+/// gives such a view itself, with the empty text as its only value; it does not come back (feast/feature_view.py, 0.67).
+pub(super) const DUMMY_KEY: &str = "__dummy_id";
 
 /// What a caller asked for.
 #[derive(Debug)]
@@ -78,19 +81,9 @@ pub fn read(body: &[u8]) -> Result<Request<'_>, Invalid> {
             _ => {}
         }
     }
-    let wanted = match (service, features.unwrap_or_default()) {
-        (Some(_), features) if !features.is_empty() => {
-            return invalid("`feature_service` and `features` are both given, and only one can be meant");
-        }
-        (Some(service), _) => Wanted::Service(service),
-        (None, features) if features.is_empty() => return invalid("neither `features` nor `feature_service` is given"),
-        (None, features) => Wanted::Features(features),
-    };
+    let wanted = Wanted::of(service, features.unwrap_or_default())?;
     let Some((entities, rows)) = entities else { return invalid("`entities` is missing") };
-    if entities.is_empty() {
-        return invalid("`entities` is empty");
-    }
-    Ok(Request { wanted, entities, rows, full_names, view_metadata })
+    Request::of(wanted, entities, rows, full_names, view_metadata)
 }
 
 fn unreadable(error: &json::JsonError) -> Invalid {
@@ -111,12 +104,18 @@ fn texts(body: &[u8], value: Value) -> Result<Vec<Cow<'_, str>>, Invalid> {
         if item.kind != Kind::String {
             return invalid("`features` holds something that is no text");
         }
-        if list.len() == MOST_FEATURES {
-            return invalid(format!("`features` holds more than {MOST_FEATURES} features"));
-        }
+        few(list.len() + 1)?;
         list.push(text(body, item)?);
     }
     Ok(list)
+}
+
+/// Whether so many features are no more than a query may name.
+pub(super) fn few(features: usize) -> Result<(), Invalid> {
+    if features > MOST_FEATURES {
+        return invalid(format!("`features` holds more than {MOST_FEATURES} features"));
+    }
+    Ok(())
 }
 
 fn boolean(value: Value, name: &str) -> Result<bool, Invalid> {
@@ -128,12 +127,12 @@ fn boolean(value: Value, name: &str) -> Result<bool, Invalid> {
     }
 }
 
-fn columns(body: &[u8], value: Value) -> Result<(Vec<Entity<'_>>, usize), Invalid> {
+fn columns(body: &[u8], value: Value) -> Result<(Vec<Entity<'_>>, Rows), Invalid> {
     if value.kind != Kind::Object {
         return invalid("`entities` is not an object");
     }
     let mut columns: Vec<Entity<'_>> = Vec::new();
-    let mut rows: Option<usize> = None;
+    let mut rows = Rows::default();
     for member in json::members(body, value).map_err(|error| unreadable(&error))? {
         if member.value.kind != Kind::Array {
             return invalid(format!("entity `{}` is not a list of values", shown(&member.key)));
@@ -143,20 +142,25 @@ fn columns(body: &[u8], value: Value) -> Result<(Vec<Entity<'_>>, usize), Invali
             has_null |= item.map_err(|error| unreadable(&error))?.kind == Kind::Null;
             count += 1;
         }
-        match rows {
-            None => rows = Some(count),
-            Some(rows) if rows != count => {
-                let message = format!("entity `{}` has {count} values where others have {rows}", shown(&member.key));
-                return invalid(message);
-            }
-            Some(_) => {}
-        }
+        rows.count(&member.key, count)?;
         columns.push(Entity { name: member.key, values: member.value.span.of(body), has_null });
     }
-    if rows == Some(0) {
-        return invalid("`entities` has no rows");
+    Ok((columns, rows))
+}
+
+/// How many rows the entities have: all as many.
+#[derive(Default)]
+pub(super) struct Rows(Option<usize>);
+
+impl Rows {
+    /// An entity has so many values.
+    pub(super) fn count(&mut self, entity: &str, values: usize) -> Result<(), Invalid> {
+        let rows = *self.0.get_or_insert(values);
+        if rows != values {
+            return invalid(format!("entity `{}` has {values} values where others have {rows}", shown(entity)));
+        }
+        Ok(())
     }
-    Ok((columns, rows.unwrap_or_default()))
 }
 
 /// The body that goes upstream: what was decided, and the values of the entities that it needs as they were written.
@@ -177,9 +181,8 @@ pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
         out.extend_from_slice(entity.values);
     }
     if first {
-        // A view without entities has no key to be asked by, but Feast counts the rows by what it is sent. This is the
-        // key that it gives such a view itself, with its only value; it does not come back (feast/feature_view.py, 0.67).
-        out.extend_from_slice(br#""__dummy_id":["""#);
+        json::write_string(&mut out, DUMMY_KEY);
+        out.extend_from_slice(br#":["""#);
         out.extend_from_slice(br#","""#.repeat(request.rows.saturating_sub(1)).as_slice());
         out.push(b']');
     }
@@ -215,7 +218,19 @@ fn write_wanted(out: &mut Vec<u8>, wanted: &Wanted<'_>) {
     }
 }
 
-impl Wanted<'_> {
+impl<'b> Wanted<'b> {
+    /// What is meant by a service, where there is one, and by features.
+    pub(super) fn of(service: Option<Cow<'b, str>>, features: Vec<Cow<'b, str>>) -> Result<Self, Invalid> {
+        match (service, features) {
+            (Some(_), features) if !features.is_empty() => {
+                invalid("`feature_service` and `features` are both given, and only one can be meant")
+            }
+            (Some(service), _) => Ok(Self::Service(service)),
+            (None, features) if features.is_empty() => invalid("neither `features` nor `feature_service` is given"),
+            (None, features) => Ok(Self::Features(features)),
+        }
+    }
+
     /// About the bytes that it is written with.
     fn length(&self) -> usize {
         match self {
@@ -225,7 +240,22 @@ impl Wanted<'_> {
     }
 }
 
-impl Request<'_> {
+impl<'b> Request<'b> {
+    /// A request for these rows of its entities, of which there are some.
+    pub(super) fn of(
+        wanted: Wanted<'b>,
+        entities: Vec<Entity<'b>>,
+        Rows(rows): Rows,
+        full_names: bool,
+        view_metadata: bool,
+    ) -> Result<Self, Invalid> {
+        match rows {
+            None => invalid("`entities` is empty"),
+            Some(0) => invalid("`entities` has no rows"),
+            Some(rows) => Ok(Self { wanted, entities, rows, full_names, view_metadata }),
+        }
+    }
+
     /// Everything that a decision on this request reads, besides the caller and the policy: compared in full by the
     /// decision cache.
     pub fn fingerprint(&self, out: &mut Vec<u8>) {
