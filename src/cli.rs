@@ -5,6 +5,7 @@ mod caller;
 mod catalogue;
 mod check;
 mod client;
+mod conformance;
 mod demo;
 mod diff;
 mod explain;
@@ -67,6 +68,8 @@ enum Command {
     Catalogue(catalogue::Arguments),
     /// Add, list, rotate, disable and remove the clients of the built-in issuer
     Client(client::Arguments),
+    /// Hold a server against the conformance table
+    Conformance(conformance::Arguments),
     /// Look at audit logs
     Audit(audit::Arguments),
     /// Print a JSON Schema of policies, of the configuration, of policy tests or of clients, for editors
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Diff(arguments) => diff::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Client(arguments) => client::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),

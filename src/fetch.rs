@@ -246,19 +246,10 @@ impl Client {
             .get_or_try_init(|| async {
                 let roots = match &self.roots {
                     Some(roots) => roots.clone(),
-                    // Reads many files.
-                    None => tokio::task::spawn_blocking(system_roots)
-                        .await
-                        .map_err(|_| FetchError::Roots { reason: "the loader did not finish".into() })??,
+                    None => read_roots().await?,
                 };
-                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-                let config = ClientConfig::builder_with_provider(provider)
-                    .with_safe_default_protocol_versions()
-                    .map_err(|error| FetchError::Tls { reason: reason(&error) })?
-                    .with_root_certificates(roots)
-                    .with_no_client_auth();
                 let connector =
-                    HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
+                    HttpsConnectorBuilder::new().with_tls_config(tls(roots)?).https_only().enable_http1().build();
                 Ok(pool(connector))
             })
             .await
@@ -268,6 +259,29 @@ impl Client {
 fn pool<C: Connect + Clone>(connector: C) -> Pool<C, Full<Bytes>> {
     // Fetches are minutes apart: a kept connection would only be found closed.
     Pool::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)
+}
+
+/// A connector for `http`, or for `https` by the system's root certificates, that speaks HTTP/1.1 and HTTP/2.
+///
+/// # Errors
+/// [`FetchError::Roots`], [`FetchError::Tls`]; none where it is `plain`.
+pub async fn connector(plain: bool) -> Result<HttpsConnector<HttpConnector>, FetchError> {
+    let roots = if plain { RootCertStore::empty() } else { read_roots().await? };
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls(roots)?).https_or_http().enable_all_versions().build())
+}
+
+fn tls(roots: RootCertStore) -> Result<ClientConfig, FetchError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| FetchError::Tls { reason: reason(&error) })?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The system's; reads many files.
+async fn read_roots() -> Result<RootCertStore, FetchError> {
+    let unfinished = |_| FetchError::Roots { reason: "the loader did not finish".into() };
+    tokio::task::spawn_blocking(system_roots).await.map_err(unfinished)?
 }
 
 fn system_roots() -> Result<RootCertStore, FetchError> {
@@ -332,7 +346,7 @@ pub fn form_text(bytes: &[u8]) -> String {
 }
 
 /// An error and its causes on one line: libraries put what matters into the last of them.
-fn reason(error: &dyn Error) -> String {
+pub fn reason(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -24,6 +24,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | commands | [`cli`] |
+//! | what engines are held against | [`conformance`] |
 //! | composition | [`app`]; [`admin`], [`server`]; [`live`] (what loads and reloads) |
 //! | a request | [`proxy`], and the [`snapshot`] that it reads |
 //! | who asks | [`auth`] |
@@ -55,6 +56,7 @@ pub mod auth;
 pub mod chalk;
 pub mod cli;
 pub mod config;
+pub mod conformance;
 pub mod diagnostic;
 pub mod dialect;
 pub mod fetch;

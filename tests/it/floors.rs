@@ -9,6 +9,7 @@ use crate::support::repository;
 const FLOORS: &[&[&str]] = &[
     &["main"],
     &["cli"],
+    &["conformance"],
     &["app"],
     &["admin", "server"],
     &["live"],

@@ -25,6 +25,7 @@ mod chalk_sources;
 mod cli;
 mod client;
 mod client_certificates;
+mod conformance;
 mod demo;
 mod diff;
 mod docs;

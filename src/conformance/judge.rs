@@ -1,0 +1,163 @@
+//! Whether an exchange is what a case expects. No fault shows a value.
+
+use super::leak::{self, Needles};
+use super::names::{answered, spelled};
+use super::table::{Case, Expect, Table};
+use super::wire::{Ask, Column, Exchange, Got};
+use super::{Cell, Dialect, Family, chalk, feast};
+
+/// The request of a case.
+pub fn ask(table: &Table, case: &Case, dialect: Dialect) -> Result<Ask, String> {
+    match dialect {
+        Dialect::Feast => Ok(feast::ask(table, case, dialect)),
+        Dialect::Chalk | Dialect::ChalkFeather | Dialect::ChalkGrpc => chalk::ask(case, dialect),
+    }
+}
+
+/// Judges the cases of a file.
+#[derive(Debug)]
+pub struct Judge<'t> {
+    /// The file.
+    pub table: &'t Table,
+    needles: Needles,
+}
+
+impl<'t> Judge<'t> {
+    /// A judge of a file.
+    ///
+    /// # Errors
+    /// Its values cannot be looked for.
+    pub fn new(table: &'t Table) -> Result<Self, String> {
+        Ok(Self { table, needles: Needles::new(table)? })
+    }
+
+    /// What is wrong; empty where nothing is.
+    pub fn faults(&self, case: &Case, dialect: Dialect, exchange: &Exchange) -> Vec<String> {
+        faults(self, case, dialect, exchange)
+    }
+}
+
+fn faults(judge: &Judge<'_>, case: &Case, dialect: Dialect, exchange: &Exchange) -> Vec<String> {
+    let table = judge.table;
+    let (got, packed) = match dialect {
+        Dialect::Feast => (feast::read(exchange), Vec::new()),
+        Dialect::Chalk | Dialect::ChalkFeather | Dialect::ChalkGrpc => chalk::read(dialect, exchange),
+    };
+    let wanted = wanted(table, case, dialect);
+    let mut faults = decision(table, case, dialect, &got, &wanted);
+    let also: Vec<Vec<u8>> = packed.into_iter().chain(leak::unpacked(&got)).collect();
+    let fine: &[Column] = match case.expect {
+        Expect::Permitted | Expect::Filtered(_) | Expect::Withheld => &wanted,
+        Expect::Refused(_) | Expect::Invalid | Expect::Forbidden | Expect::Unauthenticated => &[],
+    };
+    let leaks = judge.needles.found(fine, exchange, &also);
+    faults.extend(leaks.iter().map(|name| format!("a value of `{name}` came through")));
+    if let (Some(count), Expect::Filtered(_) | Expect::Permitted) =
+        (exchange.header("x-tagwarden-filtered"), &case.expect)
+    {
+        let names = if let Expect::Filtered(names) = &case.expect { names.len() } else { 0 };
+        if count.parse() != Ok(names) {
+            faults.push(format!("`x-tagwarden-filtered` is not {names}"));
+        }
+    }
+    faults
+}
+
+/// The columns that a case is answered with.
+fn wanted(table: &Table, case: &Case, dialect: Dialect) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for (name, alias) in case.asked(table) {
+        if matches!(&case.expect, Expect::Filtered(names) if names.iter().any(|other| other == name)) {
+            continue;
+        }
+        let column = alias.map_or_else(|| answered(table, dialect, name), str::to_owned);
+        if columns.iter().any(|(other, _)| *other == column) {
+            continue;
+        }
+        let given = case.supplied.iter().find(|(other, _)| other == name).map(|(_, value)| value);
+        let cell = |row| {
+            let key = || Cell::Text(case.upstream.key(row));
+            let held = || if table.keys.contains(name) { Some(key()) } else { table.value(name, row) };
+            given.cloned().or_else(held).unwrap_or(Cell::Null)
+        };
+        columns.push((column, (1..=case.rows).map(cell).collect()));
+    }
+    columns
+}
+
+/// Columns that may be there without being asked for: the keys, as they were supplied.
+fn echoed(table: &Table, case: &Case, dialect: Dialect) -> Vec<Column> {
+    let rows: Vec<Cell> = (1..=case.rows).map(|row| Cell::Text(case.upstream.key(row))).collect();
+    let mut echoed: Vec<Column> = case.keys.iter().map(|key| (answered(table, dialect, key), rows.clone())).collect();
+    if dialect.family() == Family::Chalk {
+        echoed.push((chalk::ROW.to_owned(), rows));
+    }
+    echoed
+}
+
+fn decision(table: &Table, case: &Case, dialect: Dialect, got: &Got, wanted: &[Column]) -> Vec<String> {
+    let other = |expected: &str| vec![format!("expected: {expected}; came: {}", got.shown())];
+    match (&case.expect, got) {
+        (Expect::Permitted | Expect::Filtered(_), Got::Answer(columns)) => {
+            let mut faults = held(columns, wanted, &echoed(table, case, dialect));
+            for (name, _) in wanted {
+                if !columns.iter().any(|(own, _)| own == name) {
+                    faults.push(format!("`{name}` is missing"));
+                }
+            }
+            faults
+        }
+        (Expect::Withheld, Got::Answer(columns)) => held(columns, wanted, &echoed(table, case, dialect)),
+        (Expect::Withheld, Got::Failed)
+        | (Expect::Invalid, Got::Invalid)
+        | (Expect::Forbidden, Got::Forbidden)
+        | (Expect::Unauthenticated, Got::Unauthenticated) => Vec::new(),
+        (Expect::Refused(names), Got::Refused(came)) => {
+            let mut faults = Vec::new();
+            // A bundle is named as it is.
+            let spell = |name: &String| {
+                if case.bundle.as_ref() == Some(name) { name.clone() } else { spelled(table, dialect, name) }
+            };
+            let names: Vec<String> = names.iter().map(spell).collect();
+            for name in names.iter().filter(|name| !came.contains(name)) {
+                faults.push(format!("`{name}` is not named as refused"));
+            }
+            for name in came.iter().filter(|name| !names.contains(name)) {
+                faults.push(format!("`{}` is named as refused", crate::dialect::shown(name)));
+            }
+            faults
+        }
+        (Expect::Permitted, _) => other("permitted"),
+        (Expect::Filtered(_), _) => other("an answer without what is refused"),
+        (Expect::Refused(_), _) => other("refused"),
+        (Expect::Invalid, _) => other("invalid"),
+        (Expect::Forbidden, _) => other("forbidden"),
+        (Expect::Unauthenticated, _) => other("unauthenticated"),
+        (Expect::Withheld, _) => other("a failure, or what is fine of the answer"),
+    }
+}
+
+/// Everything that came is one of these, once, with its values.
+fn held(columns: &[Column], wanted: &[Column], echoed: &[Column]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (position, (name, cells)) in columns.iter().enumerate() {
+        let shown = crate::dialect::shown(name);
+        if columns.iter().take(position).any(|(other, _)| other == name) {
+            faults.push(format!("`{shown}` came twice"));
+        }
+        match wanted.iter().chain(echoed).find(|(other, _)| other == name) {
+            None => faults.push(format!("`{shown}` came and was not to")),
+            Some((_, expected)) if expected.len() != cells.len() => {
+                faults.push(format!("`{shown}` has {} rows, not {}", cells.len(), expected.len()));
+            }
+            Some((_, expected)) => {
+                let rows = expected.iter().zip(cells).zip(1..);
+                let differ: Vec<String> = rows.filter(|((a, b), _)| a != b).map(|(_, row)| row.to_string()).collect();
+                if !differ.is_empty() {
+                    faults.push(format!("`{shown}` has another value than is held, in row {}", differ.join(", ")));
+                }
+            }
+        }
+    }
+    faults
+}

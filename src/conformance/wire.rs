@@ -1,0 +1,77 @@
+//! What is sent, what comes back, and what that means.
+
+use bytes::Bytes;
+
+use super::Cell;
+
+/// A request, without its credentials.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The path.
+    pub path: String,
+    /// Headers besides those that every request has.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// The body.
+    pub body: Bytes,
+    /// A call of gRPC: over HTTP/2.
+    pub grpc: bool,
+}
+
+/// What came back, whole.
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case, values as they came.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: Bytes,
+    /// What came behind it.
+    pub trailers: Vec<(String, Vec<u8>)>,
+}
+
+impl Exchange {
+    /// A header or trailer, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut all = self.headers.iter().chain(&self.trailers);
+        let (_, value) = all.find(|(own, _)| own == name)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// A column of an answer: its name, and a value for each row.
+pub type Column = (String, Vec<Cell>);
+
+/// What an exchange means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Got {
+    /// An answer with these columns, in their order; one that stands twice is here twice.
+    Answer(Vec<Column>),
+    /// FEATURES_REFUSED, and the names.
+    Refused(Vec<String>),
+    /// INVALID_QUERY.
+    Invalid,
+    /// FORBIDDEN: no role.
+    Forbidden,
+    /// UNAUTHORIZED: no token that counts.
+    Unauthenticated,
+    /// A failure of the feature server, or of its answer.
+    Failed,
+    /// It cannot be read; why.
+    Unread(String),
+}
+
+impl Got {
+    /// What it is, for people.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Answer(columns) => format!("an answer with {} columns", columns.len()),
+            Self::Refused(_) => "refused".to_owned(),
+            Self::Invalid => "invalid".to_owned(),
+            Self::Forbidden => "forbidden".to_owned(),
+            Self::Unauthenticated => "unauthenticated".to_owned(),
+            Self::Failed => "a failure of the feature server".to_owned(),
+            Self::Unread(why) => format!("an answer that cannot be read: {why}"),
+        }
+    }
+}
