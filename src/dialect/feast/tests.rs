@@ -1,5 +1,5 @@
 //! The whole way of a query: read, decided, rewritten, and the answer verified. `request`, `plan`, `keys`, `service`,
-//! `answer` and `hostile` take a step each; `random` checks all of them in a random `world` against a second `opinion`.
+//! `answer`, `hostile` and `calls` (gRPC) take a step each; `random` checks all of them in a random `world` against a second `opinion`.
 
 /// A recorded answer of a real server, asked for full feature names (but `dup_json_key`).
 macro_rules! recorded {
@@ -9,6 +9,7 @@ macro_rules! recorded {
 }
 
 mod answer;
+mod calls;
 mod hostile;
 mod keys;
 mod opinion;

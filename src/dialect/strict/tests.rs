@@ -142,6 +142,8 @@ fn what_is_small_on_the_wire_is_bounded_in_memory() {
     let list = |count: usize| bytes(6, &empty(1, count));
     assert_eq!(of(&query::VALUE, &list(1_000_000)), Ok(()));
     assert_eq!(of(&query::VALUE, &list(1_000_001)), all);
+    let values = bytes(3, &[text(1, "k"), bytes(2, &empty(1, 999_999))].concat());
+    assert_eq!(of(&crate::dialect::feast::rpc::shape::GET_ONLINE_FEATURES, &values), Ok(()));
     // They count together, wherever they stand, packed or not.
     let nested = bytes(6, &bytes(1, &list(500_000)).repeat(2));
     assert_eq!(of(&query::VALUE, &nested), all);
@@ -298,5 +300,6 @@ fn shapes_have_each_number_once() {
     let mut seen = BTreeSet::new();
     walk(&query::ONLINE_QUERY_MULTI, &mut seen);
     walk(&server::TEST_INTEGRATION, &mut seen);
-    assert!(seen.len() > 35, "{seen:?}");
+    walk(&crate::dialect::feast::rpc::shape::GET_ONLINE_FEATURES, &mut seen);
+    assert!(seen.len() > 50, "{seen:?}");
 }

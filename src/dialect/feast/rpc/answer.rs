@@ -61,17 +61,20 @@ pub fn filter(message: &Bytes, request: &Request<'_>, permit: &Permit) -> Result
 /// An entry of `results` has the three lists that are known, and nothing beside them.
 fn column(mut rest: &[u8]) -> Result<(), Unreadable> {
     let place = Place::TOP.below("results", None);
+    let mut values = false;
     let broken = |Invalid(problem): Invalid| Unreadable(format!("the answer cannot be read: {problem}"));
     while !rest.is_empty() {
-        match tag(&mut rest, &place).map_err(broken)? {
+        let (number, wire) = tag(&mut rest, &place).map_err(broken)?;
+        values |= number == 1;
+        match (number, wire) {
             // `values`, `statuses` (packed, as they are, or one by one) and `event_timestamps`
             (1..=3, 2) => delimited(&mut rest, &place).map(|_| ()),
             (2, 0) => varint(&mut rest, &place).map(|_| ()),
-            (number, _) => {
+            _ => {
                 return unreadable(format!("an entry of `results` has the field {number}, which is not known"));
             }
         }
         .map_err(broken)?;
     }
-    Ok(())
+    if values { Ok(()) } else { unreadable("an entry of `results` has no `values`") }
 }

@@ -14,7 +14,7 @@ use super::*;
 
 /// What an upstream does to an answer.
 #[derive(Clone, Debug)]
-enum Change {
+pub(super) enum Change {
     Drop(At),
     Double(At),
     DoubleName(At, At),
@@ -29,7 +29,7 @@ enum Change {
     Status,
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(super) fn change() -> impl Strategy<Value = Change> {
     let known = [&STORED[..], &DERIVED].concat().into_iter().map(|name| name.replacen(':', "__", 1));
     let names: Vec<String> = known
         .chain([&KEYS[..], &ENTITIES, &ALIASES].concat().into_iter().map(str::to_owned))
@@ -53,14 +53,36 @@ fn change() -> impl Strategy<Value = Change> {
 
 /// An answer on its way: names as they are spelled, entries as they are written.
 #[derive(Debug)]
-struct Upstream {
-    names: Vec<(String, bool)>,
-    entries: Vec<String>,
-    top: &'static str,
-    status: bool,
+pub(super) struct Upstream {
+    pub(super) names: Vec<(String, bool)>,
+    pub(super) entries: Vec<String>,
+    pub(super) top: &'static str,
+    pub(super) status: bool,
 }
 
 impl Upstream {
+    /// An answer in any order, keys in it or not, and then whatever an upstream may do to it.
+    pub(super) fn answers(
+        expected: &BTreeMap<String, Option<String>>,
+        sent: &BTreeSet<String>,
+        order: Vec<u16>,
+        with_keys: u8,
+        changes: &[Change],
+    ) -> Self {
+        let mut names: Vec<String> = expected.keys().cloned().collect();
+        let keys = sent.iter().filter(|name| !expected.contains_key(*name)).enumerate();
+        names.extend(keys.filter(|(n, _)| with_keys >> n & 1 == 1).map(|(_, name)| name.clone()));
+        let mut order: Vec<(u16, String)> = order.into_iter().zip(names).collect();
+        order.sort();
+        let names: Vec<(String, bool)> = order.into_iter().map(|(_, name)| (name, false)).collect();
+        let entries = (0..names.len())
+            .map(|n| format!(r#"{{ "values":[{n}, {}],"statuses":["NULL_VALUE"]}}"#, VALUES[n % VALUES.len()]))
+            .collect();
+        let mut upstream = Self { names, entries, top: "", status: false };
+        changes.iter().for_each(|change| upstream.apply(change));
+        upstream
+    }
+
     fn apply(&mut self, change: &Change) {
         let count = self.names.len();
         let next = format!(r#"{{ "values":[{}] }}"#, 1000 + self.entries.len());
@@ -98,7 +120,7 @@ impl Upstream {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let names: Vec<String> = self
             .names
             .iter()
@@ -121,7 +143,7 @@ impl Upstream {
 }
 
 /// The columns of an answer, in order; any member beside those that Feast has is a fault.
-fn columns(answer: &str) -> Vec<(String, String)> {
+pub(super) fn columns(answer: &str) -> Vec<(String, String)> {
     #[derive(serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Body<'b> {
@@ -142,10 +164,10 @@ fn columns(answer: &str) -> Vec<(String, String)> {
 }
 
 /// A permit; for each column whether and under which name it may come back; the entities that go upstream.
-type Decided = (Permit, BTreeMap<String, Option<String>>, BTreeSet<String>);
+pub(super) type Decided = (Permit, BTreeMap<String, Option<String>>, BTreeSet<String>);
 
 /// Decides a query both ways; what may come back where it is permitted.
-fn decided(world: &World) -> Option<Decided> {
+pub(super) fn decided(world: &World) -> Option<Decided> {
     let policy = alone(&world.rules);
     let body = world.query.body();
     let request = read(body.as_bytes()).unwrap();
@@ -201,18 +223,7 @@ proptest! {
         changes in prop_oneof![3 => Just(Vec::new()), 4 => vec(change(), 1), 2 => vec(change(), 2)],
     ) {
         let Some((permit, expected, sent)) = decided(&world) else { return Ok(()) };
-        // An answer in any order, keys in it or not, and then whatever an upstream may do to it.
-        let mut names: Vec<String> = expected.keys().cloned().collect();
-        names.extend(sent.iter().filter(|name| !expected.contains_key(*name)).enumerate()
-            .filter(|(n, _)| with_keys >> n & 1 == 1).map(|(_, name)| name.clone()));
-        let mut order: Vec<(u16, String)> = order.into_iter().zip(names).collect();
-        order.sort();
-        let names: Vec<(String, bool)> = order.into_iter().map(|(_, name)| (name, false)).collect();
-        let entries = (0..names.len())
-            .map(|n| format!(r#"{{ "values":[{n}, {}],"statuses":["NULL_VALUE"]}}"#, VALUES[n % VALUES.len()]))
-            .collect();
-        let mut upstream = Upstream { names, entries, top: "", status: false };
-        changes.iter().for_each(|change| upstream.apply(change));
+        let upstream = Upstream::answers(&expected, &sent, order, with_keys, &changes);
 
         let distinct: BTreeSet<&str> = upstream.names.iter().map(|(name, _)| name.as_str()).collect();
         let whole = distinct.len() == upstream.names.len()

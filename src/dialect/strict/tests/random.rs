@@ -5,6 +5,7 @@ use proptest::sample::Index;
 
 use super::*;
 use crate::dialect::chalk::expression;
+use crate::dialect::feast::rpc::{proto as feast, shape as feast_shape};
 
 /// A small source of numbers: a message is drawn from it as wide and deep as its shape allows.
 struct Draw(u64);
@@ -113,6 +114,7 @@ const SHAPES: &[&Shape] = &[
     &server::GET_TOKEN,
     &server::TEST_INTEGRATION,
     &crate::dialect::chalk::shape::expression::FEATURE_EXPRESSION,
+    &feast_shape::GET_ONLINE_FEATURES,
     &super::ALL,
 ];
 
@@ -139,6 +141,7 @@ proptest! {
         agrees::<DeleteIntegrationRequest>(draw);
         agrees::<GetAgentRequest>(draw);
         agrees::<GetGraphRequest>(draw);
+        agrees::<feast::GetOnlineFeaturesRequest>(draw);
     }
 
     #[test]

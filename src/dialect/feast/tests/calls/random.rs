@@ -1,0 +1,98 @@
+//! Random queries and answers, in both encodings.
+
+use std::collections::BTreeSet;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::dialect::feast::rpc::proto::RepeatedValue;
+use crate::dialect::feast::tests::random::{Upstream, change, columns, decided};
+use crate::dialect::feast::tests::world::{Query, world};
+
+/// The query as a message.
+fn message(query: &Query) -> GetOnlineFeaturesRequest {
+    let kind = match query.service {
+        Some(name) => Kind::FeatureService(name.to_owned()),
+        None => Kind::Features(FeatureList { val: query.features.iter().map(|name| (*name).to_owned()).collect() }),
+    };
+    let entity = |(name, _, null): &(&str, &str, bool)| {
+        let val = vec![Bytes::from_static(ONE), Bytes::from_static(if *null { &[] } else { ONE })];
+        ((*name).to_owned(), RepeatedValue { val }.encode_to_vec().into())
+    };
+    GetOnlineFeaturesRequest {
+        kind: Some(kind),
+        entities: query.entities.iter().map(entity).collect(),
+        full_feature_names: query.full,
+        include_feature_view_version_metadata: query.metadata,
+    }
+}
+
+/// A column that says what an entry of a body says.
+fn vector(entry: &str) -> Bytes {
+    let mut vector = Vec::new();
+    if entry.contains(r#""values""#) {
+        vector.extend(bytes(1, &bytes(2, entry.as_bytes())));
+    }
+    if entry.contains(r#""value":"#) {
+        vector.extend(number(9, 1));
+    }
+    vector.into()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_call_is_decided_and_cut_as_a_body_is(
+        world in world(),
+        order in vec(any::<u16>(), 20),
+        with_keys in any::<u8>(),
+        changes in prop_oneof![3 => Just(Vec::new()), 4 => vec(change(), 1), 2 => vec(change(), 2)],
+    ) {
+        let body = world.query.body();
+        let asked = read(body.as_bytes()).unwrap();
+        let sent = decoded(&message(&world.query).encode_to_vec());
+        let called = rpc::read(&sent).unwrap();
+        let parts = |request: &Request<'_>| {
+            let entities: BTreeSet<(String, bool)> =
+                request.entities.iter().map(|e| (e.name.clone().into_owned(), e.has_null)).collect();
+            (format!("{:?}", request.wanted), entities, request.rows, request.full_names, request.view_metadata)
+        };
+        prop_assert_eq!(parts(&called), parts(&asked));
+
+        let Some((permit, expected, keys)) = decided(&world) else { return Ok(()) };
+        // What goes upstream asks for the same.
+        let forwarded = decoded(&rpc::rewrite(&sent, &called, &permit));
+        let again = rpc::read(&forwarded).unwrap();
+        prop_assert_eq!(&again.wanted, &permit.wanted);
+        let names: BTreeSet<&str> = again.entities.iter().map(|entity| &*entity.name).collect();
+        let dummy: BTreeSet<&str> = ["__dummy_id"].into();
+        let wanted: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
+        prop_assert_eq!(names, if wanted.is_empty() { dummy } else { wanted });
+        prop_assert_eq!((again.rows, again.full_names), (2, true));
+
+        // The same answer, on both wires.
+        let upstream = Upstream::answers(&expected, &keys, order, with_keys, &changes);
+        let text = upstream.text();
+        let in_json = filter(text.as_bytes(), &asked, &permit);
+        let mut names = GetOnlineFeaturesResponseMetadata::default();
+        names.feature_names = Some(FeatureList { val: upstream.names.iter().map(|(name, _)| name.clone()).collect() });
+        let answer = GetOnlineFeaturesResponse {
+            metadata: Some(names),
+            results: upstream.entries.iter().map(|entry| vector(entry)).collect(),
+            status: upstream.status,
+        };
+        let top = if upstream.top.is_empty() { Vec::new() } else { bytes(9, b"x") };
+        let in_proto = rpc::filter(&[answer.encode_to_vec(), top].concat().into(), &called, &permit);
+        prop_assert_eq!(in_proto.is_ok(), in_json.is_ok(), "{:?} {:?}", in_proto, in_json);
+        let (Ok(in_proto), Ok(in_json)) = (in_proto, in_json) else { return Ok(()) };
+        let (text, dropped) = match in_json {
+            Answer::AsItCame => (text.into_bytes(), 0),
+            Answer::Cut { body, dropped } => (body, dropped),
+        };
+        let cut = columns(std::str::from_utf8(&text).unwrap());
+        let cut: Left = cut.into_iter().map(|(name, entry)| (name, vector(&entry))).collect();
+        prop_assert_eq!((in_proto.dropped, left(&in_proto.message)), (dropped, cut));
+    }
+}
