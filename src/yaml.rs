@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value as Json};
 use serde_saphyr::Spanned;
 
 use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
@@ -354,6 +355,37 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// That a file is of the only version there is.
+    pub fn version(&mut self, node: &Node, fields: &Fields<'_>) {
+        match fields.get("version") {
+            Some(Node { value: Value::Int(1), .. }) => {}
+            Some(other) => self.error(other, Code::Version, "`version` is not 1, the only one there is"),
+            None => self.error(node, Code::Version, "`version: 1` is missing"),
+        }
+    }
+
+    /// Any value, as JSON has it. What JSON cannot carry exactly is a mistake of `code`.
+    pub fn json(&mut self, node: &Node, what: &str, code: Code) -> Option<Json> {
+        Some(match &node.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Int(value) => Json::from(*value),
+            // Beyond 63 bits a whole number is read as the nearest that a float can be.
+            Value::Float(value) if value.abs() < i64::MAX as f64 => Json::from(Number::from_f64(*value)?),
+            Value::Float(_) => {
+                self.error(node, code, format!("{what} holds a number that is not carried exactly"));
+                return None;
+            }
+            Value::Str(text) => Json::from(text.as_str()),
+            Value::Seq(items) => items.iter().filter_map(|item| self.json(item, what, code)).collect(),
+            Value::Map(_) => {
+                let entries = self.entries(node, what)?;
+                let read = |(key, node): (&Key, &Node)| Some((key.name.clone(), self.json(node, what, code)?));
+                Json::Object(entries.into_iter().filter_map(read).collect())
+            }
+        })
     }
 
     /// One of a closed list of words.

@@ -54,11 +54,7 @@ impl ConfigReader<'_, '_> {
             "issuer",
         ];
         let fields = self.r.fields(node, "the configuration", KEYS)?;
-        match fields.get("version") {
-            Some(Node { value: Value::Int(1), .. }) => {}
-            Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
-            None => self.r.error(node, Code::Version, "`version: 1` is missing"),
-        }
+        self.r.version(node, &fields);
         self.unbuilt(&fields, "json");
         let policies = match fields.get("policies") {
             Some(node) => self.path(node, "`policies`"),

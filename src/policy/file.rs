@@ -128,11 +128,7 @@ impl FileReader<'_, '_> {
             LayerKind::Catalogue => (CATALOGUE_KEYS, "a catalogue file"),
         };
         let Some(fields) = self.r.fields(node, what, known) else { return };
-        match fields.get("version") {
-            Some(Node { value: Value::Int(1), .. }) => {}
-            Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
-            None => self.r.error(node, Code::Version, "`version: 1` is missing"),
-        }
+        self.r.version(node, &fields);
         if self.kind == LayerKind::Policy {
             self.settings(&fields);
             self.register(&fields);

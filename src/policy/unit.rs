@@ -95,11 +95,7 @@ struct TestReader<'p, 'r> {
 impl TestReader<'_, '_> {
     fn file(&mut self, node: &Node, tests: &mut Vec<Test>) {
         let Some(fields) = self.r.fields(node, "a test file", &["version", "tests"]) else { return };
-        match fields.get("version") {
-            Some(Node { value: Value::Int(1), .. }) => {}
-            Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
-            None => self.r.error(node, Code::Version, "`version: 1` is missing"),
-        }
+        self.r.version(node, &fields);
         let Some(list) = fields.get("tests").and_then(|node| self.r.list(node, "`tests`")) else {
             self.r.error(node, Code::Missing, "the file has no list `tests`");
             return;

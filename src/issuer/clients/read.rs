@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Map, Number, Value as Json};
+use serde_json::{Map, Value as Json};
 
 use super::{ApiKey, Client, ClientSecret, Clients, LIVE_SECRETS, Proof, lives, time};
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
 use crate::issuer::secret::imported::{HashError, Imported};
 use crate::issuer::secret::is_id;
-use crate::yaml::{self, Fields, Key, Node, Reader, Value};
+use crate::yaml::{self, Fields, Key, Node, Reader};
 
 /// The longest id of a client.
 const ID_LETTERS: usize = 128;
@@ -104,11 +104,7 @@ struct ClientsReader<'r> {
 impl ClientsReader<'_> {
     fn file(&mut self, node: &Node) -> Option<Vec<Client>> {
         let fields = self.r.fields(node, "the clients' file", &["version", "clients"])?;
-        match fields.get("version") {
-            Some(Node { value: Value::Int(1), .. }) => {}
-            Some(other) => self.r.error(other, Code::Version, "`version` is not 1, the only one there is"),
-            None => self.r.error(node, Code::Version, "`version: 1` is missing"),
-        }
+        self.r.version(node, &fields);
         let Some(clients) = fields.get("clients") else {
             self.r.error(node, Code::Missing, "`clients` is missing: a map of clients by their id");
             return None;
@@ -254,32 +250,10 @@ impl ClientsReader<'_> {
             if let Some(why) = claim_error(&key.name) {
                 self.key_error(key, Code::Claim, format!("claim `{}` of {of} {why}", key.name));
             }
-            claims.extend(self.json(node, &key.name, of).map(|value| (key.name.clone(), value)));
+            let value = self.r.json(node, &format!("claim `{}` of {of}", key.name), Code::Claim);
+            claims.extend(value.map(|value| (key.name.clone(), value)));
         }
         claims
-    }
-
-    /// A value as tokens carry it.
-    fn json(&mut self, node: &Node, claim: &str, of: &str) -> Option<Json> {
-        Some(match &node.value {
-            Value::Null => Json::Null,
-            Value::Bool(value) => Json::Bool(*value),
-            Value::Int(value) => Json::from(*value),
-            // Beyond 63 bits a whole number is read as the nearest that a float can be.
-            Value::Float(value) if value.abs() < i64::MAX as f64 => Json::from(Number::from_f64(*value)?),
-            Value::Float(_) => {
-                let message = format!("claim `{claim}` of {of} holds a number that tokens do not carry exactly");
-                self.r.error(node, Code::Claim, message);
-                return None;
-            }
-            Value::Str(text) => Json::from(text.as_str()),
-            Value::Seq(items) => items.iter().filter_map(|item| self.json(item, claim, of)).collect(),
-            Value::Map(_) => {
-                let entries = self.r.entries(node, &format!("claim `{claim}` of {of}"))?;
-                let read = |(key, node): (&Key, &Node)| Some((key.name.clone(), self.json(node, claim, of)?));
-                Json::Object(entries.into_iter().filter_map(read).collect())
-            }
-        })
     }
 }
 

@@ -103,7 +103,7 @@ fn every_mistake_is_told_at_its_place() {
                 "2:24 claim: claim `sub` of client `a` is the issuer's to set",
                 "2:32 claim: claim `cert.cn` of client `a` is for client certificates",
                 "2:44 claim: claim `` of client `a` has no name",
-                "2:63 claim: claim `big` of client `a` holds a number that tokens do not carry exactly",
+                "2:63 claim: claim `big` of client `a` holds a number that is not carried exactly",
             ],
         ),
         (
