@@ -83,6 +83,9 @@ codes! {
     DefaultDownstream Error "default-downstream":
         "a role's `default` is `AllowDownstream`, which would clear everything that is not tagged",
         "let `Allow` be the default, and map a tag to `AllowDownstream`";
+    Description Error "description":
+        "the description of a server names a place or a variable that is none, or contradicts itself",
+        "mend what the message names; `docs/dialects/README.md` says what goes where";
     Dialect Error "dialect":
         "something is set that goes with another dialect",
         "take it out, or set the `dialect` that it goes with";
@@ -90,7 +93,7 @@ codes! {
         "a key stands twice in one map",
         "make one of the two";
     DuplicateName Error "duplicate-name":
-        "a role, bundle, data source or issuer, or a secret or API key of clients, stands twice",
+        "a role, bundle, data source, issuer or described route, or a secret or API key of clients, stands twice",
         "make one of the two, or give one of them another name";
     Duration Error "duration":
         "a duration does not read",

@@ -6,7 +6,9 @@
 pub mod description;
 pub mod plan;
 pub mod pointer;
+pub mod reader;
 pub mod request;
 pub mod template;
 
 pub use description::Description;
+pub use reader::load;

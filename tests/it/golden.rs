@@ -2,7 +2,7 @@
 //! beside it `<mistake>.stderr`.
 //!
 //! A file is a policy; one whose name begins with `config-` is a configuration, and one with `clients-` is read as the issuer's
-//! clients, without a command. In a folder, `policy.yaml`, else
+//! clients, one with `dialect-` as the description of a server, without a command. In a folder, `policy.yaml`, else
 //! `policies/`, else the whole is the policy; `catalogue.yaml` lies below it, `old.yaml` is the policy before,
 //! `tagwarden.yaml` a configuration to begin with; with `tests/`, policy tests are read. `TAGWARDEN_BLESS=1` writes what
 //! is said now.
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tagwarden::diagnostic::{Code, Severity, SourceFile};
+use tagwarden::dialect::json;
 use tagwarden::issuer::clients;
 
 use crate::support::{process, repository};
@@ -22,6 +23,8 @@ const WITHOUT: &[(Code, &str)] = &[(Code::TooManyRoles, "it takes 65,536 roles: 
 
 /// In the place of a command: clients.yaml is read.
 const CLIENTS: &str = "(clients)";
+/// Likewise the description of a server.
+const DIALECT: &str = "(dialect)";
 
 /// What is said of a mistake.
 struct Case {
@@ -43,6 +46,7 @@ fn cases() -> Vec<Case> {
                 (name.to_owned(), vec!["check".into(), "--config".into(), file])
             }
             Some(name) if name.starts_with("clients-") => (name.to_owned(), vec![CLIENTS.into(), file]),
+            Some(name) if name.starts_with("dialect-") => (name.to_owned(), vec![DIALECT.into(), file]),
             Some(name) => (name.to_owned(), vec!["check".into(), "--policies".into(), file]),
             None if path.is_dir() => (file.clone(), of_folder(&path, &file)),
             None => continue,
@@ -72,10 +76,20 @@ fn of_folder(path: &Path, name: &str) -> Vec<String> {
 impl Case {
     /// Exit code, standard output, standard error; run where the names of files are the same on every machine.
     fn run(&self, more: &[&str]) -> (i32, String, String) {
-        if let [CLIENTS, name] = self.arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        if let [what @ (CLIENTS | DIALECT), name] = self.arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             let text = std::fs::read_to_string(folder().join(name)).unwrap();
-            let (read, report) = clients::read(&Arc::new(SourceFile { name: name.to_owned(), text }));
-            return (if read.is_some() { 0 } else { 3 }, String::new(), format!("{report}\n"));
+            let source = Arc::new(SourceFile { name: name.to_owned(), text });
+            let (read, report) = match what {
+                CLIENTS => {
+                    let (read, report) = clients::read(&source);
+                    (read.is_some(), report)
+                }
+                _ => {
+                    let (read, report) = json::load(&source);
+                    (read.is_some(), report)
+                }
+            };
+            return (if read { 0 } else { 3 }, String::new(), format!("{report}\n"));
         }
         let mut command = process::command(self.arguments.iter().map(String::as_str).chain(more.iter().copied()));
         let output = command.current_dir(folder()).env_remove("TAGWARDEN_GOLDEN").output().unwrap();
