@@ -1,7 +1,7 @@
 //! Finds and cuts spans of a JSON text without building a tree.
 //!
 //! [`object`] reads a whole text by the letter of RFC 8259, in one pass, and gives the members of
-//! its outermost object as ranges of bytes. [`members`], [`elements`] and [`string`] then cut
+//! its outermost object as ranges of bytes; [`container`] takes an array, too. [`members`], [`elements`] and [`string`] then cut
 //! further into a [`Value`] of it, so that what is kept of a text can be passed on byte for byte.
 //! Nothing is allocated per value.
 //!
@@ -16,7 +16,7 @@ use scan::{colon, container_end, expect, literal_end, number_end, repeated, spac
 use scan::{not_utf8, unescape, unexpected};
 pub use strict::{shown, strict_object, strict_value};
 
-/// Levels of nesting that a text may have; the outermost object is the first.
+/// Levels of nesting that a text may have; the outermost value is the first.
 pub const MAX_DEPTH: usize = 128;
 
 /// So many keys of an object are compared each with each, more of them by their hashes.
@@ -94,8 +94,8 @@ pub enum JsonError {
     /// The text ends too early.
     #[error("the json text ends at byte {at}, expected {expected}")]
     Unterminated { expected: &'static str, at: usize },
-    /// Something other than white space behind the object.
-    #[error("the json text goes on behind its object at byte {at}")]
+    /// Something other than white space behind the outermost value.
+    #[error("the json text goes on behind its value at byte {at}")]
     Trailing { at: usize },
     /// More than [`MAX_DEPTH`] levels.
     #[error("the json text nests deeper than {MAX_DEPTH} levels at byte {at}")]
@@ -128,7 +128,7 @@ pub enum JsonError {
 /// # Errors
 /// What is wrong with the text; a duplicate key is told at the end of its object.
 pub fn object(text: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
-    read(text).map(|(members, _)| members)
+    read(text, b"{", "an object").map(|(members, _)| members)
 }
 
 /// [`object`], as one value of the text.
@@ -136,21 +136,32 @@ pub fn object(text: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
 /// # Errors
 /// As there.
 pub fn whole(text: &[u8]) -> Result<Value, JsonError> {
-    read(text).map(|(_, span)| Value { kind: Kind::Object, span })
+    read(text, b"{", "an object").map(|(_, whole)| whole)
 }
 
-fn read(text: &[u8]) -> Result<(Vec<Member<'_>>, Span), JsonError> {
+/// [`whole`], of a text that is one JSON object or one JSON array: as strict, and as deep.
+///
+/// # Errors
+/// As there.
+pub fn container(text: &[u8]) -> Result<Value, JsonError> {
+    read(text, b"{[", "an object or an array").map(|(_, whole)| whole)
+}
+
+/// The members of the outermost value, none where it is an array, and the value. `open`: the bytes that it may begin with.
+fn read<'t>(text: &'t [u8], open: &[u8], expected: &'static str) -> Result<(Vec<Member<'t>>, Value), JsonError> {
     if text.starts_with(b"\xef\xbb\xbf") {
         return Err(JsonError::ByteOrderMark { at: 0 });
     }
     std::str::from_utf8(text).map_err(|error| not_utf8(0, error))?;
     let start = space(text, 0);
-    expect(text, start, b'{', "an object")?;
+    if !text.get(start).is_some_and(|byte| open.contains(byte)) {
+        return Err(unexpected(text, start, expected));
+    }
     let mut reader = Reader { text, ..Reader::default() };
     let end = reader.value(start)?;
     match space(text, end) {
         at if at < text.len() => Err(JsonError::Trailing { at }),
-        _ => Ok((reader.outermost, Span { start, end })),
+        _ => Ok((reader.outermost, value_of(text, Span { start, end })?)),
     }
 }
 
@@ -319,7 +330,7 @@ struct Open {
 }
 
 impl Reader<'_> {
-    /// The end of the outermost object, which begins at `at`.
+    /// The end of the outermost object or array, which begins at `at`.
     fn value(&mut self, mut at: usize) -> Result<usize, JsonError> {
         let text = self.text;
         // Whether the innermost that is open is an object.

@@ -3,6 +3,7 @@
 //! A [`Description`] says of each route where a request names its outputs and what it supplies, how the names of the wire
 //! become those of the catalogue, and where in the answer the features stand. What it does not mention does not pass.
 
+pub mod answer;
 pub mod description;
 pub mod plan;
 pub mod pointer;

@@ -45,8 +45,39 @@ fn count_members(tree: &Tree) -> usize {
     }
 }
 
+/// [`container`] is as strict as [`object`], and no stricter, wherever a text begins.
+#[track_caller]
+fn reads_arrays_as_objects(text: &[u8]) {
+    let started = text.trim_ascii_start().starts_with(b"{");
+    if started || !text.trim_ascii_start().starts_with(b"[") {
+        let expected = whole(text).map_err(|error| match error {
+            E::Unexpected { byte, expected: "an object", at } => {
+                E::Unexpected { byte, expected: "an object or an array", at }
+            }
+            E::Unterminated { expected: "an object", at } => E::Unterminated { expected: "an object or an array", at },
+            error => error,
+        });
+        assert_eq!(container(text), expected, "{}", text.escape_ascii());
+    }
+    // The same as the only member of an object, and an element more; where what stands in it does not end it early.
+    let array = [b"[", text, b"]"].concat();
+    let held = [b"{\"a\":[", text, b"]}"].concat();
+    match (container(&array), object(&held)) {
+        (Ok(array), Ok(members)) => {
+            assert_eq!(array.kind, Kind::Array);
+            assert_eq!(array.span, Span { start: 0, end: text.len() + 2 });
+            assert_eq!(members[0].value.span.end, array.span.end + 5);
+        }
+        (Err(_), Err(_)) => {}
+        // `]},{"a":[` and the like: an object of several members, an array that goes on.
+        (Err(E::Trailing { .. }), Ok(members)) => assert!(members.len() > 1, "{}", text.escape_ascii()),
+        (ours, theirs) => panic!("{ours:?} but {theirs:?}: {}", text.escape_ascii()),
+    }
+}
+
 #[track_caller]
 fn agrees_with_oracle(text: &[u8]) {
+    reads_arrays_as_objects(text);
     match (object(text), oracle(text)) {
         (_, None) => {}
         (Ok(members), Some(Ok(tree))) => assert_members(text, members, &tree),
@@ -240,7 +271,7 @@ fn error_texts() {
     let deep = "{\"a\":".repeat(MAX_DEPTH + 1);
     let table: &[(&str, &str)] = &[
         ("\u{feff}{}", "the json text has a byte order mark at byte 0"),
-        ("{\n}\u{7}", "the json text goes on behind its object at byte 3"),
+        ("{\n}\u{7}", "the json text goes on behind its value at byte 3"),
         ("{\u{7}", "unexpected byte `\\x07` at byte 1 of the json text, expected a key"),
         ("{\"a\"", "the json text ends at byte 4, expected `:`"),
         (&deep, "the json text nests deeper than 128 levels at byte 640"),
@@ -258,6 +289,34 @@ fn error_texts() {
     let text = b"{\"a\": 1}";
     let error = elements(text, object(text).unwrap()[0].value).unwrap_err();
     assert_eq!(error.to_string(), "the value at byte 6 of the json text is not an array");
+}
+
+#[test]
+fn an_array_is_read_as_strictly_as_an_object() {
+    for text in ["[]", " [ ] ", "[1,[2],{\"a\":{\"a\":1}},\"x\",\"x\",null]\n", "{}", "[{}]"] {
+        let value = container(text.as_bytes()).unwrap();
+        assert_eq!(value.span.of(text.as_bytes()), text.trim().as_bytes());
+        assert_eq!(value.kind == Kind::Array, text.trim().starts_with('['), "{text}");
+    }
+    let text = br#" [{"a":1}, "x" ,[2]] "#;
+    let cut: Vec<_> =
+        elements(text, container(text).unwrap()).unwrap().iter().map(|value| value.span.of(text)).collect();
+    assert_eq!(cut, [&br#"{"a":1}"#[..], br#""x""#, b"[2]"]);
+    for (text, why) in [
+        ("", "the json text ends at byte 0, expected an object or an array"),
+        ("null", "unexpected byte `n` at byte 0 of the json text, expected an object or an array"),
+        ("1", "unexpected byte `1` at byte 0 of the json text, expected an object or an array"),
+        ("[] []", "the json text goes on behind its value at byte 3"),
+        ("[1,]", "unexpected byte `]` at byte 3 of the json text, expected a value"),
+        ("[1}", "unexpected byte `}` at byte 2 of the json text, expected `,` or `]`"),
+        ("[", "the json text ends at byte 1, expected a value"),
+        ("[{\"a\":1,\"\\u0061\":2}]", "the key `a` at byte 8 of the json text stands twice in its object"),
+        ("\u{feff}[]", "the json text has a byte order mark at byte 0"),
+        (&"[".repeat(129), "the json text nests deeper than 128 levels at byte 128"),
+    ] {
+        assert_eq!(container(text.as_bytes()).unwrap_err().to_string(), why);
+    }
+    assert_eq!(container(("[".repeat(128) + &"]".repeat(128)).as_bytes()).unwrap().span.end, 256);
 }
 
 #[test]

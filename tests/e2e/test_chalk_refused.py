@@ -227,7 +227,7 @@ BODIES = {
     "schema": (ASKED | {"input_schema_hint": {"user.transactions": "user.transactions[transaction.amount]"}}, "input_schema_hint"),
     "no-expression": (ASKED | {"expression_outputs": ["AAAA"]}, "the message has a field with the number 0"),
     "outputs-as-text": (ASKED | {"outputs": "user.ssn"}, "outputs"),
-    "more-behind": (json.dumps(ASKED).encode() + b'{"outputs":["user.ssn"]}', "goes on behind its object"),
+    "more-behind": (json.dumps(ASKED).encode() + b'{"outputs":["user.ssn"]}', "goes on behind its value"),
 }
 
 

@@ -1,5 +1,6 @@
 //! What a description says, validated: the reader finds every mistake before one of these is there.
 
+use crate::dialect::json::answer;
 use crate::dialect::json::pointer::Pointer;
 use crate::dialect::json::request::Layout;
 use crate::dialect::json::template::Template;
@@ -34,6 +35,8 @@ pub struct Route {
     pub answers: Vec<Answer>,
     /// The places of `request` and `scope` in a body.
     pub layout: Layout,
+    /// `answers` as one tree, by which an answer is read.
+    pub answer: answer::Layout,
 }
 
 /// A method that queries come with.

@@ -124,7 +124,7 @@ fn another_layout_is_not_read() {
             "\u{feff}{\"results",
             "the answer cannot be read: the json text has a byte order mark at byte 0",
         ),
-        ("]}}", "]}} {}", "the answer cannot be read: the json text goes on behind its object at byte 169"),
+        ("]}}", "]}} {}", "the answer cannot be read: the json text goes on behind its value at byte 169"),
         (
             "[0]",
             "[NaN]",

@@ -74,7 +74,7 @@ fn what_is_not_read() {
         ("{\"features\":", "the body cannot be read: the json text ends at byte 12, expected a value"),
         ("[]", "the body cannot be read: unexpected byte `[` at byte 0 of the json text, expected an object"),
         ("null", "the body cannot be read: unexpected byte `n` at byte 0 of the json text, expected an object"),
-        ("{} {}", "the body cannot be read: the json text goes on behind its object at byte 3"),
+        ("{} {}", "the body cannot be read: the json text goes on behind its value at byte 3"),
         ("\u{feff}{}", "the body cannot be read: the json text has a byte order mark at byte 0"),
         (
             "{'features':[]}",

@@ -7,7 +7,7 @@ fn a_text_that_is_not_one_object_is_refused() {
     let cases: [(&[u8], &str); 8] = [
         (b"", "the body cannot be read: the json text ends at byte 0, expected an object"),
         (b"[]", "the body cannot be read: unexpected byte `[` at byte 0 of the json text, expected an object"),
-        (b"{} {}", "the body cannot be read: the json text goes on behind its object at byte 3"),
+        (b"{} {}", "the body cannot be read: the json text goes on behind its value at byte 3"),
         (b"\xef\xbb\xbf{}", "the body cannot be read: the json text has a byte order mark at byte 0"),
         (b"{\"outputs\":[\"\xff\"]}", "the body cannot be read: the json text is not utf-8 at byte 13"),
         (
