@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
+use crate::dialect::json::plan::Fate;
 use crate::dialect::{Answer, Unreadable};
 use crate::json::{self, JsonError, Kind, Value};
 
@@ -24,17 +25,6 @@ mod layout;
 
 pub use layout::{Layout, LayoutError};
 
-/// What happens with a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It was asked for; counts towards [`Want::kept`].
-    Keep,
-    /// It may pass without being asked for: a name of the description's `keep`, a supplied key that is echoed.
-    Extra,
-    /// It was asked for and is refused, or is a member of a bundle that is cut.
-    Cut,
-}
-
 /// A variable of the answer and what it holds.
 pub type Variable<'a> = (&'a str, Cow<'a, str>);
 
@@ -45,8 +35,6 @@ pub struct Column<'a> {
     pub name: &'a str,
     /// The variables of the answer, in the order of the description.
     pub scope: &'a [Variable<'a>],
-    /// Whether the description's `keep` has it: it may pass where nobody decided on it.
-    pub keep: bool,
 }
 
 /// What is wanted of an answer.
@@ -55,9 +43,9 @@ pub struct Want<'p> {
     /// How many columns each container with these variables of the answer must have that are [`Fate::Keep`]; `None`: any
     /// number. Not asked where the description says `sparse`.
     pub kept: &'p dyn Fn(&[Variable<'_>]) -> Option<usize>,
-    /// Of each entry of the request's `force`, whether it was put in: what only such entries add is taken out. An entry
-    /// that is not there was not put in.
-    pub forced: &'p [bool],
+    /// Of each entry of the request's `force`, whether the caller had asked for it; otherwise, and where it does not say, what
+    /// only such entries add is taken out.
+    pub asked_for: &'p [bool],
 }
 
 /// A column that an answer has.
@@ -67,12 +55,10 @@ pub struct Named {
     pub name: String,
     /// The variables of the answer, in the order of the description.
     pub scope: Vec<(String, String)>,
-    /// Whether the description's `keep` has it.
-    pub keep: bool,
 }
 
-/// Decides on columns.
-type Judge<'j> = &'j mut dyn FnMut(&Column<'_>) -> Result<Fate, Unreadable>;
+/// Decides on columns; `None`: nobody asked for it.
+type Judge<'j> = dyn FnMut(&Column<'_>) -> Option<Fate> + 'j;
 
 fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
     Err(Unreadable(message.into()))
@@ -86,19 +72,19 @@ fn json_error(error: &JsonError) -> Unreadable {
     Unreadable(format!("the answer is not read: {error}"))
 }
 
-/// Verifies and cuts an answer. `judge` is asked once for each column: a name with the variables of its container.
-/// `dropped` of the answer counts the columns that were cut, each once.
+/// Verifies and cuts an answer. `judge` is asked once for each column, a name with the variables of its container, in each
+/// alternative; `None`: nobody asked for it. `dropped` of the answer counts the columns that were cut, each once.
 ///
 /// # Errors
-/// [`Unreadable`], also from `judge`: a name that is missing, null or twice in its container, a list of another length
+/// [`Unreadable`]: a column that nobody asked for, a name that is missing, null or twice in its container, a list of another length
 /// than its names, another kind of value than described, none of the described alternatives, too few columns.
 pub fn cut(
     body: &[u8],
     layout: &Layout,
     want: &Want<'_>,
-    judge: &mut dyn FnMut(&Column<'_>) -> Result<Fate, Unreadable>,
+    judge: &mut dyn FnMut(&Column<'_>) -> Option<Fate>,
 ) -> Result<Answer, Unreadable> {
-    let whole = json::any(body).map_err(|error| json_error(&error))?;
+    let whole = json::container(body).map_err(|error| json_error(&error))?;
     let mut walk = Walk {
         body,
         layout,
@@ -129,13 +115,13 @@ pub fn names(body: &[u8], layout: &Layout) -> Result<Vec<Named>, Unreadable> {
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
     let mut note = |column: &Column<'_>| {
         let scope = column.scope.iter().map(|(variable, value)| ((*variable).to_owned(), value.to_string()));
-        let named = Named { name: column.name.to_owned(), scope: scope.collect(), keep: column.keep };
+        let named = Named { name: column.name.to_owned(), scope: scope.collect() };
         if seen.insert(named.clone()) {
             found.push(named);
         }
-        Ok(Fate::Keep)
+        Some(Fate::Keep)
     };
-    cut(body, layout, &Want { kept: &|_| None, forced: &[] }, &mut note)?;
+    cut(body, layout, &Want { kept: &|_| None, asked_for: &[] }, &mut note)?;
     Ok(found)
 }
 
@@ -144,7 +130,7 @@ struct Walk<'a, 'l, 'j> {
     body: &'a [u8],
     layout: &'l Layout,
     want: &'j Want<'j>,
-    judge: Judge<'j>,
+    judge: &'j mut Judge<'j>,
     /// Of each alternative, whether the answer has it.
     there: Vec<bool>,
     /// Of each alternative, what its variables hold at the moment.
@@ -199,16 +185,12 @@ impl<'a, 'l> Walk<'a, 'l, '_> {
             (What::Object(_) | What::Members(_), _) => return unreadable(format!("`{}` is no object", node.at)),
             (What::Each { .. } | What::Records(_), _) => return unreadable(format!("`{}` is no list", node.at)),
         };
-        let put_in = |entry: &usize| self.want.forced.get(*entry) == Some(&true);
+        let put_in = |entry: &usize| self.want.asked_for.get(*entry) != Some(&true);
         Ok(emptied || !node.added.is_empty() && node.added.iter().all(put_in))
     }
 
     /// Members that are described; the others are dropped.
-    fn object(
-        &mut self,
-        described: &'l BTreeMap<String, Node>,
-        value: Value,
-    ) -> Result<bool, Unreadable> {
+    fn object(&mut self, described: &'l BTreeMap<String, Node>, value: Value) -> Result<bool, Unreadable> {
         let mut list = List::new(value);
         let (mut left, mut forced, mut others) = (false, false, false);
         for member in json::iter_members(self.body, value).map_err(|error| json_error(&error))? {
@@ -253,7 +235,11 @@ impl<'a, 'l> Walk<'a, 'l, '_> {
             let item = item.map_err(|error| json_error(&error))?;
             // What has no name is dropped, and counted below.
             if named.get(count) == Some(&true) {
-                if self.value(element, item)? { forced = true } else { left = true }
+                if self.value(element, item)? {
+                    forced = true
+                } else {
+                    left = true
+                }
                 self.holes.keep(&mut list, item);
             } else {
                 self.holes.drop(&mut list, item);

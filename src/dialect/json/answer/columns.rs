@@ -5,7 +5,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::layout::Part;
-use super::{Column, Fate, Variable, Want, unreadable};
+use super::{Column, Judge, Variable, Want, unreadable};
+use crate::dialect::json::plan::Fate;
 use crate::dialect::{Unreadable, shown};
 
 /// Of each alternative, with what its variables hold, the columns that were seen.
@@ -77,12 +78,7 @@ impl<'a, 'l> Memos<'a, 'l> {
 
 impl<'a> Memo<'a, '_> {
     /// The fate of the container's next column.
-    pub fn column(
-        &mut self,
-        judge: &mut dyn FnMut(&Column<'_>) -> Result<Fate, Unreadable>,
-        part: &Part,
-        name: Cow<'a, str>,
-    ) -> Result<Fate, Unreadable> {
+    pub fn column(&mut self, judge: &mut Judge<'_>, part: &Part, name: Cow<'a, str>) -> Result<Fate, Unreadable> {
         let fate = match self.columns.get_mut(name.as_ref()) {
             Some((_, last)) if *last == self.container => {
                 return unreadable(format!("column `{}` of `{}` stands twice", shown(&name), part.at));
@@ -92,8 +88,9 @@ impl<'a> Memo<'a, '_> {
                 *fate
             }
             None => {
-                let keep = part.keep.contains(name.as_ref());
-                let fate = judge(&Column { name: &name, scope: &self.scope, keep })?;
+                let Some(fate) = judge(&Column { name: &name, scope: &self.scope }) else {
+                    return unreadable(format!("column `{}` of `{}` was not asked for", shown(&name), part.at));
+                };
                 self.columns.insert(name, (fate, self.container));
                 fate
             }

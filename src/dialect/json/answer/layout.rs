@@ -1,7 +1,7 @@
 //! The places of a route's answers as one tree: each value of an answer has one meaning, or none.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::dialect::json::description::{Answer, Force, Shape};
 use crate::dialect::json::pointer::{Pointer, Step};
@@ -106,8 +106,6 @@ pub(super) struct Part {
     pub variables: Vec<String>,
     /// Those of them that stand within a record, and the keys to there.
     pub inner: Vec<(usize, Vec<String>)>,
-    /// Names that may pass without being asked for.
-    pub keep: BTreeSet<String>,
     pub sparse: bool,
 }
 
@@ -139,8 +137,7 @@ impl Layout {
     }
 
     fn answer(&mut self, number: usize, answer: &Answer) -> Result<(), LayoutError> {
-        let mut part =
-            Part { keep: answer.keep.iter().cloned().collect(), sparse: answer.sparse, ..Part::default() };
+        let mut part = Part { sparse: answer.sparse, ..Part::default() };
         let at = match &answer.shape {
             Shape::Objects { at } => {
                 self.set(at.steps(), What::Members(number))?;

@@ -45,10 +45,12 @@ pub(super) fn force(adds: &[&str]) -> Force {
 pub(super) struct Case {
     pub answers: Vec<Described>,
     pub force: Vec<Force>,
-    /// Of each entry of `force`, whether it was put in.
-    pub forced: Vec<bool>,
+    /// Of each entry of `force`, whether the caller had asked for it.
+    pub asked_for: Vec<bool>,
     pub kept: Vec<&'static str>,
     pub cut: Vec<&'static str>,
+    /// What may pass beside them.
+    pub extra: Vec<&'static str>,
     /// Whether all that was kept must come.
     pub all: bool,
 }
@@ -61,7 +63,12 @@ impl Case {
 
     pub fn with(mut self, adds: &[&str]) -> Self {
         self.force.push(force(adds));
-        self.forced.push(true);
+        self.asked_for.push(false);
+        self
+    }
+
+    pub fn extra(mut self, names: &[&'static str]) -> Self {
+        self.extra = names.to_vec();
         self
     }
 
@@ -79,15 +86,12 @@ impl Case {
         let mut asked = HashSet::new();
         let mut judge = |column: &Column<'_>| {
             let name = scoped(column.scope, column.name);
-            assert!(asked.insert((name.clone(), column.keep)) || self.answers.len() > 1, "`{name}` is asked about twice");
-            match () {
-                () if self.kept.contains(&name.as_str()) => Ok(Fate::Keep),
-                () if self.cut.contains(&name.as_str()) => Ok(Fate::Cut),
-                () if column.keep => Ok(Fate::Extra),
-                () => Err(Unreadable(format!("column `{name}` was not asked for"))),
-            }
+            let again = !asked.insert(name.clone());
+            assert!(!again || self.answers.len() > 1, "`{name}` is asked about twice");
+            let of = |names: &[&str], fate| names.contains(&name.as_str()).then_some(fate);
+            of(&self.kept, Fate::Keep).or(of(&self.cut, Fate::Cut)).or(of(&self.extra, Fate::Extra))
         };
-        cut(body.as_bytes(), &layout, &Want { kept: &kept, forced: &self.forced }, &mut judge)
+        cut(body.as_bytes(), &layout, &Want { kept: &kept, asked_for: &self.asked_for }, &mut judge)
     }
 
     /// The answer with how many columns were cut, `as it came`, or `unreadable` and why.
