@@ -5,6 +5,7 @@ mod chalk;
 mod feast;
 mod forward;
 pub mod headers;
+mod json;
 mod own;
 pub mod record;
 pub mod respond;
@@ -187,6 +188,7 @@ impl Exchange<'_> {
                 self.feast_call(snapshot, *method, roles.as_deref(), parts, incoming).await
             }
             Kind::Own(endpoint) => self.own(snapshot, *endpoint, parts, incoming).await,
+            Kind::Described(number) => self.described(snapshot, *number, parts, incoming).await,
             Kind::WhoAmI => self.who_am_i(snapshot, parts).await,
             Kind::Chalk(door, roles) => self.chalk(snapshot, *door, roles.as_deref(), parts, incoming).await,
         }

@@ -13,3 +13,6 @@ pub mod template;
 
 pub use description::Description;
 pub use reader::load;
+
+#[cfg(test)]
+mod tests;

@@ -330,7 +330,7 @@ pub(super) fn settings(
     };
     Ok(Settings {
         auth,
-        routes: Routes::new(config, metrics),
+        routes: Routes::new(config, None, metrics),
         description: None,
         upstream,
         engine,

@@ -7,6 +7,9 @@ use crate::chalk::paths;
 use crate::config::{Config, Dialect, ISSUER_PATHS, units};
 use crate::dialect::chalk::{integrations, rpc as queries};
 use crate::dialect::feast::{self, rpc as calls};
+use crate::dialect::json::description::{Description, Method as Described};
+use crate::dialect::json::request::variables;
+use crate::dialect::json::template::Template;
 use crate::issuer::endpoints::Endpoint;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::proxy::respond::{Failure, Form};
@@ -16,8 +19,10 @@ use crate::snapshot::Snapshot;
 /// One route.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The exact path.
+    /// The exact path, or as a description writes it.
     pub path: String,
+    /// What each segment is, where there are variables in it; else empty.
+    segments: Vec<Template>,
     /// The methods that it takes.
     pub methods: Vec<Method>,
     /// What happens on it.
@@ -41,6 +46,8 @@ pub enum Kind {
     Own(Endpoint),
     /// Who the caller of any accepted credential is; with the built-in issuer or the Chalk dialect.
     WhoAmI,
+    /// One of a description, by its number there.
+    Described(usize),
     /// Passed on as it is.
     Pass {
         /// Who may, by the names of roles; `None`: any caller with a role.
@@ -123,9 +130,10 @@ pub struct Routes {
 
 impl Routes {
     /// The dialect's own, the issuer's where there is one, and the configured ones.
-    pub fn new(config: &Config, metrics: &Metrics) -> Self {
+    pub fn new(config: &Config, description: Option<&Description>, metrics: &Metrics) -> Self {
         let route = |path: &str, methods: Vec<Method>, kind| Route {
             path: path.to_owned(),
+            segments: Vec::new(),
             methods,
             kind,
             metrics: metrics.route(path),
@@ -147,6 +155,18 @@ impl Routes {
                 routes
             }
         };
+        let described = description.iter().flat_map(|description| &description.routes);
+        for (number, one) in described.enumerate() {
+            let method = match one.method {
+                Described::Get => Method::GET,
+                Described::Post => Method::POST,
+            };
+            let variable = one.segments.iter().any(|segment| segment.variables().next().is_some());
+            let segments = if variable { one.segments.clone() } else { Vec::new() };
+            routes.push(Route { segments, ..route(&one.path, vec![method], Kind::Described(number)) });
+        }
+        let health = description.and_then(|description| description.health.as_deref());
+        routes.extend(health.map(|path| route(path, vec![Method::GET], Kind::Health)));
         for path in ISSUER_PATHS.iter().filter(|_| config.issuer.is_some()) {
             let (kind, method) = match Endpoint::at(path) {
                 Some((endpoint, method)) => (Kind::Own(endpoint), method),
@@ -178,7 +198,9 @@ impl Routes {
     pub fn find(&self, method: &Method, path: &str) -> Result<&Route, Failure> {
         let path = units::plain_path(path).ok_or(Failure::NotFound)?;
         let mut allowed = Vec::new();
-        for route in self.routes.iter().filter(|route| route.path == path) {
+        let exact = self.routes.iter().filter(|route| route.segments.is_empty() && route.path == path);
+        let variable = |route: &&Route| !route.segments.is_empty() && variables(&route.segments, path).is_some();
+        for route in exact.chain(self.routes.iter().filter(variable)) {
             if route.methods.contains(method) {
                 return Ok(route);
             }

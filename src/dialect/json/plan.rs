@@ -136,9 +136,10 @@ impl Permit {
         self.extra.contains(written).then_some(Fate::Extra)
     }
 
-    /// How many features each container of the answer must have; `None`: any number of them.
-    pub fn wanted(&self) -> Option<usize> {
-        (!self.all && !self.on_answer).then_some(self.kept)
+    /// How many features each container of an answer with these variables must have; `None`: any number of them.
+    pub fn wanted(&self, variables: &[(&str, Cow<'_, str>)]) -> Option<usize> {
+        // With variables of its own a container has the features of some group, and which these are is not known here.
+        (!self.all && !self.on_answer && variables.is_empty()).then_some(self.kept)
     }
 }
 

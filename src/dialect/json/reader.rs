@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::config::units;
 use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
+use crate::dialect::json::answer::Layout as AnswerLayout;
 use crate::dialect::json::description::{Answer, Description, Method, Request, Route, Unnamed};
 use crate::dialect::json::pointer::Pointer;
 use crate::dialect::json::request::Layout;
@@ -160,16 +161,22 @@ impl DescriptionReader<'_> {
             self.variables(fields.get("names").unwrap_or(node), names, &given, answers, request.as_ref());
         }
         let (path, segments) = path?;
-        let answers = answers?.into_iter().map(|(_, answer)| answer).collect();
+        let answers: Vec<Answer> = answers?.into_iter().map(|(_, answer)| answer).collect();
         let request = request?;
+        let answer = AnswerLayout::new(&answers, &request.force).map_err(|error| {
+            // As with the places of the request.
+            if !self.r.report.has_errors() {
+                self.mistake(fields.get("answer").unwrap_or(node), format!("`answer`: {error}"));
+            }
+        });
         let layout = Layout::new(&request, &scope).map_err(|error| {
             // Mostly told already, better.
             if !self.r.report.has_errors() {
                 self.mistake(node, error.to_string());
             }
         });
-        let (method, names, unnamed, layout) = (method?, names?, unnamed?, layout.ok()?);
-        Some(Route { path, segments, method, names, scope, unnamed, request, answers, layout })
+        let (method, names, unnamed, layout, answer) = (method?, names?, unnamed?, layout.ok()?, answer.ok()?);
+        Some(Route { path, segments, method, names, scope, unnamed, request, answers, layout, answer })
     }
 
     fn path(&mut self, node: &Node) -> Option<(String, Vec<Template>)> {

@@ -81,7 +81,7 @@ routes:
     request: {untouched: true}
     answer:
       - {shape: records, at: "/Records/*/Record/*", names: /FeatureName, scope: {group: "/Records/*/FeatureGroupName"}, sparse: true}
-      - {shape: objects, at: "", scope: {group: /of}}
+      - {shape: objects, at: /one, scope: {group: /of/name}}
       - {shape: columns, at: /results, names: "/names/*", scope: {group: /of/deeper}}
 "#,
     );
@@ -121,7 +121,7 @@ routes:
     );
     assert_eq!(two.answers[0].scope, [("group".into(), pointer("/Records/*/FeatureGroupName"))]);
     assert!(two.answers[0].sparse && !one.answers[0].sparse);
-    assert_eq!(two.answers[1].shape, Shape::Objects { at: pointer("") });
+    assert_eq!(two.answers[1].shape, Shape::Objects { at: pointer("/one") });
     good(&route("unnamed: reject"));
 }
 
@@ -331,6 +331,14 @@ fn every_mistake_of_an_answer_is_told_at_its_place() {
                 "4:30 description: `at` is `/f`, and each record is an element: it ends in `/*`",
                 "4:41 description: `names` is `/n/*`, and not one member of a record, such as `/name`",
             ],
+        ),
+        (
+            "answer: {shape: objects, at: /r, pass: [/r/x]}",
+            vec!["4:9 description: `answer`: `/r` is taken as a whole, and something within it is described as well"],
+        ),
+        (
+            "answer: [{shape: objects, at: /r}, {shape: objects, at: /r/s}]",
+            vec!["4:9 description: `answer`: `/r` is taken as a whole, and something within it is described as well"],
         ),
         (
             "answer: {shape: objects, at: '/r/*/f', scope: {view: '/r/*/v', b: '/s/*/v', c: '/r/*'}}",
