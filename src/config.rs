@@ -1,6 +1,7 @@
 //! `tagwarden.yaml`, validated (config.md, Configuration). Every mistake is reported with its place; what this version
 //! does not do is refused by name, never ignored.
 
+pub mod feast;
 mod issuer;
 mod issuers;
 mod opaque;

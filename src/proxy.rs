@@ -187,6 +187,7 @@ impl Exchange<'_> {
             Kind::FeastCall(method, roles) => {
                 self.feast_call(snapshot, *method, roles.as_deref(), parts, incoming).await
             }
+            Kind::Feast(door, roles) => self.feast_door(snapshot, *door, roles.as_deref(), parts, incoming).await,
             Kind::Own(endpoint) => self.own(snapshot, *endpoint, parts, incoming).await,
             Kind::Described(number) => self.described(snapshot, *number, parts, incoming).await,
             Kind::WhoAmI => self.who_am_i(snapshot, parts).await,

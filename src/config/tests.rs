@@ -102,8 +102,12 @@ issuer: {url: x}
 fn routes_of_the_dialect_cannot_be_listed() {
     for (route, message) in [
         ("{path: /get-online-features, methods: [POST]}", "is always served by the dialect"),
-        ("{path: /search, methods: [POST]}", "would have to be read by the dialect, which is not part of this version"),
-        ("{path: /v1/vector_stores/x/search, methods: [POST]}", "would have to be read by the dialect"),
+        ("{path: /mcp, methods: [POST]}", "`/mcp` is more than the dialect can check, so it does not pass"),
+        ("{path: /v1/vector_stores/x/search, methods: [POST]}", "is more than the dialect can check"),
+        ("{path: /push/x, methods: [POST]}", "is more than the dialect can check"),
+        ("{path: /search, methods: [GET]}", "route `/search` is read by the dialect, which only POST can be"),
+        ("{path: /v1/vector_stores, methods: [GET, POST]}", "is read by the dialect, which only GET can be"),
+        ("{path: /v1/vector_stores, methods: [GET], public: true}", "what the caller may see of it would not be known"),
         ("{path: /a/../b, methods: [GET]}", "is no plain path"),
         ("{path: /info, methods: [POST], public: true}", "is public, which only GET and HEAD can be"),
         ("{path: /info}", "lists no `methods`"),
@@ -111,6 +115,14 @@ fn routes_of_the_dialect_cannot_be_listed() {
         let error = load(&format!("{SMALLEST}routes: [{route}]\n")).unwrap_err();
         assert!(error.contains(message), "{route}\n{error}");
     }
+}
+
+#[test]
+fn the_doors_of_the_dialect_are_listed_as_they_are_written() {
+    let doors =
+        feast::Door::ALL.map(|door| format!("{{path: '{}', methods: [{}], roles: [r]}}", door.path(), door.method()));
+    let config = load(&format!("{SMALLEST}routes: [{}]\n", doors.join(", "))).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.routes.len(), 9);
 }
 
 const CHALK: &str = "\

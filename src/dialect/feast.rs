@@ -11,11 +11,13 @@ mod answer;
 mod plan;
 mod request;
 pub mod rpc;
+pub mod search;
 pub mod write;
 
-pub use answer::filter;
+pub use answer::{filter, filter_columns};
 pub use plan::{Index, Permit, decide, unenforced};
 pub use request::{Entity, Request, Wanted, read, rewrite};
+pub use search::Search;
 pub use write::{Write, Written};
 
 /// The route that is read and decided.

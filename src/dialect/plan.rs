@@ -17,6 +17,8 @@ use crate::policy::settings::Mode;
 pub enum Query<'q> {
     /// Feast's online query.
     Feast(&'q feast::Request<'q>),
+    /// A search of Feast.
+    FeastSearch(&'q feast::Search<'q>),
     /// A write to Feast.
     FeastWrite(&'q feast::Write<'q>),
     /// One query to Chalk.
@@ -157,6 +159,7 @@ impl Query<'_> {
     pub fn fingerprint(&self, out: &mut Vec<u8>) {
         match self {
             Self::Feast(request) => request.fingerprint(out),
+            Self::FeastSearch(search) => search.fingerprint(out),
             Self::FeastWrite(write) => write.fingerprint(out),
             Self::Chalk(query) => query.fingerprint(out),
             Self::Json(query) => query.fingerprint(out),
@@ -169,7 +172,7 @@ impl Query<'_> {
     /// Whether the decision is kept for the next such query; not where it has expressions, of which each is new.
     pub fn cached(&self) -> bool {
         match self {
-            Self::Feast(_) | Self::Json(_) => true,
+            Self::Feast(_) | Self::FeastSearch(_) | Self::Json(_) => true,
             Self::Chalk(query) => query.expressions.is_empty(),
             Self::FeastWrite(_) | Self::ChalkUpload { .. } => false,
         }
@@ -193,6 +196,7 @@ impl Query<'_> {
         };
         plan.outcome = match self {
             Self::Feast(request) => feast::decide(&mut plan, policy, &index.feast, asker.tables, request),
+            Self::FeastSearch(search) => feast::search::decide(&mut plan, policy, &index.feast, asker.tables, search),
             Self::FeastWrite(write) => Ok(feast::write::decide(&mut plan, policy, &index.feast, asker, write)),
             Self::Chalk(query) => chalk::plan::decide(&mut plan, policy, &index.chalk, asker, query),
             Self::Json(query) => json::plan::decide(&mut plan, policy, asker.tables, query),
@@ -209,6 +213,7 @@ impl Query<'_> {
         if enforcement == Enforcement::Audit && !matches!(plan.outcome, Outcome::Invalid(_)) {
             let all = match self {
                 Self::Feast(request) => feast::unenforced(policy, request).map(Permit::Feast),
+                Self::FeastSearch(search) => feast::search::unenforced(policy, &index.feast, search).map(Permit::Feast),
                 Self::FeastWrite(write) => {
                     Ok(Permit::FeastWrite(feast::write::unenforced(policy, &index.feast, write)))
                 }

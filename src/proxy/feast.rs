@@ -1,6 +1,7 @@
-//! Feast's online query.
+//! Feast's online query, and the doors that `routes` opens.
 
 mod calls;
+mod doors;
 
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use crate::dialect::{Answer, Permit, Query, Unreadable};
 use crate::policy::settings::Mode;
 use crate::snapshot::Snapshot;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 impl Exchange<'_> {
     pub(super) async fn feast_query(
         &mut self,
@@ -36,37 +39,59 @@ impl Exchange<'_> {
             return Err(Failure::NotFound);
         };
 
-        let mut upstream = Request::new(Full::new(Bytes::from(feast::rewrite(&request, permit))));
-        *upstream.method_mut() = Method::POST;
-        let json = HeaderValue::from_static("application/json");
-        upstream.headers_mut().insert(header::CONTENT_TYPE, json.clone());
-        upstream.headers_mut().insert(header::ACCEPT, json.clone());
+        let upstream = post(feast::rewrite(&request, permit));
         let (head, answer) = self.forward(snapshot, parts, upstream, feast::QUERY_PATH, true).await?;
+        let filtered = in_json(&head).and_then(|()| feast::filter(&answer, &request, permit));
+        let filtered_out = (decided.plan.mode == Mode::Filter).then_some(permit.filtered);
+        self.feast_answer(settings.enforcement, &head, answer, filtered, filtered_out)
+    }
 
-        let filtered = if forward::is_plain(&head) && forward::is_json(&head.headers) {
-            feast::filter(&answer, &request, permit)
-        } else {
-            Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
-        };
+    /// What passes of an answer; `filtered_out`: how many outputs were taken out, where that is told.
+    fn feast_answer(
+        &mut self,
+        enforcement: Enforcement,
+        head: &hyper::http::response::Parts,
+        answer: Bytes,
+        filtered: Result<Answer, Unreadable>,
+        filtered_out: Option<usize>,
+    ) -> Result<Response<Body>, Failure> {
         let body = match filtered {
             Ok(Answer::AsItCame) => answer,
-            Ok(Answer::Cut { body, dropped }) if settings.enforcement == Enforcement::Enforce => {
+            Ok(Answer::Cut { body, dropped }) if enforcement == Enforcement::Enforce => {
                 self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
                 Bytes::from(body)
             }
             // Nothing is cut while enforcement is suspended.
             Ok(Answer::Cut { .. }) => answer,
             Err(unreadable) => {
-                self.unreadable(settings.enforcement, &unreadable)?;
-                return Ok(forward::answer_as_it_came(&head, answer));
+                self.unreadable(enforcement, &unreadable)?;
+                return Ok(forward::answer_as_it_came(head, answer));
             }
         };
-        let mut response = forward::answer_head(&head);
+        let mut response = forward::answer_head(head);
         *response.body_mut() = body.into();
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
-        if decided.plan.mode == Mode::Filter && settings.enforcement == Enforcement::Enforce {
-            response.headers_mut().insert(respond::FILTERED, HeaderValue::from(permit.filtered));
+        response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+        if let Some(filtered_out) = filtered_out.filter(|_| enforcement == Enforcement::Enforce) {
+            response.headers_mut().insert(respond::FILTERED, HeaderValue::from(filtered_out));
         }
         Ok(response)
+    }
+}
+
+/// A body of ours on its way to Feast.
+fn post(body: Vec<u8>) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(Bytes::from(body)));
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    request.headers_mut().insert(header::ACCEPT, JSON);
+    request
+}
+
+/// Whether an answer is one that is read.
+fn in_json(head: &hyper::http::response::Parts) -> Result<(), Unreadable> {
+    if forward::is_plain(head) && forward::is_json(&head.headers) {
+        Ok(())
+    } else {
+        Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
     }
 }

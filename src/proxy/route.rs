@@ -4,6 +4,7 @@ use hyper::Method;
 use hyper::http::request::Parts;
 
 use crate::chalk::paths;
+use crate::config::feast::Door as FeastDoor;
 use crate::config::{Config, Dialect, ISSUER_PATHS, units};
 use crate::dialect::chalk::{integrations, rpc as queries};
 use crate::dialect::feast::{self, rpc as calls};
@@ -38,6 +39,8 @@ pub enum Kind {
     Query,
     /// A method of Feast's gRPC, read and decided; who may call it, by the names of roles.
     FeastCall(calls::Method, Option<Vec<String>>),
+    /// Another of Feast's doors, read and decided; who may come, by the names of roles.
+    Feast(FeastDoor, Option<Vec<String>>),
     /// The upstream's health: its status, no token asked.
     Health,
     /// One of Chalk's, read and decided; of an optional one who may come, by the names of roles.
@@ -177,13 +180,15 @@ impl Routes {
         for extra in &config.routes {
             let methods = extra.methods.iter().filter_map(|method| method.parse().ok()).collect();
             let opened = Door::OPTIONAL.into_iter().filter(|_| config.upstream.dialect == Dialect::Chalk);
-            let mut called = calls::Method::ALL.into_iter().filter(|_| config.upstream.dialect == Dialect::Feast);
-            let kind = match opened.into_iter().find(|(path, _)| extra.path == *path) {
-                Some((_, door)) => Kind::Chalk(door, extra.roles.clone()),
-                None => match called.find(|method| extra.path == method.path()) {
-                    Some(method) => Kind::FeastCall(method, extra.roles.clone()),
-                    None => Kind::Pass { roles: extra.roles.clone(), public: extra.public },
-                },
+            let is_feast = config.upstream.dialect == Dialect::Feast;
+            let mut called = calls::Method::ALL.into_iter().filter(|_| is_feast);
+            let called = called.find(|method| extra.path == method.path());
+            let opened_of_feast = FeastDoor::at(&extra.path).filter(|_| is_feast);
+            let kind = match (opened.into_iter().find(|(path, _)| extra.path == *path), called, opened_of_feast) {
+                (Some((_, door)), _, _) => Kind::Chalk(door, extra.roles.clone()),
+                (None, Some(method), _) => Kind::FeastCall(method, extra.roles.clone()),
+                (None, None, Some(door)) => Kind::Feast(door, extra.roles.clone()),
+                (None, None, None) => Kind::Pass { roles: extra.roles.clone(), public: extra.public },
             };
             routes.push(route(&extra.path, methods, kind));
         }
@@ -198,9 +203,14 @@ impl Routes {
     pub fn find(&self, method: &Method, path: &str) -> Result<&Route, Failure> {
         let path = units::plain_path(path).ok_or(Failure::NotFound)?;
         let mut allowed = Vec::new();
-        let exact = self.routes.iter().filter(|route| route.segments.is_empty() && route.path == path);
-        let variable = |route: &&Route| !route.segments.is_empty() && variables(&route.segments, path).is_some();
-        for route in exact.chain(self.routes.iter().filter(variable)) {
+        let at = |route: &&Route| match &route.kind {
+            Kind::Feast(door, _) => door.matches(path),
+            _ if route.segments.is_empty() => route.path == path,
+            _ => variables(&route.segments, path).is_some(),
+        };
+        let exact = self.routes.iter().filter(|route| route.segments.is_empty() && at(route));
+        // A path as it stands comes before one with variables.
+        for route in exact.chain(self.routes.iter().filter(|route| !route.segments.is_empty() && at(route))) {
             if route.methods.contains(method) {
                 return Ok(route);
             }

@@ -4,23 +4,12 @@ use std::time::Duration;
 
 use crate::chalk::paths::{self, Listed};
 use crate::config::reader::ConfigReader;
-use crate::config::{Dialect, Engine, Limits, Route, Target, Upstream, UpstreamAuthorization, UpstreamTls, units};
+use crate::config::{
+    Dialect, Engine, Limits, Route, Target, Upstream, UpstreamAuthorization, UpstreamTls, feast, units,
+};
 use crate::diagnostic::Code;
 use crate::yaml::{Fields, Node, Value};
 
-/// Paths that the Feast dialect serves by itself.
-const FEAST_PATHS: &[&str] = &["/get-online-features", "/health"];
-/// Paths that the Feast dialect would have to read and decide, and does not yet.
-const FEAST_OPTIONAL: &[&str] = &[
-    "/search",
-    "/retrieve-online-documents",
-    "/v1/vector_stores",
-    "/push",
-    "/write-to-online-store",
-    "/materialize",
-    "/materialize-incremental",
-    "/mcp",
-];
 /// Methods of gRPC that the Feast dialect reads and decides where they are listed.
 const FEAST_METHODS: &[&str] = &["/GrpcFeatureServer/GetOnlineFeatures"];
 /// Beginnings of all methods of Feast's servers, in small letters.
@@ -121,21 +110,11 @@ impl ConfigReader<'_, '_> {
     fn dialects(&mut self, node: &Node, path: &str, dialect: Dialect) {
         let listed = match dialect {
             Dialect::Chalk => paths::listed(path),
-            Dialect::Feast if FEAST_PATHS.contains(&path) => Listed::Always,
             Dialect::Feast if FEAST_METHODS.contains(&path) => Listed::Optional,
             Dialect::Feast if FEAST_SERVICES.iter().any(|service| path.to_ascii_lowercase().starts_with(service)) => {
                 Listed::Unchecked
             }
-            Dialect::Feast => {
-                let below =
-                    |p: &&'static str| path.strip_prefix(*p).is_some_and(|r| r.is_empty() || r.starts_with('/'));
-                if FEAST_OPTIONAL.iter().any(below) {
-                    let message =
-                        format!("`{path}` would have to be read by the dialect, which is not part of this version");
-                    self.r.error(node, Code::Unsupported, message);
-                }
-                Listed::Other
-            }
+            Dialect::Feast => feast::listed(path),
         };
         let message = match listed {
             Listed::Always => format!("`{path}` is always served by the dialect"),
@@ -177,9 +156,19 @@ impl ConfigReader<'_, '_> {
         if let Some(what) = by_post.filter(|_| methods.iter().any(|method| method != "POST")) {
             self.r.error(node, Code::Route, format!("route `{path}` is {what}, which only POST can be"));
         }
+        if let (Dialect::Feast, Some(door)) = (dialect, feast::Door::at(&path))
+            && methods.iter().any(|method| method != door.method())
+        {
+            let message = format!("route `{path}` is read by the dialect, which only {} can be", door.method());
+            self.r.error(node, Code::Route, message);
+        }
         let public = fields.get("public").and_then(|node| self.r.boolean(node, "`public`")).unwrap_or(false);
         if public && methods.iter().any(|method| method != "GET" && method != "HEAD") {
             self.r.error(node, Code::Route, format!("route `{path}` is public, which only GET and HEAD can be"));
+        }
+        if public && dialect == Dialect::Feast && feast::Door::at(&path).is_some() {
+            let message = format!("route `{path}` is public, and what the caller may see of it would not be known");
+            self.r.error(node, Code::Route, message);
         }
         let roles = fields.get("roles").map(|node| self.texts(Some(node), "`roles` of a route"));
         if public && roles.is_some() {

@@ -12,7 +12,7 @@ pub(super) fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable>
     Err(Unreadable(message.into()))
 }
 
-fn json_error(error: &json::JsonError) -> Unreadable {
+pub(super) fn json_error(error: &json::JsonError) -> Unreadable {
     // The key may be one of a map that is a value.
     if let json::JsonError::DuplicateKey { at, .. } = error {
         return Unreadable(format!("the answer cannot be read: a key at byte {at} of the json text stands twice"));
@@ -25,6 +25,14 @@ fn json_error(error: &json::JsonError) -> Unreadable {
 /// # Errors
 /// [`Unreadable`] where any column is unknown, unasked, ambiguous or missing, or the layout is another one.
 pub fn filter(body: &[u8], request: &Request<'_>, permit: &Permit) -> Result<Answer, Unreadable> {
+    filter_columns(body, request.view_metadata, permit)
+}
+
+/// The same of any request whose answer has this layout. `view_metadata`: it was asked for.
+///
+/// # Errors
+/// As there.
+pub fn filter_columns(body: &[u8], view_metadata: bool, permit: &Permit) -> Result<Answer, Unreadable> {
     let (mut results, mut metadata, mut status) = (None, None, None);
     let mut others = false;
     for member in json::object(body).map_err(|error| json_error(&error))? {
@@ -42,7 +50,7 @@ pub fn filter(body: &[u8], request: &Request<'_>, permit: &Permit) -> Result<Ans
     for member in json::members(body, metadata).map_err(|error| json_error(&error))? {
         match &*member.key {
             "feature_names" => names = Some(member.value),
-            "feature_view_metadata" if request.view_metadata => views = Some(member.value),
+            "feature_view_metadata" if view_metadata => views = Some(member.value),
             _ => others = true,
         }
     }
@@ -105,7 +113,7 @@ pub fn filter(body: &[u8], request: &Request<'_>, permit: &Permit) -> Result<Ans
     }
     out.push(b']');
     if let Some(views) = views {
-        view_metadata(body, views, permit, &mut out)?;
+        views_of(body, views, permit, &mut out)?;
     }
     out.push(b'}');
     if let Some(status) = status {
@@ -196,7 +204,7 @@ fn column(body: &[u8], entry: Value) -> Result<(), Unreadable> {
 }
 
 /// `feature_view_metadata`, cut to the views of what is returned.
-fn view_metadata(body: &[u8], views: Value, permit: &Permit, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+fn views_of(body: &[u8], views: Value, permit: &Permit, out: &mut Vec<u8>) -> Result<(), Unreadable> {
     if views.kind != Kind::Array {
         return unreadable("`feature_view_metadata` is not a list");
     }

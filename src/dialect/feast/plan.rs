@@ -80,15 +80,15 @@ impl Permit {
 }
 
 /// One output on its way.
-struct Output<'q> {
+pub(super) struct Output<'q> {
     /// As the caller wrote it, or the member's feature.
     written: &'q str,
-    name: Name<'q>,
+    pub(super) name: Name<'q>,
     /// As Feast is asked for it.
-    reference: String,
+    pub(super) reference: String,
     /// As Feast answers it under full names.
     full: String,
-    short: &'q str,
+    pub(super) short: &'q str,
     verdict: Verdict,
 }
 
@@ -281,7 +281,7 @@ fn known(output: &Output<'_>) -> Option<FeatureId> {
 }
 
 /// `view:feature`, `view@latest:feature`, `view@v2:feature`, split at the first colon as Feast does.
-fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>, Invalid> {
+pub(super) fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>, Invalid> {
     let plain = |part: &str| !part.is_empty() && part.trim() == part && !part.chars().any(char::is_control);
     let (view, feature) = written.split_once(':').unwrap_or_default();
     let view = view.strip_suffix("@latest").unwrap_or(view);

@@ -47,7 +47,7 @@ pub struct Entity<'b> {
     pub has_null: bool,
 }
 
-fn invalid<T>(message: impl Into<String>) -> Result<T, Invalid> {
+pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid(message.into()))
 }
 
@@ -86,15 +86,15 @@ pub fn read(body: &[u8]) -> Result<Request<'_>, Invalid> {
     Request::of(wanted, entities, rows, full_names, view_metadata)
 }
 
-fn unreadable(error: &json::JsonError) -> Invalid {
+pub(super) fn unreadable(error: &json::JsonError) -> Invalid {
     Invalid(format!("the body cannot be read: {error}"))
 }
 
-fn text(body: &[u8], value: Value) -> Result<Cow<'_, str>, Invalid> {
+pub(super) fn text(body: &[u8], value: Value) -> Result<Cow<'_, str>, Invalid> {
     json::string(body, value).map_err(|error| unreadable(&error))
 }
 
-fn texts(body: &[u8], value: Value) -> Result<Vec<Cow<'_, str>>, Invalid> {
+pub(super) fn texts(body: &[u8], value: Value) -> Result<Vec<Cow<'_, str>>, Invalid> {
     if value.kind != Kind::Array {
         return invalid("`features` is not a list");
     }
@@ -118,7 +118,7 @@ pub(super) fn few(features: usize) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn boolean(value: Value, name: &str) -> Result<bool, Invalid> {
+pub(super) fn boolean(value: Value, name: &str) -> Result<bool, Invalid> {
     match value.kind {
         Kind::Bool(value) => Ok(value),
         Kind::Object | Kind::Array | Kind::String | Kind::Number | Kind::Null => {
@@ -199,7 +199,7 @@ pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
 }
 
 /// `"features":[…]` or `"feature_service":"…"`.
-fn write_wanted(out: &mut Vec<u8>, wanted: &Wanted<'_>) {
+pub(super) fn write_wanted(out: &mut Vec<u8>, wanted: &Wanted<'_>) {
     match wanted {
         Wanted::Service(name) => {
             out.extend_from_slice(br#""feature_service":"#);

@@ -12,6 +12,9 @@
 //! not know it drops (feast/feature_store.py, `write_to_online_store`, 0.67). Here such columns are refused, so that none of
 //! a view that the catalogue does not know yet is sent.
 
+mod answer;
+mod request;
+
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
@@ -20,6 +23,8 @@ use crate::dialect::{self, Asker, Outcome, Plan, Refusal, fingerprint_part, show
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
 use crate::policy::permission::Permission;
+pub use answer::verify;
+pub use request::{Kinds, Request, read};
 
 /// A write as it was read.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Which writes are permitted, and what is named of those that are not.
 
+mod body;
+
 use std::borrow::Cow;
 
 use super::super::tests::{loaded, over_shop, source};
