@@ -97,9 +97,7 @@ impl Call {
     pub fn of(parts: &Parts) -> Result<Self, Failure> {
         let headers = &parts.headers;
         let Some(form) = Form::of(parts) else {
-            return Err(Failure::Unsupported(
-                "A call must be gRPC over HTTP/2, or Connect with application/proto or application/json",
-            ));
+            return Err(Failure::Unsupported("A call must be gRPC over HTTP/2, or Connect"));
         };
         let media = one(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
         let mut json = None;

@@ -9,6 +9,7 @@ chalkpy; tests/run sets both.
 import os
 import shutil
 import signal
+import socket
 import sys
 import textwrap
 from datetime import datetime, timezone
@@ -20,7 +21,7 @@ from feast.permissions.client.http_auth_requests_wrapper import HttpSessionManag
 from issuer import ClientCommand, policy, section
 from openid import Provider
 from redis_server import Redis
-from support import AUDIENCE, ISSUER, TAGWARDEN, Idp, Process, RecordingUpstream, free_port, read, run
+from support import AUDIENCE, ISSUER, TAGWARDEN, Idp, Process, RecordingUpstream, free_port, read, run, wait_for
 
 pytest_plugins = ["chalk_doors"]
 
@@ -100,6 +101,24 @@ class FeastRepo:
         server.port = port
         return server
 
+    def listen(self, log):
+        """`feast listen`: the same over gRPC."""
+        port = free_port()
+        server = Process([FEAST, "listen", "-a", f"127.0.0.1:{port}"], log, cwd=self.folder, env=self.env)
+
+        def ready():
+            assert server.child.poll() is None, f"`{server.name}` ended with {server.child.returncode}:\n{server.tail()}"
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                return True
+
+        try:
+            wait_for(ready, f"`{server.name}` to listen", 90)
+        except BaseException:
+            server.stop()
+            raise
+        server.port = port
+        return server
+
     def serve_registry(self, log):
         port = free_port()
         server = Process(
@@ -129,7 +148,7 @@ class Sidecar:
 
     def __init__(
         self, folder, upstream_port, catalogue, auth, policy=POLICY, extra="", ready=True, port=None, before=None,
-        arguments=(), env=None, dialect="feast", public_port=None, authorization="drop",
+        arguments=(), env=None, dialect="feast", public_port=None, authorization="drop", engine_port=None,
     ):
         folder.mkdir()
         self.folder, self.port, self.metrics, self.admin = folder, port or free_port(), free_port(), free_port()
@@ -138,12 +157,13 @@ class Sidecar:
         self.policy, self.audit, self.config = folder / "policy.yaml", folder / "audit.jsonl", folder / "tagwarden.yaml"
         self.policy.write_text(policy)
         public_url = f', public_url: "http://127.0.0.1:{public_port or self.port}"' if dialect == "chalk" else ""
+        engine = f', engine_url: "http://127.0.0.1:{engine_port}"' if engine_port else ""
         self.config.write_text(textwrap.dedent(f"""\
             version: 1
             listen: {{address: 127.0.0.1:{self.port}{public_url}}}
             metrics: {{address: 127.0.0.1:{self.metrics}}}
             admin: {{address: 127.0.0.1:{self.admin}}}
-            upstream: {{url: "http://127.0.0.1:{upstream_port}", dialect: {dialect}, authorization: {authorization}}}
+            upstream: {{url: "http://127.0.0.1:{upstream_port}", dialect: {dialect}, authorization: {authorization}{engine}}}
             policies: {self.policy}
             catalogue: [{catalogue}]
             drain: {{delay: 1ms, timeout: 5s}}
@@ -176,6 +196,13 @@ def feast_repo(folder):
 @pytest.fixture(scope="session")
 def feast(feast_repo, folder):
     server = feast_repo.serve(folder / "feast.log")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def feast_grpc(feast_repo, folder):
+    server = feast_repo.listen(folder / "feast-grpc.log")
     yield server
     server.stop()
 

@@ -34,6 +34,8 @@ const COVERED: &[(&str, &str, &str)] = &[
     ("cargo run --release -- demo", "tests/it/demo.rs", "fn it_stays_up_for_curl_and_for_edits("),
     ("tests/run", ".ci/run", "tests/run"),
     ("feast serve -h 127.0.0.1 -p ", "tests/e2e/conftest.py", r#"[FEAST, "serve", "-h", "127.0.0.1", "-p", port"#),
+    ("feast listen -a ", "tests/e2e/conftest.py", r#"[FEAST, "listen", "-a", f"127.0.0.1:{port}"]"#),
+    ("import grpc", "tests/e2e/test_feast_grpc.py", "def test_what_is_permitted_is_as_feast_gives_it("),
     ("feast registry-dump > registry-dump.json", "tests/e2e/conftest.py", r#"feast_repo.feast("registry-dump")"#),
     (
         "tagwarden catalogue import feast \"http://127.0.0.1:6572/api/v1?project=shop\" -o catalogue.yaml",

@@ -31,6 +31,7 @@ mod diff;
 mod docs;
 mod examples;
 mod explain;
+mod feast_calls;
 mod findings;
 mod floors;
 mod golden;

@@ -71,7 +71,7 @@ fn a_head_that_is_not_read_is_unsupported() {
     let unknown =
         parts(Version::HTTP_11, "/chalk.engine.v1.QueryService/Nothing", &[("content-type", "application/json")]);
     assert_eq!(unsupported(Call::of(&unknown)), "Of this method no message is known in JSON");
-    let neither = "A call must be gRPC over HTTP/2, or Connect with application/proto or application/json";
+    let neither = "A call must be gRPC over HTTP/2, or Connect";
     assert_eq!(of("text/plain"), neither);
     let compression = "A message must be compressed with gzip or not at all";
     assert_eq!(unsupported(grpc(&[("grpc-encoding", "deflate")])), compression);
