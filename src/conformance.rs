@@ -30,6 +30,8 @@ pub use value::Cell;
 pub enum Dialect {
     /// Feast's `POST /get-online-features`.
     Feast,
+    /// Feast's `GrpcFeatureServer/GetOnlineFeatures`.
+    FeastGrpc,
     /// Chalk's `POST /v1/query/online`.
     Chalk,
     /// Chalk's `POST /v1/query/feather`.
@@ -49,12 +51,13 @@ pub enum Family {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Feast, Self::Chalk, Self::ChalkFeather, Self::ChalkGrpc];
+    pub const ALL: [Self; 5] = [Self::Feast, Self::FeastGrpc, Self::Chalk, Self::ChalkFeather, Self::ChalkGrpc];
 
     /// How it is written.
     pub fn name(self) -> &'static str {
         match self {
             Self::Feast => "feast",
+            Self::FeastGrpc => "feast-grpc",
             Self::Chalk => "chalk",
             Self::ChalkFeather => "chalk-feather",
             Self::ChalkGrpc => "chalk-grpc",
@@ -69,7 +72,7 @@ impl Dialect {
     /// Whose it is.
     pub fn family(self) -> Family {
         match self {
-            Self::Feast => Family::Feast,
+            Self::Feast | Self::FeastGrpc => Family::Feast,
             Self::Chalk | Self::ChalkFeather | Self::ChalkGrpc => Family::Chalk,
         }
     }

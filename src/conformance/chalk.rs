@@ -13,23 +13,13 @@ use crate::dialect::chalk::proto::{
     BulkInputs, ChalkError, ErrorCode, FeatherBodyType, OnlineQueryBulkRequest, OnlineQueryBulkResponse,
     OnlineQueryContext, Output, OutputExpr,
 };
-use crate::grpc::{framed, unframed};
+use crate::grpc::framed;
 pub use tables::{ROW, columns, file};
 
 /// The header that chalkpy always sends: a name without a version is version 1.
 const VERSIONED: (&str, &str) = ("x-chalk-features-versioned", "true");
 /// The method of [`Dialect::ChalkGrpc`].
 pub const BULK: &str = "/chalk.engine.v1.QueryService/OnlineQueryBulk";
-
-/// What a case supplies: a column each.
-fn inputs(case: &Case) -> Vec<Column> {
-    let keys = case.keys.iter().map(|key| {
-        let cells = (1..=case.rows).map(|row| Cell::Text(case.upstream.key(row)));
-        (key.clone(), cells.collect())
-    });
-    let others = case.supplied.iter().map(|(name, value)| (name.clone(), vec![value.clone(); case.rows]));
-    keys.chain(others).collect()
-}
 
 /// The request of a case, with every member that chalkpy sends.
 ///
@@ -53,7 +43,7 @@ pub fn ask(case: &Case, dialect: Dialect) -> Result<Ask, String> {
     };
     match dialect {
         Dialect::ChalkFeather => {
-            let (header, table) = (body.to_string(), file(&inputs(case), false)?);
+            let (header, table) = (body.to_string(), file(&case.supplied(), false)?);
             let mut bytes = b"chal1".to_vec();
             for part in [header.as_bytes(), &table] {
                 bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
@@ -64,7 +54,7 @@ pub fn ask(case: &Case, dialect: Dialect) -> Result<Ask, String> {
         Dialect::ChalkGrpc => {
             let output = |name: &String| OutputExpr { expr: Some(Output::Feature(name.clone())) };
             let query = OnlineQueryBulkRequest {
-                inputs: Some(BulkInputs::Feather(file(&inputs(case), true)?)),
+                inputs: Some(BulkInputs::Feather(file(&case.supplied(), true)?)),
                 outputs: case.outputs.iter().map(output).collect(),
                 context: Some(OnlineQueryContext { query_name: case.bundle.clone(), ..OnlineQueryContext::default() }),
                 body_type: FeatherBodyType::RecordBatches.into(),
@@ -74,9 +64,9 @@ pub fn ask(case: &Case, dialect: Dialect) -> Result<Ask, String> {
             let headers = vec![("content-type", "application/grpc"), ("te", "trailers")];
             Ok(Ask { path: BULK.to_owned(), headers, body: message, grpc: true })
         }
-        Dialect::Chalk | Dialect::Feast => {
+        Dialect::Chalk | Dialect::Feast | Dialect::FeastGrpc => {
             let first = |(name, cells): Column| (name, cells.first().map_or(Value::Null, Cell::json));
-            let inputs: Map<String, Value> = inputs(case).into_iter().map(first).collect();
+            let inputs: Map<String, Value> = case.supplied().into_iter().map(first).collect();
             if let Some(body) = body.as_object_mut() {
                 body.insert("inputs".to_owned(), Value::from(inputs));
             }
@@ -91,7 +81,7 @@ pub fn read(dialect: Dialect, exchange: &Exchange) -> (Got, Vec<Vec<u8>>) {
     let got = match dialect {
         Dialect::ChalkGrpc => call(exchange, &mut packed),
         Dialect::ChalkFeather if exchange.status == 200 && !is_json(exchange) => bulk(&exchange.body, &mut packed),
-        Dialect::Chalk | Dialect::ChalkFeather | Dialect::Feast => online(exchange),
+        Dialect::Chalk | Dialect::ChalkFeather | Dialect::Feast | Dialect::FeastGrpc => online(exchange),
     };
     (got.unwrap_or_else(Got::Unread), packed)
 }
@@ -170,20 +160,10 @@ fn group(name: &str, columns: Vec<Column>) -> impl Iterator<Item = Column> {
 
 /// An answer of gRPC.
 fn call(exchange: &Exchange, packed: &mut Vec<Vec<u8>>) -> Result<Got, String> {
-    if exchange.status != 200 {
-        return Ok(Got::Failed);
-    }
-    match exchange.header("grpc-status").ok_or("there is no `grpc-status`")? {
-        "0" => {}
-        "3" => return Ok(Got::Invalid),
-        "16" => return Ok(Got::Unauthenticated),
-        "7" => return Ok(Got::Forbidden),
-        _ => return Ok(Got::Failed),
-    }
-    let (is_packed, message) = unframed(&exchange.body)?;
-    if is_packed {
-        return Err("its message is compressed, which was not asked for".to_owned());
-    }
+    let message = match exchange.message()? {
+        Ok(message) => message,
+        Err(got) => return Ok(got),
+    };
     let answer = OnlineQueryBulkResponse::decode(message).map_err(|_| "its message is no answer")?;
     let code = |error: &ChalkError| match ErrorCode::try_from(error.code) {
         Ok(ErrorCode::Unauthorized) => "UNAUTHORIZED".to_owned(),

@@ -112,10 +112,11 @@ fn texts(spell: &impl Fn(&str) -> String, list: Value) -> Value {
 }
 
 fn configuration(dialect: Dialect) -> String {
-    let (family, more) = match dialect.family() {
-        Family::Feast => ("feast", ""),
-        Family::Chalk => ("chalk", "chalk: {environment: conformance}\n"),
+    let family = match dialect.family() {
+        Family::Feast => "feast",
+        Family::Chalk => "chalk",
     };
+    let more = sections(dialect);
     format!(
         "version: 1
 listen: {{address: \"${{LISTEN:-127.0.0.1:8080}}\", public_url: \"http://${{LISTEN:-127.0.0.1:8080}}\"}}
@@ -133,6 +134,15 @@ catalogue: [catalogue.yaml]
 audit: {{log: audit.jsonl}}
 {more}"
     )
+}
+
+/// What a configuration needs for a dialect, besides what all need.
+pub fn sections(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Feast => "",
+        Dialect::FeastGrpc => "routes: [{path: /GrpcFeatureServer/GetOnlineFeatures, methods: [POST]}]\n",
+        Dialect::Chalk | Dialect::ChalkFeather | Dialect::ChalkGrpc => "chalk: {environment: conformance}\n",
+    }
 }
 
 /// A client for everybody who asks: its roles are in the claim that the bindings look at.

@@ -1,4 +1,6 @@
-//! Feast's online query: asked, and its answer read (wire-feast.md, section 2).
+//! Feast's online query, over HTTP and gRPC: asked, and its answer read (wire-feast.md, section 2).
+
+pub mod rpc;
 
 use serde_json::{Map, Value, json};
 
@@ -7,16 +9,28 @@ use super::table::{Case, Table};
 use super::wire::{Ask, Column, Exchange, Got};
 use super::{Cell, Dialect};
 
+/// What a query asks of the feature server.
+pub struct Query {
+    /// A feature service.
+    pub service: Option<String>,
+    /// Or features, as written.
+    pub references: Vec<String>,
+    /// `entities`.
+    pub supplied: Vec<Column>,
+    /// `full_feature_names`.
+    pub full: bool,
+}
+
+/// What a case supplies: keys, and whatever else stands among the entities.
+fn entities(table: &Table, case: &Case, dialect: Dialect) -> Vec<Column> {
+    let supplied = case.supplied().into_iter();
+    supplied.map(|(name, cells)| (spelled(table, dialect, &name), cells)).collect()
+}
+
 /// The request of a case.
 pub fn ask(table: &Table, case: &Case, dialect: Dialect) -> Ask {
-    let mut entities = Map::new();
-    for key in &case.keys {
-        let rows: Vec<Value> = (1..=case.rows).map(|row| Value::from(case.upstream.key(row))).collect();
-        entities.insert(spelled(table, dialect, key), Value::from(rows));
-    }
-    for (name, value) in &case.supplied {
-        entities.insert(spelled(table, dialect, name), Value::from(vec![value.json(); case.rows]));
-    }
+    let entity = |(name, cells): Column| (name, cells.iter().map(Cell::json).collect());
+    let entities: Map<String, Value> = entities(table, case, dialect).into_iter().map(entity).collect();
     let mut body = json!({"entities": entities, "full_feature_names": true});
     let (key, wanted) = match &case.bundle {
         Some(bundle) => ("feature_service", Value::from(bundle.as_str())),
@@ -34,6 +48,27 @@ pub fn ask(table: &Table, case: &Case, dialect: Dialect) -> Ask {
         body: body.to_string().into(),
         grpc: false,
     }
+}
+
+/// What a request asks of the feature server.
+///
+/// # Errors
+/// It is none.
+pub fn asked(body: &[u8]) -> Result<Query, String> {
+    let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let entities = body.get("entities").and_then(Value::as_object).ok_or("no entities")?;
+    let entity = |(name, values): (&String, &Value)| {
+        let cells = values.as_array().into_iter().flatten().filter_map(Cell::of_json).collect();
+        (name.clone(), cells)
+    };
+    let service = body.get("feature_service").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let references = body.get("features").and_then(Value::as_array).into_iter().flatten();
+    Ok(Query {
+        service: service.map(str::to_owned),
+        references: references.map(|name| name.as_str().unwrap_or_default().to_owned()).collect(),
+        supplied: entities.iter().map(entity).collect(),
+        full: body.get("full_feature_names").and_then(Value::as_bool) == Some(true),
+    })
 }
 
 /// What came of it.

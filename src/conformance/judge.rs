@@ -10,6 +10,7 @@ use super::{Cell, Dialect, Family, chalk, feast};
 pub fn ask(table: &Table, case: &Case, dialect: Dialect) -> Result<Ask, String> {
     match dialect {
         Dialect::Feast => Ok(feast::ask(table, case, dialect)),
+        Dialect::FeastGrpc => feast::rpc::ask(table, case, dialect),
         Dialect::Chalk | Dialect::ChalkFeather | Dialect::ChalkGrpc => chalk::ask(case, dialect),
     }
 }
@@ -41,6 +42,7 @@ fn faults(judge: &Judge<'_>, case: &Case, dialect: Dialect, exchange: &Exchange)
     let table = judge.table;
     let (got, packed) = match dialect {
         Dialect::Feast => (feast::read(exchange), Vec::new()),
+        Dialect::FeastGrpc => (feast::rpc::read(exchange), Vec::new()),
         Dialect::Chalk | Dialect::ChalkFeather | Dialect::ChalkGrpc => chalk::read(dialect, exchange),
     };
     let wanted = wanted(table, case, dialect);
@@ -112,20 +114,9 @@ fn decision(table: &Table, case: &Case, dialect: Dialect, got: &Got, wanted: &[C
         | (Expect::Invalid, Got::Invalid)
         | (Expect::Forbidden, Got::Forbidden)
         | (Expect::Unauthenticated, Got::Unauthenticated) => Vec::new(),
-        (Expect::Refused(names), Got::Refused(came)) => {
-            let mut faults = Vec::new();
-            // A bundle is named as it is.
-            let spell = |name: &String| {
-                if case.bundle.as_ref() == Some(name) { name.clone() } else { spelled(table, dialect, name) }
-            };
-            let names: Vec<String> = names.iter().map(spell).collect();
-            for name in names.iter().filter(|name| !came.contains(name)) {
-                faults.push(format!("`{name}` is not named as refused"));
-            }
-            for name in came.iter().filter(|name| !names.contains(name)) {
-                faults.push(format!("`{}` is named as refused", crate::dialect::shown(name)));
-            }
-            faults
+        (Expect::Refused(_), Got::Refused(came)) => named(&refused(table, case, dialect), came),
+        (Expect::Refused(_) | Expect::Forbidden, Got::Denied(text)) => {
+            named(&refused(table, case, dialect), &mentioned(table, case, dialect, text))
         }
         (Expect::Permitted, _) => other("permitted"),
         (Expect::Filtered(_), _) => other("an answer without what is refused"),
@@ -135,6 +126,32 @@ fn decision(table: &Table, case: &Case, dialect: Dialect, got: &Got, wanted: &[C
         (Expect::Unauthenticated, _) => other("unauthenticated"),
         (Expect::Withheld, _) => other("a failure, or what is fine of the answer"),
     }
+}
+
+/// What must be named, as written: a bundle is named as it is.
+fn refused(table: &Table, case: &Case, dialect: Dialect) -> Vec<String> {
+    let Expect::Refused(names) = &case.expect else { return Vec::new() };
+    let is_bundle = |name: &String| case.bundle.as_ref() == Some(name);
+    let spell = |name: &String| if is_bundle(name) { name.clone() } else { spelled(table, dialect, name) };
+    names.iter().map(spell).collect()
+}
+
+/// The names of the case and of the table that stand in a text.
+fn mentioned(table: &Table, case: &Case, dialect: Dialect, text: &str) -> Vec<String> {
+    let words: Vec<&str> = text.split([' ', ',', ';', '`', '\'', '"']).collect();
+    let known = table.features.iter().chain(&case.outputs).chain(&case.keys).map(|name| spelled(table, dialect, name));
+    let mut found: Vec<String> =
+        known.chain(case.bundle.clone()).filter(|name| words.contains(&name.as_str())).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn named(names: &[String], came: &[String]) -> Vec<String> {
+    let missing = names.iter().filter(|name| !came.contains(name));
+    let more = came.iter().filter(|name| !names.contains(name));
+    let missing = missing.map(|name| format!("`{name}` is not named as refused"));
+    missing.chain(more.map(|name| format!("`{}` is named as refused", crate::dialect::shown(name)))).collect()
 }
 
 /// Everything that came is one of these, once, with its values.

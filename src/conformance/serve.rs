@@ -78,6 +78,30 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// An error whose texts tell a value.
+    fn failed(body: &serde_json::Value, told: &str) -> Self {
+        let mut reply = Self::json(500, body);
+        reply.headers.push(("x-debug", told.to_owned()));
+        reply
+    }
+
+    /// A message of gRPC.
+    fn called(message: Bytes) -> Self {
+        let trailers = vec![("grpc-status", "0".to_owned())];
+        Self { trailers, ..Self::new(200, "application/grpc", message) }
+    }
+
+    /// The end of a call, with a text that tells a value.
+    fn ended(code: u8, told: &str) -> Self {
+        let mut reply = Self::new(200, "application/grpc", "");
+        let message = told.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let told = told.to_owned();
+        reply.headers.extend([("grpc-status", code.to_string()), ("grpc-message", message), ("x-debug", told)]);
+        reply
+    }
+}
+
 async fn serve(
     table: &Table,
     dialect: Dialect,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::wire::Column;
 use super::{Cell, Dialect};
 use crate::diagnostic::{Report, SourceFile};
 
@@ -270,6 +271,16 @@ impl Case {
             }
             (None, None) => self.outputs.iter().map(|name| (name.as_str(), None)).collect(),
         }
+    }
+
+    /// What is supplied: keys, and what there is besides; a column each.
+    pub fn supplied(&self) -> Vec<Column> {
+        let keys = self.keys.iter().map(|key| {
+            let cells = (1..=self.rows).map(|row| Cell::Text(self.upstream.key(row)));
+            (key.clone(), cells.collect())
+        });
+        let others = self.supplied.iter().map(|(name, value)| (name.clone(), vec![value.clone(); self.rows]));
+        keys.chain(others).collect()
     }
 
     /// Why a dialect cannot express it.

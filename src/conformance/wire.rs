@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::Cell;
+use crate::grpc::unframed;
 
 /// A request, without its credentials.
 #[derive(Clone, Debug)]
@@ -39,6 +40,31 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// The message of a call of gRPC, or what its end means.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn message(&self) -> Result<Result<Bytes, Got>, String> {
+        if self.status != 200 {
+            return Ok(Err(Got::Failed));
+        }
+        let text = || self.header("grpc-message").unwrap_or_default().to_owned();
+        match self.header("grpc-status").ok_or("there is no `grpc-status`")? {
+            "0" => {}
+            "3" => return Ok(Err(Got::Invalid)),
+            "7" => return Ok(Err(Got::Denied(text()))),
+            "16" => return Ok(Err(Got::Unauthenticated)),
+            _ => return Ok(Err(Got::Failed)),
+        }
+        let (is_packed, message) = unframed(&self.body)?;
+        if is_packed {
+            return Err("its message is compressed, which was not asked for".to_owned());
+        }
+        Ok(Ok(message))
+    }
+}
+
 /// A column of an answer: its name, and a value for each row.
 pub type Column = (String, Vec<Cell>);
 
@@ -49,6 +75,8 @@ pub enum Got {
     Answer(Vec<Column>),
     /// FEATURES_REFUSED, and the names.
     Refused(Vec<String>),
+    /// PERMISSION_DENIED of gRPC, which has a text alone: refused, or no role.
+    Denied(String),
     /// INVALID_QUERY.
     Invalid,
     /// FORBIDDEN: no role.
@@ -67,6 +95,7 @@ impl Got {
         match self {
             Self::Answer(columns) => format!("an answer with {} columns", columns.len()),
             Self::Refused(_) => "refused".to_owned(),
+            Self::Denied(_) => "denied".to_owned(),
             Self::Invalid => "invalid".to_owned(),
             Self::Forbidden => "forbidden".to_owned(),
             Self::Unauthenticated => "unauthenticated".to_owned(),

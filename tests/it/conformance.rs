@@ -35,10 +35,10 @@ async fn setup(table: &Table, dialect: Dialect) -> Setup {
     let mut setup = Setup::at(&format!("http://{}", upstream(table, dialect).await))
         .with("listen: {address: \"127.0.0.1:0\", public_url: \"http://sidecar.example:8080\"}")
         .with("catalogue: [catalogue.yaml]")
+        .with(export::sections(dialect))
         .policy(&export::policy(table, dialect));
     if dialect.family() == Family::Chalk {
         setup.upstream = setup.upstream.replace("dialect: feast", "dialect: chalk");
-        setup = setup.with("chalk: {environment: conformance}");
     }
     setup.folder.write("catalogue.yaml", export::catalogue(table, dialect));
     setup
@@ -68,6 +68,11 @@ async fn all_green(dialect: Dialect) {
 #[tokio::test]
 async fn feast() {
     all_green(Dialect::Feast).await;
+}
+
+#[tokio::test]
+async fn feast_grpc() {
+    all_green(Dialect::FeastGrpc).await;
 }
 
 #[tokio::test]

@@ -118,9 +118,7 @@ impl Answer {
 
     fn failure(&self) -> Reply {
         let body = json!({"detail": self.told, "trace": self.told, "errors": [self.error()]});
-        let mut reply = Reply::json(500, &body);
-        reply.headers.push(("x-debug", self.told.clone()));
-        reply
+        Reply::failed(&body, &self.told)
     }
 
     fn key(&self) -> Cell {
@@ -169,14 +167,7 @@ impl Answer {
 
     fn call(&self) -> Result<Reply, String> {
         if self.rows.how == Upstream::Fails {
-            let mut reply = Reply::new(200, "application/grpc", "");
-            let message = self.told.bytes().map(|byte| format!("%{byte:02x}")).collect();
-            reply.headers.extend([
-                ("grpc-status", "13".to_owned()),
-                ("grpc-message", message),
-                ("x-debug", self.told.clone()),
-            ]);
-            return Ok(reply);
+            return Ok(Reply::ended(13, &self.told));
         }
         let told = || self.told.clone();
         let exception =
@@ -197,8 +188,6 @@ impl Answer {
             ..OnlineQueryBulkResponse::default()
         };
         let body = framed(false, &message.encode_to_vec()).ok_or("the message is too large")?;
-        let mut reply = Reply::new(200, "application/grpc", body);
-        reply.trailers.push(("grpc-status", "0".to_owned()));
-        Ok(reply)
+        Ok(Reply::called(body))
     }
 }
