@@ -70,6 +70,8 @@ pub struct Config {
     pub name_members: bool,
     /// What `chalk` says; nothing with another dialect.
     pub chalk: ChalkSettings,
+    /// The description of the server behind; there with the JSON dialect, and with no other.
+    pub json: Option<PathBuf>,
     /// Logs.
     pub tracing: Tracing,
 }
@@ -81,6 +83,8 @@ pub enum Dialect {
     Feast,
     /// A Chalk deployment.
     Chalk,
+    /// A server that `json` describes.
+    Json,
 }
 
 /// `chalk` (config.md): the deployment behind.
@@ -361,7 +365,7 @@ impl Limits {
     /// The defaults of a dialect (config.md, `limits`).
     pub fn of(dialect: Dialect) -> Self {
         let (request_body, response_body) = match dialect {
-            Dialect::Feast => (8 << 20, 64 << 20),
+            Dialect::Feast | Dialect::Json => (8 << 20, 64 << 20),
             Dialect::Chalk => (100 << 20, 100 << 20),
         };
         Self {

@@ -6,6 +6,7 @@
 //! too, as a whole, but for what a running process cannot change. A live graph is a part of the catalogue that is asked for.
 
 mod config;
+mod description;
 mod graph;
 mod layers;
 mod load;
@@ -26,11 +27,14 @@ use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::config::{Config, Enforcement};
 use crate::dialect;
+use crate::dialect::json::Description;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::proxy::Proxy;
 use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watcher};
 use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
+use description::described;
+pub use description::read_description;
 pub use graph::GraphError;
 use graph::{Asked, Reader};
 use layers::{Layer, Unreadable};
@@ -38,7 +42,7 @@ use load::{Below, Texts, digest, lay, read_catalogue, server_tls, settings};
 pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, sources, texts};
 pub use own::read_clients;
 use shadow::{Candidate, read_candidate, shown};
-use watch::{Held, certificate_source, client_source, graph_source, key_source, upstream_source};
+use watch::{Held, certificate_source, client_source, description_source, graph_source, key_source, upstream_source};
 
 /// How one kind of file stands, for `/status` and `/readyz`.
 #[derive(Clone, Debug, Default)]
@@ -70,11 +74,13 @@ pub struct States {
     pub shadow: State,
     /// The issuer's clients.
     pub clients: State,
+    /// The description of a server of the JSON dialect.
+    pub description: State,
 }
 
 impl States {
     /// Each kind with its name.
-    pub fn all(&self) -> [(&'static str, &State); 9] {
+    pub fn all(&self) -> [(&'static str, &State); 10] {
         [
             ("policy", &self.policy),
             ("catalogue", &self.catalogue),
@@ -85,6 +91,7 @@ impl States {
             ("upstream", &self.upstream),
             ("shadow", &self.shadow),
             ("clients", &self.clients),
+            ("description", &self.description),
         ]
     }
 }
@@ -157,7 +164,8 @@ impl Live {
         if let Some((issuer, clients)) = issuer.as_ref().zip(clients) {
             issuer.use_clients(clients);
         }
-        let settings = Arc::new(settings(&config, auth, issuer, &metrics)?);
+        let (description, described) = described(&config)?;
+        let settings = Arc::new(settings(&config, auth, issuer, description, &metrics)?);
         let tls = Arc::new(ArcSwapOption::from(server_tls(&config)?));
         let (candidate, shadow) = read_candidate(&config, &below, &metrics)?.unzip();
         let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &below), &metrics);
@@ -170,6 +178,7 @@ impl Live {
             catalogue: State { stale: None, digest: below.files.digest.clone() },
             graph: State { stale: None, digest: below.graph_digest() },
             shadow: shown(candidate.as_ref()),
+            description: described,
             ..States::default()
         };
         let texts = (policy_texts, below);
@@ -220,6 +229,8 @@ impl Live {
         }
         watched.extend(client_source(config).map(|source| (source, held.clients, Self::clients_changed as Changed)));
         watched.extend(key_source(config).map(|source| (source, held.keys, Self::keys_changed as Changed)));
+        let description = description_source(config);
+        watched.extend(description.map(|source| (source, held.description, Self::description_changed as Changed)));
         watched.extend(graph_source(config).map(|source| (source, held.graph, Self::graph_file_changed as Changed)));
         let certificates = certificate_source(config);
         let upstream = upstream_source(config);
@@ -302,8 +313,7 @@ impl Live {
     fn upstream_changed(self: &Arc<Self>, _: Result<Files, ReadError>) {
         let mut inner = self.lock();
         let before = self.proxy.snapshot.load_full();
-        let (auth, issuer) = (Arc::clone(&before.settings.auth), before.settings.issuer.clone());
-        match settings(&inner.config, auth, issuer, &self.proxy.metrics) {
+        match self.settings_anew(&inner.config, before.settings.description.clone()) {
             Ok(settings) => {
                 // It may be asked for the graph with these, too.
                 inner.reader.iter().for_each(Reader::ring);
@@ -318,6 +328,13 @@ impl Live {
         }
         self.retry_config(&mut inner);
         self.show(&inner);
+    }
+
+    /// Of files that were read again, under who is accepted as before.
+    fn settings_anew(&self, config: &Config, description: Option<Arc<Description>>) -> Result<Settings, LoadError> {
+        let before = self.proxy.snapshot.load();
+        let (auth, issuer) = (Arc::clone(&before.settings.auth), before.settings.issuer.clone());
+        settings(config, auth, issuer, description, &self.proxy.metrics)
     }
 
     /// Shows how everything stands, in `/status` and in the metrics.

@@ -178,7 +178,7 @@ impl Exchange<'_> {
                     Some(tables)
                 };
                 let said = match snapshot.settings.dialect {
-                    Dialect::Feast => None,
+                    Dialect::Feast | Dialect::Json => None,
                     Dialect::Chalk => Some(chalk::may_say(snapshot, tables.as_deref(), &parts.headers)?),
                 };
                 self.pass(snapshot, parts, said.as_ref(), incoming).await

@@ -82,6 +82,11 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
     if let Some(path) = &arguments.config {
         match live::read_config(path) {
             Ok((config, _)) => {
+                match live::read_description(&config) {
+                    Ok(_) => {}
+                    Err(live::LoadError::Report(mistakes)) => report.diagnostics.extend(mistakes.diagnostics),
+                    Err(error) => return Err(unreadable(error.to_string())),
+                }
                 (sources, may_shrink, shadow) = (live::sources(&config), config.allow_shrink, config.shadow);
                 chalk = config.upstream.dialect == Dialect::Chalk;
                 if config.chalk_graph.is_some() && catalogue.is_empty() {

@@ -55,7 +55,6 @@ impl ConfigReader<'_, '_> {
         ];
         let fields = self.r.fields(node, "the configuration", KEYS)?;
         self.r.version(node, &fields);
-        self.unbuilt(&fields, "json");
         let policies = match fields.get("policies") {
             Some(node) => self.path(node, "`policies`"),
             None => {
@@ -89,6 +88,7 @@ impl ConfigReader<'_, '_> {
         if let (Some(Some(issuer)), Some(Dialect::Chalk)) = (&mut issuer, dialect) {
             issuer.chalk_environment.clone_from(&chalk.environment);
         }
+        let json = self.json(node, &fields, dialect);
         let (catalogue, chalk_graph) = self.catalogue(fields.get("catalogue"), dialect);
         // The one that is there most often, so that one mistake is not told as several.
         let dialect = dialect.unwrap_or(Dialect::Feast);
@@ -124,6 +124,7 @@ impl ConfigReader<'_, '_> {
             audit: self.audit(fields.get("audit")),
             name_members: self.name_members(fields.get("errors")),
             chalk,
+            json,
             tracing: self.tracing(fields.get("tracing")),
             // What cannot be left out comes last, so that every other section has been read.
             upstream: upstream?,
@@ -192,6 +193,22 @@ impl ConfigReader<'_, '_> {
             );
         }
         address
+    }
+
+    /// `json`: the description that goes with its dialect.
+    fn json(&mut self, node: &Node, fields: &Fields<'_>, dialect: Option<Dialect>) -> Option<PathBuf> {
+        let path = fields.get("json").and_then(|node| self.path(node, "`json`"));
+        match (dialect, fields.entry("json")) {
+            (Some(Dialect::Json), None) => {
+                self.r.error(node, Code::Missing, "`json` is missing: the file that describes the server");
+            }
+            (Some(Dialect::Feast | Dialect::Chalk), Some((key, _))) => {
+                let place = self.r.key_place(key);
+                self.r.report.push(Diagnostic::new(Code::Dialect, &place, "`json` goes with `dialect: json`"));
+            }
+            (Some(Dialect::Json) | None, Some(_)) | (Some(Dialect::Feast | Dialect::Chalk) | None, None) => {}
+        }
+        path
     }
 
     fn enforcement(&mut self, node: Option<&Node>) -> Enforcement {

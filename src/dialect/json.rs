@@ -12,7 +12,7 @@ pub mod request;
 pub mod template;
 
 pub use description::Description;
-pub use reader::load;
+pub use reader::{Taken, load, load_beside};
 
 #[cfg(test)]
 mod tests;

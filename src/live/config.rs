@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::description::described;
 use super::graph::{Asked, Graph, Reader};
 use super::load::{
     Below, ConfigFile, LoadError, Texts, digest, parse_config, read_catalogue, relay, server_tls, settings,
@@ -120,7 +121,8 @@ impl Live {
             auth.spawn_refresh();
             (auth, issuer, clients)
         };
-        let settings = Arc::new(settings(&config, auth, issuer.clone(), &self.proxy.metrics)?);
+        let (description, described) = described(&config)?;
+        let settings = Arc::new(settings(&config, auth, issuer.clone(), description, &self.proxy.metrics)?);
         let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &below), &self.proxy.metrics);
         if let Some((issuer, clients)) = issuer.zip(clients) {
             issuer.use_clients(clients);
@@ -133,6 +135,7 @@ impl Live {
             catalogue: State { stale: None, digest: below.files.digest.clone() },
             graph: State { stale: unread.clone().or(behind), digest: below.graph_digest() },
             shadow: shown(candidate.as_ref()),
+            description: described,
             ..States::default()
         };
         inner.candidate = candidate;

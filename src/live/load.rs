@@ -10,6 +10,7 @@ use super::widening::gains;
 use crate::auth::{Auth, AuthError};
 use crate::config::{self, Config, Dialect, UpstreamAuthorization, Widening};
 use crate::diagnostic::{Place, Report, SourceFile};
+use crate::dialect::json::Description;
 use crate::issuer::{Issuer, IssuerError};
 use crate::metrics::Metrics;
 use crate::policy::diff::Side;
@@ -300,6 +301,7 @@ pub(super) fn settings(
     config: &Config,
     auth: Arc<Auth>,
     issuer: Option<Arc<Issuer>>,
+    description: Option<Arc<Description>>,
     metrics: &Metrics,
 ) -> Result<Settings, LoadError> {
     let authorization = match &config.upstream.authorization {
@@ -330,8 +332,8 @@ pub(super) fn settings(
     };
     Ok(Settings {
         auth,
-        routes: Routes::new(config, None, metrics),
-        description: None,
+        routes: Routes::new(config, description.as_deref(), metrics),
+        description,
         upstream,
         engine,
         dialect: config.upstream.dialect,

@@ -12,6 +12,7 @@ pub(super) struct Held {
     pub(super) upstream: Option<Digest>,
     pub(super) clients: Option<Digest>,
     pub(super) graph: Option<Digest>,
+    pub(super) description: Option<Digest>,
 }
 
 impl Held {
@@ -23,6 +24,7 @@ impl Held {
             upstream: digest(upstream_source(config)),
             clients: digest(client_source(config)),
             graph: digest(graph_source(config)),
+            description: digest(description_source(config)),
         }
     }
 }
@@ -50,6 +52,11 @@ pub(super) fn key_source(config: &Config) -> Option<Source> {
 /// The clients of the built-in issuer.
 pub(super) fn client_source(config: &Config) -> Option<Source> {
     config.issuer.as_ref().map(|issuer| Source::yaml([&issuer.clients]))
+}
+
+/// The description of the server behind.
+pub(super) fn description_source(config: &Config) -> Option<Source> {
+    config.json.as_ref().map(|path| Source::yaml([path]))
 }
 
 /// Our credentials where the live graph is.

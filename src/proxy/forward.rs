@@ -49,7 +49,7 @@ impl Exchange<'_> {
         let (head, _) = match snapshot.settings.dialect {
             Dialect::Chalk => self.forward_engine(snapshot, parts, upstream).await?,
             // Its engine speaks gRPC alone.
-            Dialect::Feast => self.forward(snapshot, parts, upstream, parts.uri.path(), true).await?,
+            Dialect::Feast | Dialect::Json => self.forward(snapshot, parts, upstream, parts.uri.path(), true).await?,
         };
         let mut response = Response::new(Body::default());
         *response.status_mut() = head.status;

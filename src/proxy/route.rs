@@ -116,7 +116,7 @@ pub fn form(snapshot: &Snapshot, parts: &Parts, kind: Option<&Kind>) -> Form {
         (Dialect::Feast, Some(Kind::FeastCall(..))) => rpc::Form::of(parts).map_or(Form::Plain, Form::Rpc),
         // A method that is not open.
         (Dialect::Feast, None) if rpc::Form::of(parts) == Some(rpc::Form::Grpc) => Form::Rpc(rpc::Form::Grpc),
-        (Dialect::Feast, _) | (Dialect::Chalk, Some(Kind::Own(_))) => Form::Plain,
+        (Dialect::Feast | Dialect::Json, _) | (Dialect::Chalk, Some(Kind::Own(_))) => Form::Plain,
         (Dialect::Chalk, Some(Kind::Chalk(Door::Online, _))) => Form::ChalkQuery,
         (Dialect::Chalk, Some(Kind::Chalk(Door::Upload | Door::UploadMulti, _))) => Form::ChalkUpload,
         (Dialect::Chalk, _) => rpc::Form::of(parts).map_or(Form::Chalk, Form::Rpc),
@@ -146,6 +146,7 @@ impl Routes {
                 route(feast::QUERY_PATH, vec![Method::POST], Kind::Query),
                 route(feast::HEALTH_PATH, vec![Method::GET], Kind::Health),
             ],
+            Dialect::Json => Vec::new(),
             Dialect::Chalk => {
                 let mut routes = vec![route(paths::PING, vec![Method::GET], Kind::Health)];
                 let own = config.issuer.is_some();

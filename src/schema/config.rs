@@ -85,7 +85,14 @@ texts! {
         {
             "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "feast"}}}}},
             "then": {"properties": {
-                "chalk": {"type": "null"}, "catalogue": {"items": {"type": "string"}}
+                "chalk": {"type": "null"}, "json": {"type": "null"}, "catalogue": {"items": {"type": "string"}}
+            }}
+        },
+        {
+            "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "json"}}}}},
+            "then": {"required": ["json"], "properties": {
+                "json": {"type": "string"}, "chalk": {"type": "null"}, "catalogue": {"items": {"type": "string"}},
+                "upstream": {"properties": {"engine_url": {"type": "null"}}}
             }}
         },
         {
@@ -96,7 +103,8 @@ texts! {
                 }}},
                 "chalk": {"type": "object", "required": ["environment"], "properties": {
                     "environment": {"type": "string"}
-                }}
+                }},
+                "json": {"type": "null"}
             }}
         }
     ]
@@ -145,8 +153,8 @@ pub(super) struct Config {
     /// The program's own log, on standard error.
     #[schemars(rename = "tracing")]
     log: Option<Tracing>,
-    /// Not part of this version: the description of a `dialect: json` server.
-    json: Option<Unbuilt>,
+    /// The description of the server behind, a file; with `dialect: json` alone, and required there. It reloads.
+    json: Option<Text>,
     /// The built-in token issuer. Left out: none.
     issuer: Option<Issuer>,
 }
@@ -227,6 +235,8 @@ enum Dialect {
     Feast,
     /// A Chalk deployment. Needs `chalk.environment`, and a `listen.public_url` without a path.
     Chalk,
+    /// Any server that speaks JSON over HTTP, as `json` describes it.
+    Json,
 }
 
 #[derive(JsonSchema)]

@@ -362,7 +362,6 @@ fn what_is_not_there_yet_is_an_error() {
     let file = "{jwks_file: j}";
     let whole = |more: &str| format!("{rest}{upstream}{}{more}", auth(file, ""));
     let cases = [
-        ("`json`", format!("{rest}upstream: {{url: \"http://127.0.0.1:1\", dialect: json}}\n{}", auth(file, ""))),
         ("OTLP", whole("tracing: {otlp: true}\n")),
     ];
     let good = config::read(&source("good", &whole("")), Path::new("."), &|_| None);

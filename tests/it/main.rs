@@ -27,6 +27,7 @@ mod client;
 mod client_certificates;
 mod conformance;
 mod demo;
+mod dialects;
 mod diff;
 mod docs;
 mod examples;

@@ -26,7 +26,7 @@ impl ConfigReader<'_, '_> {
                 continue;
             }
             let settings = self.graph(item);
-            if dialect == Some(Dialect::Feast) {
+            if dialect.is_some_and(|dialect| dialect != Dialect::Chalk) {
                 self.r.error(item, Code::Dialect, "a live catalogue goes with `dialect: chalk`");
             } else if live {
                 self.r.error(item, Code::Conflict, "`catalogue` has a second live item, and there is one deployment");

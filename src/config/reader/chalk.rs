@@ -19,7 +19,7 @@ impl ConfigReader<'_, '_> {
             allow: self.switches(read.as_ref().and_then(|fields| fields.get("allow"))),
         };
         match (dialect, fields.entry("chalk")) {
-            (Some(Dialect::Feast), Some((key, _))) => {
+            (Some(Dialect::Feast | Dialect::Json), Some((key, _))) => {
                 let place = self.r.key_place(key);
                 self.r.report.push(Diagnostic::new(Code::Dialect, &place, "`chalk` goes with `dialect: chalk`"));
             }
@@ -30,7 +30,7 @@ impl ConfigReader<'_, '_> {
                 }
                 self.origin(node, fields);
             }
-            (Some(Dialect::Feast) | None, _) => {}
+            (Some(Dialect::Feast | Dialect::Json) | None, _) => {}
         }
         settings
     }

@@ -7,7 +7,7 @@ use crate::config::reader::ConfigReader;
 use crate::config::{
     Dialect, Engine, Limits, Route, Target, Upstream, UpstreamAuthorization, UpstreamTls, feast, units,
 };
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::{Fields, Node, Value};
 
 /// Methods of gRPC that the Feast dialect reads and decides where they are listed.
@@ -26,15 +26,11 @@ impl ConfigReader<'_, '_> {
 
     fn dialect(&mut self, node: &Node, fields: &Fields<'_>) -> Option<Dialect> {
         let Some(dialect) = fields.get("dialect") else {
-            self.r.error(node, Code::Missing, "`upstream.dialect` is missing: `feast` or `chalk`");
+            self.r.error(node, Code::Missing, "`upstream.dialect` is missing: `feast`, `chalk` or `json`");
             return None;
         };
-        let words = [("feast", Some(Dialect::Feast)), ("chalk", Some(Dialect::Chalk)), ("json", None)];
-        let word = self.r.word(dialect, "`dialect`", &words)?;
-        if word.is_none() {
-            self.r.error(dialect, Code::Unsupported, "`dialect: json` is not part of this version");
-        }
-        word
+        let words = [("feast", Dialect::Feast), ("chalk", Dialect::Chalk), ("json", Dialect::Json)];
+        self.r.word(dialect, "`dialect`", &words)
     }
 
     /// Where one listens, as `name` says.
@@ -58,6 +54,11 @@ impl ConfigReader<'_, '_> {
             }
         };
         let engine = fields.get("engine_url").and_then(|node| self.target("engine_url", node));
+        if let (Some((key, _)), Some(Dialect::Json)) = (fields.entry("engine_url"), dialect) {
+            let place = self.r.key_place(key);
+            let message = "`engine_url` goes with `dialect: feast` and `dialect: chalk`";
+            self.r.report.push(Diagnostic::new(Code::Dialect, &place, message));
+        }
         let mut tls = UpstreamTls::default();
         if let Some(node) = fields.get("tls")
             && let Some(fields) = self.r.fields(node, "`upstream.tls`", &["ca", "cert", "key", "server_name"])
@@ -114,6 +115,8 @@ impl ConfigReader<'_, '_> {
             Dialect::Feast if FEAST_SERVICES.iter().any(|service| path.to_ascii_lowercase().starts_with(service)) => {
                 Listed::Unchecked
             }
+            // What the description serves is looked at with it.
+            Dialect::Json => Listed::Other,
             Dialect::Feast => feast::listed(path),
         };
         let message = match listed {
@@ -152,6 +155,7 @@ impl ConfigReader<'_, '_> {
         let by_post = match dialect {
             Dialect::Chalk => (paths::listed(&path) == Listed::Optional).then_some("an upload"),
             Dialect::Feast => FEAST_METHODS.contains(&path.as_str()).then_some("a method of gRPC"),
+            Dialect::Json => None,
         };
         if let Some(what) = by_post.filter(|_| methods.iter().any(|method| method != "POST")) {
             self.r.error(node, Code::Route, format!("route `{path}` is {what}, which only POST can be"));

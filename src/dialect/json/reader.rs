@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic, Report, SourceFile};
 use crate::dialect::json::answer::Layout as AnswerLayout;
 use crate::dialect::json::description::{Answer, Description, Method, Request, Route, Unnamed};
 use crate::dialect::json::pointer::Pointer;
-use crate::dialect::json::request::Layout;
+use crate::dialect::json::request::{self as requests, Layout};
 use crate::dialect::json::template::Template;
 use crate::yaml::{self, Node, Reader, Value};
 use request::Places;
@@ -20,13 +20,27 @@ use request::Places;
 /// The variable that every name has: what the wire calls a feature.
 pub const NAME: &str = "name";
 
+/// A path that is served already.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'t> {
+    /// The path.
+    pub path: &'t str,
+    /// By whom.
+    pub by: &'static str,
+}
+
 /// Reads a description. With an error in the report there is none.
 pub fn load(file: &Arc<SourceFile>) -> (Option<Description>, Report) {
+    load_beside(file, &[])
+}
+
+/// Reads a description that is served beside other paths, none of which a route of it may match.
+pub fn load_beside(file: &Arc<SourceFile>, taken: &[Taken<'_>]) -> (Option<Description>, Report) {
     let mut report = Report::default();
     let description = match yaml::parse(file) {
         Ok(node) => {
             let r = Reader { file: Arc::clone(file), report: &mut report };
-            DescriptionReader { r }.description(&node)
+            DescriptionReader { r, taken }.description(&node)
         }
         Err(diagnostic) => {
             report.push(*diagnostic);
@@ -37,8 +51,9 @@ pub fn load(file: &Arc<SourceFile>) -> (Option<Description>, Report) {
     (description.filter(|_| !report.has_errors()), report)
 }
 
-struct DescriptionReader<'r> {
+struct DescriptionReader<'r, 't> {
     r: Reader<'r>,
+    taken: &'t [Taken<'t>],
 }
 
 /// Where the variables of a route's names come from.
@@ -60,7 +75,7 @@ impl Variables {
     }
 }
 
-impl DescriptionReader<'_> {
+impl DescriptionReader<'_, '_> {
     fn mistake(&mut self, node: &Node, message: impl Into<String>) {
         self.r.error(node, Code::Description, message);
     }
@@ -102,6 +117,9 @@ impl DescriptionReader<'_> {
         let plain = units::plain_path(path).filter(|path| !path.contains(['{', '}']));
         if plain.is_none() {
             self.r.error(node, Code::Route, format!("`health` is `{path}`, no plain path such as `/health`"));
+        }
+        if let Some(taken) = self.taken.iter().find(|taken| plain == Some(taken.path)) {
+            self.r.error(node, Code::Route, format!("`{path}` is served by {} already", taken.by));
         }
         plain.map(str::to_owned)
     }
@@ -204,7 +222,14 @@ impl DescriptionReader<'_> {
         if seen.iter().any(|variable| variable == NAME) {
             self.mistake(node, "`{name}` in `path` is no variable: it is what the wire calls each feature");
         }
-        (segments.len() == rest.split('/').count()).then(|| (path.to_owned(), segments))
+        if segments.len() < rest.split('/').count() {
+            return None;
+        }
+        if let Some(taken) = self.taken.iter().find(|taken| requests::variables(&segments, taken.path).is_some()) {
+            let message = format!("`{path}` matches `{}`, which is served by {}", taken.path, taken.by);
+            self.r.error(node, Code::Route, message);
+        }
+        Some((path.to_owned(), segments))
     }
 
     /// The names of the request's and of the answer's features are made of what is there.

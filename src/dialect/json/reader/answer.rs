@@ -15,7 +15,7 @@ enum Word {
     Records,
 }
 
-impl DescriptionReader<'_> {
+impl DescriptionReader<'_, '_> {
     /// One, or the alternatives of a list; at least one, unless there is a mistake.
     pub(super) fn answers<'n>(&mut self, node: &'n Node, given: &Variables) -> Option<Vec<(&'n Node, Answer)>> {
         let alternatives = match &node.value {

@@ -53,7 +53,7 @@ enum Stars {
     AtMostOne,
 }
 
-impl DescriptionReader<'_> {
+impl DescriptionReader<'_, '_> {
     pub(super) fn scope(&mut self, node: &Node, places: &mut Places) -> Vec<(String, Place)> {
         let mut scope = Vec::new();
         for (key, node) in self.r.entries(node, "`scope`").unwrap_or_default() {

@@ -1,0 +1,3 @@
+//! Servers that a file describes (docs/dialects/README.md).
+
+mod files;
