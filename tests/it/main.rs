@@ -33,6 +33,7 @@ mod docs;
 mod examples;
 mod explain;
 mod feast_calls;
+mod feast_doors;
 mod findings;
 mod floors;
 mod golden;
