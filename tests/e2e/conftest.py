@@ -72,13 +72,15 @@ def pytest_sessionstart(session):
 
 
 class FeastRepo:
-    """The applied feature repository, and servers on it."""
+    """The applied feature repository, and servers on it. `more`: a folder whose files are laid over it first."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, more=None):
         self.folder = folder / "repo"
         # gunicorn keeps a control socket below HOME: it must not be the machine's
         self.env = os.environ | {"HOME": str(folder), "PYTHONWARNINGS": "ignore", "FEAST_USAGE": "False"}
         shutil.copytree(HERE / "feast_repo", self.folder)
+        if more:
+            shutil.copytree(more, self.folder, dirs_exist_ok=True)
         self.feast_python("make_data.py")
         self.feast("apply")
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
