@@ -135,9 +135,14 @@ fn tables() -> Result<Vec<Table>, Failure> {
     Table::all().map_err(failed)
 }
 
-fn table(name: &str) -> Result<Table, Failure> {
+/// A file of the table, for a dialect that can express it.
+fn table(name: &str, dialect: Dialect) -> Result<Table, Failure> {
     let found = tables()?.into_iter().find(|table| table.name == name);
-    found.ok_or_else(|| misuse(format!("the table has no file `{name}`")))
+    let table = found.ok_or_else(|| misuse(format!("the table has no file `{name}`")))?;
+    match table.barred(dialect) {
+        Some(why) => Err(misuse(format!("the file `{name}` is not for `{}`: {why}", dialect.name()))),
+        None => Ok(table),
+    }
 }
 
 async fn cases(arguments: &Run) -> Result<u8, Failure> {
@@ -185,7 +190,7 @@ async fn cases(arguments: &Run) -> Result<u8, Failure> {
 
 fn write(arguments: &Export) -> Result<u8, Failure> {
     let dialect = arguments.wire.dialect().map_err(misuse)?;
-    let table = table(&arguments.file)?;
+    let table = table(&arguments.file, dialect)?;
     let cannot = |path: &Path, error| failed(format!("`{}` cannot be written: {error}", path.display()));
     std::fs::create_dir_all(&arguments.folder).map_err(|error| cannot(&arguments.folder, error))?;
     for file in export::files(&table, dialect) {
@@ -198,7 +203,7 @@ fn write(arguments: &Export) -> Result<u8, Failure> {
 
 async fn serve(arguments: &Serve) -> Result<u8, Failure> {
     let dialect = arguments.wire.dialect().map_err(misuse)?;
-    let table = table(&arguments.file)?;
+    let table = table(&arguments.file, dialect)?;
     let bound = serve::start(table, dialect, arguments.listen).await;
     let (at, task) = bound.map_err(|error| failed(format!("`{}` cannot be listened on: {error}", arguments.listen)))?;
     print(&format!(

@@ -124,8 +124,13 @@ fn online(exchange: &Exchange) -> Result<Got, String> {
     let mut columns = Vec::new();
     for element in data {
         let name = element.get("field").and_then(Value::as_str).ok_or("an element has no `field`")?;
-        let cell = element.get("value").and_then(Cell::of_json).ok_or("a value is a list or an object")?;
-        columns.push((name.to_owned(), vec![cell]));
+        match element.get("value") {
+            Some(Value::Object(rows)) => columns.extend(group(name, many(rows)?)),
+            value => {
+                let cell = value.and_then(Cell::of_json).ok_or("a value is a list")?;
+                columns.push((name.to_owned(), vec![cell]));
+            }
+        }
         match element.get("pkey") {
             None | Some(Value::Null) => {}
             Some(Value::String(key)) if Upstream::of_key(key).is_some() => {}
@@ -133,6 +138,20 @@ fn online(exchange: &Exchange) -> Result<Got, String> {
         }
     }
     Ok(Got::Answer(columns))
+}
+
+/// Rows of a has-many: `{"columns":[…],"values":[[…]…]}`.
+fn many(rows: &Map<String, Value>) -> Result<Vec<Column>, String> {
+    let list = |key: &str| rows.get(key).and_then(Value::as_array).ok_or_else(|| format!("rows have no `{key}`"));
+    let (names, values) = (list("columns")?, list("values")?);
+    if names.len() != values.len() || rows.len() != 2 {
+        return Err("rows have more than columns and values".to_owned());
+    }
+    let column = |(name, cells): (&Value, &Value)| {
+        let cells: Option<Vec<Cell>> = cells.as_array()?.iter().map(Cell::of_json).collect();
+        Some((name.as_str()?.to_owned(), cells?))
+    };
+    names.iter().zip(values).map(column).collect::<Option<_>>().ok_or_else(|| "rows are in another form".to_owned())
 }
 
 /// A feather answer: a container of the results of queries, of which there is one.
@@ -153,9 +172,10 @@ fn bulk(body: &Bytes, packed: &mut Vec<Vec<u8>>) -> Result<Got, String> {
     Ok(errors(&all, !columns.is_empty()).unwrap_or(Got::Answer(columns)))
 }
 
-/// The columns of rows, by the has-many that they are of.
+/// The columns of rows, by the has-many that they are of; not the key of the row that they belong to.
 fn group(name: &str, columns: Vec<Column>) -> impl Iterator<Item = Column> {
-    columns.into_iter().map(move |(column, cells)| (format!("{name}[{column}]"), cells))
+    let columns = columns.into_iter().filter(|(column, _)| column != ROW);
+    columns.map(move |(column, cells)| (format!("{name}[{column}]"), cells))
 }
 
 /// An answer of gRPC.

@@ -76,13 +76,7 @@ fn wanted(table: &Table, case: &Case, dialect: Dialect) -> Vec<Column> {
         if columns.iter().any(|(other, _)| *other == column) {
             continue;
         }
-        let given = case.supplied.iter().find(|(other, _)| other == name).map(|(_, value)| value);
-        let cell = |row| {
-            let key = || Cell::Text(case.upstream.key(row));
-            let held = || if table.keys.contains(name) { Some(key()) } else { table.value(name, row) };
-            given.cloned().or_else(held).unwrap_or(Cell::Null)
-        };
-        columns.push((column, (1..=case.rows).map(cell).collect()));
+        columns.push((column, case.wanted(table, name, case.rows).unwrap_or_default()));
     }
     columns
 }

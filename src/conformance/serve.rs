@@ -149,10 +149,8 @@ struct Rows {
 impl Rows {
     /// By what is supplied: the first column whose values are keys of the table; else so many rows, from the first.
     fn of(supplied: &[Column], count: usize) -> Self {
-        let read = |(_, cells): &Column| {
-            let key = |cell: &Cell| if let Cell::Text(text) = cell { Upstream::of_key(text) } else { None };
-            cells.iter().map(key).collect::<Option<Vec<_>>>().filter(|rows| !rows.is_empty())
-        };
+        let read =
+            |(_, cells): &Column| cells.iter().map(row).collect::<Option<Vec<_>>>().filter(|rows| !rows.is_empty());
         match supplied.iter().find_map(read) {
             Some(rows) => Self {
                 how: rows.first().map_or(Upstream::Well, |(_, how)| *how),
@@ -161,6 +159,11 @@ impl Rows {
             None => Self { how: Upstream::Well, numbers: (1..=count.max(1)).collect() },
         }
     }
+}
+
+/// What the value of a key says.
+fn row(cell: &Cell) -> Option<(usize, Upstream)> {
+    if let Cell::Text(text) = cell { Upstream::of_key(text) } else { None }
 }
 
 /// The neutral name of what is asked for, in whatever case it is written.

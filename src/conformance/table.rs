@@ -12,10 +12,20 @@ use super::{Cell, Dialect};
 use crate::diagnostic::{Report, SourceFile};
 
 /// The files, by name; a test holds that all of the folder are here.
-const FILES: &[(&str, &str)] = &[("rules", include_str!("../../tests/conformance/rules.yaml"))];
+const FILES: &[(&str, &str)] = &[
+    ("rules", include_str!("../../tests/conformance/rules.yaml")),
+    ("permissive", include_str!("../../tests/conformance/permissive.yaml")),
+    ("boundary", include_str!("../../tests/conformance/boundary.yaml")),
+    ("flows", include_str!("../../tests/conformance/flows.yaml")),
+    ("supplies", include_str!("../../tests/conformance/supplies.yaml")),
+    ("aliases", include_str!("../../tests/conformance/aliases.yaml")),
+    ("relations", include_str!("../../tests/conformance/relations.yaml")),
+];
 
 /// Rows for which the feature server holds values; no case asks for more.
 pub const ROWS: usize = 3;
+/// Rows of every has-many: the first ones of its namespace.
+const MANY: usize = 2;
 
 /// A file: a policy over a catalogue, what the feature server holds, and cases.
 #[derive(Clone, Debug)]
@@ -42,10 +52,19 @@ pub struct Table {
     pub bundles: BTreeMap<String, Vec<Member>>,
     /// The cases.
     pub cases: Vec<Case>,
-    /// Relations, and the namespaces that they lead to.
-    relations: BTreeMap<String, String>,
+    /// Relations.
+    relations: BTreeMap<String, Relation>,
     /// Values that are given, by row.
     values: BTreeMap<String, Vec<Cell>>,
+}
+
+/// A relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Relation {
+    /// The namespace that it leads to.
+    namespace: String,
+    /// Whether it leads to rows.
+    many: bool,
 }
 
 /// A member of a bundle.
@@ -214,6 +233,11 @@ impl Table {
         read::table(name, &Arc::new(file))
     }
 
+    /// Why a dialect cannot express any of it.
+    pub fn barred(&self, dialect: Dialect) -> Option<&str> {
+        self.reach.as_ref()?.bars(dialect)
+    }
+
     /// What the feature server holds for a name in a row, from 1; of a key what is supplied. `None` where the name leads
     /// nowhere.
     pub fn value(&self, name: &str, row: usize) -> Option<Cell> {
@@ -230,21 +254,40 @@ impl Table {
     fn feature(&self, name: &str) -> Option<String> {
         let mut at = name.to_owned();
         while !self.features.contains(&at) || self.relations.contains_key(&at) {
-            let (relation, rest) = self.relations.iter().find_map(|(relation, namespace)| {
-                let rest = at.strip_prefix(relation.as_str())?.strip_prefix('.')?;
-                Some((namespace.clone(), rest.to_owned()))
+            let (namespace, rest) = self.relations.iter().find_map(|(name, relation)| {
+                let rest = at.strip_prefix(name.as_str())?.strip_prefix('.')?;
+                Some((&relation.namespace, rest.to_owned()))
             })?;
-            at = format!("{relation}.{rest}");
+            at = format!("{namespace}.{rest}");
         }
         Some(at)
     }
 
     /// The scalar features of a namespace, by the way to it.
     pub fn scalars(&self, way: &str) -> Vec<String> {
-        let namespace = self.relations.get(way).map_or(way, String::as_str);
+        let namespace = self.relations.get(way).map_or(way, |relation| &relation.namespace);
         let scalars = self.features.iter().filter(|name| !self.relations.contains_key(*name));
         let below = scalars.filter_map(|name| name.strip_prefix(namespace)?.strip_prefix('.'));
         below.map(|rest| format!("{way}.{rest}")).collect()
+    }
+
+    /// The columns of `person.orders` or `person.orders[order.id,order.item]`, a has-many.
+    pub fn columns(&self, written: &str) -> Option<Vec<Column>> {
+        let (way, inner) = match written.split_once('[') {
+            Some((way, inner)) => (way, Some(inner.strip_suffix(']')?)),
+            None => (written, None),
+        };
+        let relation = self.relations.get(way).filter(|relation| relation.many)?;
+        let names = match inner {
+            Some(inner) => inner.split(',').map(str::to_owned).collect(),
+            None => self.scalars(&relation.namespace),
+        };
+        names.into_iter().map(|name| self.rows(&name).map(|cells| (name, cells))).collect()
+    }
+
+    /// The values of a feature in the rows of a has-many.
+    pub fn rows(&self, feature: &str) -> Option<Vec<Cell>> {
+        (1..=MANY).map(|row| self.value(feature, row)).collect()
     }
 
     /// Every feature that has a value of its own.
@@ -283,10 +326,26 @@ impl Case {
         keys.chain(others).collect()
     }
 
+    /// The values that are answered for a name, in so many rows: what is supplied, where that is taken; else what is held.
+    /// `person.orders[order.id]` are those of the rows of a has-many. `None` where the name leads nowhere.
+    pub fn wanted(&self, table: &Table, name: &str, rows: usize) -> Option<Vec<Cell>> {
+        if let Some((_, column)) = name.split_once('[') {
+            return table.rows(column.strip_suffix(']')?);
+        }
+        if table.keys.contains(name) {
+            return Some((1..=rows).map(|row| Cell::Text(self.upstream.key(row))).collect());
+        }
+        let keys_alone = table.policy.get("supplies").and_then(Value::as_str) == Some("keys");
+        match self.supplied.iter().find(|(other, _)| other == name && !keys_alone) {
+            Some((_, value)) => Some(vec![value.clone(); rows]),
+            None => (1..=rows).map(|row| table.value(name, row)).collect(),
+        }
+    }
+
     /// Why a dialect cannot express it.
     pub fn barred<'c>(&'c self, table: &'c Table, dialect: Dialect) -> Option<&'c str> {
-        let reach = [&table.reach, &self.reach];
-        if let Some(why) = reach.into_iter().flatten().find_map(|reach| reach.bars(dialect)) {
+        let own = || self.reach.as_ref()?.bars(dialect);
+        if let Some(why) = table.barred(dialect).or_else(own) {
             return Some(why);
         }
         (self.rows > 1 && dialect == Dialect::Chalk).then_some("a query is for one row")

@@ -55,13 +55,12 @@ async fn run(at: SocketAddr, table: &Table, dialect: Dialect) -> Vec<Outcome> {
 }
 
 async fn all_green(dialect: Dialect) {
-    for table in tables() {
+    for table in tables().into_iter().filter(|table| table.barred(dialect).is_none()) {
         let sidecar: Sidecar = setup(&table, dialect).await.start().await;
         let outcomes = run(sidecar.data, &table, dialect).await;
         let count = report::count(&outcomes);
         assert_eq!(count.failed, 0, "{}", report::text(dialect, &outcomes));
-        let barred = table.reach.as_ref().is_some_and(|reach| reach.bars(dialect).is_some());
-        assert_eq!(count.passed == 0, barred, "{}", table.name);
+        assert!(count.passed > 4, "{}", table.name);
     }
 }
 

@@ -80,14 +80,23 @@ fn members(table: &Table, bundle: Option<&str>) -> Vec<String> {
 struct Answer {
     rows: Rows,
     columns: Vec<Column>,
+    /// Has-manys, and the columns of their rows.
+    groups: Vec<(String, Vec<Column>)>,
     told: String,
 }
 
 impl Answer {
     fn new(table: &Table, dialect: Dialect, supplied: Vec<Column>, outputs: &[String]) -> Self {
         let rows = Rows::of(&supplied, supplied.first().map_or(1, |(_, cells)| cells.len()));
-        let mut columns: Vec<Column> = Vec::new();
+        let (mut columns, mut groups): (Vec<Column>, Vec<(String, Vec<Column>)>) = (Vec::new(), Vec::new());
         for output in outputs {
+            if let Some(mut group) = table.columns(output) {
+                if rows.how == Upstream::Adds {
+                    group.extend(table.rows(&table.unasked).map(|cells| (table.unasked.clone(), cells)));
+                }
+                groups.push((output.split('[').next().unwrap_or_default().to_owned(), group));
+                continue;
+            }
             let all = match neutral(table, dialect, output) {
                 Some(name) => vec![(output.clone(), name)],
                 None => table.scalars(output).into_iter().map(|name| (name.clone(), name)).collect(),
@@ -101,7 +110,7 @@ impl Answer {
         }
         misbehave(table, dialect, &rows, &mut columns);
         let told = told(table, &rows);
-        Self { rows, columns, told }
+        Self { rows, columns, groups, told }
     }
 
     /// An error beside the data, or in its place.
@@ -133,7 +142,14 @@ impl Answer {
             json!({"field": name, "value": cells.first().map(Cell::json), "pkey": self.key().json(), "error": null,
                    "valid": true, "ts": "2026-01-01T00:00:00Z", "meta": null})
         };
-        let data: Vec<Value> = self.columns.iter().map(element).collect();
+        let many = |(name, columns): &(String, Vec<Column>)| {
+            let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
+            let values: Vec<Vec<Value>> =
+                columns.iter().map(|(_, cells)| cells.iter().map(Cell::json).collect()).collect();
+            json!({"field": name, "value": {"columns": names, "values": values}, "pkey": self.key().json(), "error": null,
+                   "valid": true, "ts": "2026-01-01T00:00:00Z", "meta": null})
+        };
+        let data: Vec<Value> = self.columns.iter().map(element).chain(self.groups.iter().map(many)).collect();
         if !self.tells() {
             return Reply::json(200, &json!({"data": data, "errors": null, "meta": null}));
         }
@@ -149,6 +165,17 @@ impl Answer {
         file(&all, true)
     }
 
+    /// The rows of each has-many, packed, with the key of the row that they belong to.
+    fn groups(&self) -> Result<Vec<(String, Bytes)>, String> {
+        let group = |(name, columns): &(String, Vec<Column>)| {
+            let count = columns.first().map_or(0, |(_, cells)| cells.len());
+            let keys = (ROW.to_owned(), vec![self.key(); count]);
+            let all: Vec<Column> = [keys].into_iter().chain(columns.iter().cloned()).collect();
+            Ok((name.clone(), file(&all, true)?))
+        };
+        self.groups.iter().map(group).collect()
+    }
+
     fn result(&self) -> Result<Bytes, String> {
         let text = |value: Value| value.to_string();
         let attrs = match self.tells() {
@@ -159,7 +186,7 @@ impl Answer {
         let result = Container {
             attrs: attrs.to_string().into(),
             blobs: vec![("scalar_data".to_owned(), self.scalars()?)],
-            children: vec![("groups_data".to_owned(), Container::default())],
+            children: vec![("groups_data".to_owned(), Container { blobs: self.groups()?, ..Container::default() })],
             ..Container::default()
         };
         Ok(result.write().into())
@@ -183,6 +210,7 @@ impl Answer {
         let meta = OnlineQueryMetadata { metadata: metadata.into(), ..OnlineQueryMetadata::default() };
         let message = OnlineQueryBulkResponse {
             scalars_data: self.scalars()?,
+            groups_data: self.groups()?.into_iter().map(|(name, table)| (name, table.to_vec())).collect(),
             errors: if self.tells() { vec![error] } else { Vec::new() },
             response_meta: self.tells().then_some(meta),
             ..OnlineQueryBulkResponse::default()

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Reply, Rows, cells, misbehave, neutral, told};
+use super::{Reply, Rows, cells, misbehave, neutral, row, told};
 use crate::conformance::feast::{self, Query, rpc};
-use crate::conformance::names::{answered, spelled};
+use crate::conformance::names::answered;
 use crate::conformance::table::{Table, Upstream};
 use crate::conformance::wire::Column;
 use crate::conformance::{Cell, Dialect};
@@ -50,8 +50,8 @@ fn columns(table: &Table, dialect: Dialect, query: Query, rows: &Rows) -> Result
     }
     misbehave(table, dialect, rows, &mut columns);
     // Join keys are columns too, before all others.
-    let is_key = |name: &str| table.keys.iter().any(|key| spelled(table, dialect, key) == name);
-    let keys = query.supplied.into_iter().filter(|(name, _)| is_key(name));
+    let is_key = |(_, cells): &Column| cells.iter().all(|cell| row(cell).is_some());
+    let keys = query.supplied.into_iter().filter(is_key);
     Ok(keys.chain(columns).collect())
 }
 

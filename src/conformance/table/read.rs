@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::{Caller, Case, Expect, Member, ROWS, Reach, Table, Upstream};
+use super::{Caller, Case, Expect, Member, ROWS, Reach, Relation, Table, Upstream};
 use crate::conformance::Cell;
 use crate::diagnostic::{Code, Report, SourceFile};
 use crate::yaml::{self, Fields, Node, Reader, Value};
@@ -61,8 +61,9 @@ impl Read<'_> {
         let (policy, catalogue) = (map(fields.get("policy")), map(fields.get("catalogue")));
         let features = catalogue.get("features").and_then(Json::as_object).cloned().unwrap_or_default();
         let relation = |(name, feature): (&String, &Json)| {
-            let to = feature.get("has_one").or(feature.get("has_many"))?.as_str()?;
-            Some((name.clone(), to.to_owned()))
+            let (one, many) = (feature.get("has_one"), feature.get("has_many"));
+            let namespace = one.or(many)?.as_str()?.to_owned();
+            Some((name.clone(), Relation { namespace, many: many.is_some() }))
         };
         let key = |(_, feature): &(&String, &Json)| feature.get("key").and_then(Json::as_bool) == Some(true);
         let mut table = Table {
@@ -132,12 +133,11 @@ impl Read<'_> {
         if case.outputs.is_empty() == case.bundle.is_none() {
             self.r.error(node, Code::Missing, "a case has either `outputs` or `bundle`");
         }
-        let named = case.outputs.iter().chain(&case.keys).map(String::as_str);
         let permitted = matches!(case.expect, Expect::Permitted | Expect::Filtered(_));
-        for name in case.asked(table).into_iter().map(|(name, _)| name).chain(named).filter(|_| permitted) {
+        for name in case.asked(table).into_iter().map(|(name, _)| name).filter(|_| permitted) {
             let taken_out = matches!(&case.expect, Expect::Filtered(names) if names.iter().any(|other| other == name));
-            let rows = case.answer.is_some() && !table.scalars(name).is_empty();
-            if table.value(name, 1).is_none() && !taken_out && !rows {
+            let held = case.wanted(table, name, 1).is_some();
+            if !held && !taken_out {
                 self.r.error(node, Code::UnknownMember, format!("nothing is held for `{name}`"));
             }
         }
