@@ -267,7 +267,12 @@ fn pool<C: Connect + Clone>(connector: C) -> Pool<C, Full<Bytes>> {
 /// [`FetchError::Roots`], [`FetchError::Tls`]; none where it is `plain`.
 pub async fn connector(plain: bool) -> Result<HttpsConnector<HttpConnector>, FetchError> {
     let roots = if plain { RootCertStore::empty() } else { read_roots().await? };
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls(roots)?).https_or_http().enable_all_versions().build())
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    // A request waits for no acknowledgement of the last one.
+    http.set_nodelay(true);
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls(roots)?).https_or_http();
+    Ok(builder.enable_all_versions().wrap_connector(http))
 }
 
 fn tls(roots: RootCertStore) -> Result<ClientConfig, FetchError> {
