@@ -213,7 +213,6 @@ impl Answer {
             groups_data: self.groups()?.into_iter().map(|(name, table)| (name, table.to_vec())).collect(),
             errors: if self.tells() { vec![error] } else { Vec::new() },
             response_meta: self.tells().then_some(meta),
-            ..OnlineQueryBulkResponse::default()
         };
         let body = framed(false, &message.encode_to_vec()).ok_or("the message is too large")?;
         Ok(Reply::called(body))

@@ -94,9 +94,7 @@ async fn a_caller_sees_the_stores_of_which_something_may_be_returned() {
     let listed = async |role: &str| -> Vec<String> {
         let answer = send(&sidecar, role, "GET", "/v1/vector_stores?limit=1", "").await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        let names =
-            answer.json()["data"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap().to_owned()).collect();
-        names
+        answer.json()["data"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(listed("open").await, ["docs", "notes"]);
     assert_eq!(listed("keyless").await, ["docs"]);
