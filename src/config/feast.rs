@@ -10,6 +10,39 @@ const ALWAYS: [&str; 2] = ["/get-online-features", "/health"];
 /// What would answer with features in a form that is not read: the same tools once more.
 const UNCHECKED: &str = "/mcp";
 
+/// A method of Feast's gRPC, `feast listen`, that is closed until `routes` lists it, and is read and decided then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The online query.
+    GetOnlineFeatures,
+    /// A row for a push source.
+    Push,
+    /// A row for a feature view.
+    WriteToOnlineStore,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::GetOnlineFeatures, Self::Push, Self::WriteToOnlineStore];
+
+    /// Its path, here and upstream.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::GetOnlineFeatures => "/GrpcFeatureServer/GetOnlineFeatures",
+            Self::Push => "/GrpcFeatureServer/Push",
+            Self::WriteToOnlineStore => "/GrpcFeatureServer/WriteToOnlineStore",
+        }
+    }
+
+    /// The method that a path of `routes` opens.
+    pub fn at(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.path() == path)
+    }
+}
+
+/// Beginnings of the paths of all methods of Feast's servers, in small letters.
+const SERVICES: [&str; 2] = ["/grpcfeatureserver/", "/feast."];
+
 /// A door that is closed until `routes` lists it, and is read and decided then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -97,8 +130,11 @@ pub fn listed(path: &str) -> Listed {
     if ALWAYS.contains(&path) {
         return Listed::Always;
     }
-    if Door::at(path).is_some() {
+    if Door::at(path).is_some() || Method::at(path).is_some() {
         return Listed::Optional;
+    }
+    if SERVICES.iter().any(|service| path.to_ascii_lowercase().starts_with(service)) {
+        return Listed::Unchecked;
     }
     let below = |door: &str| path.strip_prefix(door).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let doors = Door::ALL.into_iter().map(Door::path).filter(|door| !door.contains('{'));
@@ -115,6 +151,9 @@ mod tests {
             assert_eq!(listed(door.path()), Listed::Optional, "{door:?}");
             assert_eq!(Door::at(door.path()), Some(door));
         }
+        for method in Method::ALL {
+            assert_eq!((listed(method.path()), Method::at(method.path())), (Listed::Optional, Some(method)));
+        }
         for path in ALWAYS {
             assert_eq!(listed(path), Listed::Always, "{path}");
         }
@@ -129,6 +168,9 @@ mod tests {
             "/v1/vector_stores/{id}/files",
             "/materialize/{id}",
             "/get-online-features/x",
+            "/GrpcFeatureServer/push",
+            "/GrpcFeatureServer/GetOfflineFeatures",
+            "/Feast.serving.ServingService/GetOnlineFeatures",
         ] {
             assert_eq!(listed(path), Listed::Unchecked, "{path}");
         }

@@ -182,8 +182,7 @@ impl Routes {
             let methods = extra.methods.iter().filter_map(|method| method.parse().ok()).collect();
             let opened = Door::OPTIONAL.into_iter().filter(|_| config.upstream.dialect == Dialect::Chalk);
             let is_feast = config.upstream.dialect == Dialect::Feast;
-            let mut called = calls::Method::ALL.into_iter().filter(|_| is_feast);
-            let called = called.find(|method| extra.path == method.path());
+            let called = calls::Method::at(&extra.path).filter(|_| is_feast);
             let opened_of_feast = FeastDoor::at(&extra.path).filter(|_| is_feast);
             let kind = match (opened.into_iter().find(|(path, _)| extra.path == *path), called, opened_of_feast) {
                 (Some((_, door)), _, _) => Kind::Chalk(door, extra.roles.clone()),

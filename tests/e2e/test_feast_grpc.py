@@ -8,6 +8,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FeatureList, GetOnline
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
 from google.protobuf.descriptor import FieldDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from conftest import POLICY
 from support import wait_for
 
 ROLES = "full, restricted, restricted-filter, internal-filter"
@@ -92,7 +93,7 @@ def metadata(ended):
     [
         ["customer_profile:age"],
         ["customer_profile:country", "customer_activity:txn_count_7d", "num:edge__big", "num:weird"],
-        [f"customer_activity:{name}" for name in ("recent_amounts", "recent_codes", "labels", "flags", "blob", "attrs")],
+        [f"customer_activity:{name}" for name in ("recent_amounts", "recent_codes", "labels", "flags", "attrs", "blob")],
         ["customer_profile@latest:age", "stale_view:stale_score"],
         ["email_parts:email_domain"],
     ],
@@ -191,6 +192,47 @@ def test_what_feast_says_of_an_error_stays_behind(caller, direct):
     assert (ended.code(), ended.details()) == (
         grpc.StatusCode.UNKNOWN, "The feature server ended the call with an error"
     )
+
+
+@pytest.fixture
+def writing(start_sidecar, feast, feast_grpc, idp):
+    """A sidecar whose role `full` may write a view, and whose other roles may write nothing."""
+    paths = ("GetOnlineFeatures", "Push", "WriteToOnlineStore")
+    routes = ", ".join(f"{{path: /GrpcFeatureServer/{path}, methods: [POST]}}" for path in paths)
+    policy = POLICY.replace("full: {default: Allow,", "full: {default: Allow, writes: ['num:*'],")
+    assert policy != POLICY
+    sidecar = start_sidecar(
+        "grpc-writes", feast.port, engine_port=feast_grpc.port, extra=f"routes: [{routes}]\n", policy=policy
+    )
+    with Caller(sidecar.port, idp.token("full")) as full, Caller(sidecar.port, idp.token("restricted")) as restricted:
+        yield full, restricted
+
+
+def test_a_view_is_written_by_who_may_write_all_of_it(writing, direct):
+    full, restricted = writing
+    row = {
+        "customer_id": Value(int64_val=777), "edge__big": Value(int64_val=9007199254740995),
+        "ratio": Value(double_val=0.25), "weird": Value(double_val=1.5), "f32": Value(float_val=2.5),
+        "event_timestamp": Value(string_val="2027-03-01T00:00:00Z"),
+    }
+    write = writes.WriteToOnlineStoreRequest(feature_view_name="num", typed_features=row)
+    before = direct.read(asks("num:edge__big", ids=[777]))
+    ended = restricted.fails(write, "WriteToOnlineStore")
+    assert (ended.code(), ended.details()) == (
+        grpc.StatusCode.PERMISSION_DENIED, "Not permitted for this caller: num"
+    )
+    assert columns(direct.read(asks("num:edge__big", ids=[777]))) == columns(before)
+    assert full.stub.WriteToOnlineStore(write, metadata=full.metadata, timeout=30).status is True
+    answer = full.read(asks("num:edge__big", "num:ratio", ids=[777]))
+    assert columns(answer) == columns(direct.read(asks("num:edge__big", "num:ratio", ids=[777])))
+    got = {name: column.values[0] for name, column in zip(answer.metadata.feature_names.val, answer.results)}
+    assert (got["edge__big"].int64_val, got["ratio"].double_val) == (9007199254740995, 0.25)
+    # A push source belongs to a view that this role may not write, and a column that nobody knows to none.
+    key = {"customer_id": Value(int64_val=1)}
+    push = writes.PushRequest(stream_feature_view="cust_push", typed_features=key, to="online")
+    assert full.fails(push, "Push").details() == "Not permitted for this caller: cust_push"
+    write.typed_features["new"].int64_val = 1
+    assert full.fails(write, "WriteToOnlineStore").details() == "Not permitted for this caller: new"
 
 
 def sample(field):

@@ -1,5 +1,7 @@
 //! Feast's gRPC through the whole sidecar: what a caller gets, and what reaches the server behind.
 
+mod writes;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

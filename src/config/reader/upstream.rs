@@ -10,11 +10,6 @@ use crate::config::{
 use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::{Fields, Node, Value};
 
-/// Methods of gRPC that the Feast dialect reads and decides where they are listed.
-const FEAST_METHODS: &[&str] = &["/GrpcFeatureServer/GetOnlineFeatures"];
-/// Beginnings of all methods of Feast's servers, in small letters.
-const FEAST_SERVICES: &[&str] = &["/grpcfeatureserver/", "/feast."];
-
 impl ConfigReader<'_, '_> {
     /// What it speaks, and all of it: the first is there though the second does not read.
     pub(super) fn upstream(&mut self, node: &Node) -> (Option<Dialect>, Option<Upstream>) {
@@ -111,10 +106,6 @@ impl ConfigReader<'_, '_> {
     fn dialects(&mut self, node: &Node, path: &str, dialect: Dialect) {
         let listed = match dialect {
             Dialect::Chalk => paths::listed(path),
-            Dialect::Feast if FEAST_METHODS.contains(&path) => Listed::Optional,
-            Dialect::Feast if FEAST_SERVICES.iter().any(|service| path.to_ascii_lowercase().starts_with(service)) => {
-                Listed::Unchecked
-            }
             // What the description serves is looked at with it.
             Dialect::Json => Listed::Other,
             Dialect::Feast => feast::listed(path),
@@ -154,7 +145,7 @@ impl ConfigReader<'_, '_> {
         }
         let by_post = match dialect {
             Dialect::Chalk => (paths::listed(&path) == Listed::Optional).then_some("an upload"),
-            Dialect::Feast => FEAST_METHODS.contains(&path.as_str()).then_some("a method of gRPC"),
+            Dialect::Feast => feast::Method::at(&path).map(|_| "a method of gRPC"),
             Dialect::Json => None,
         };
         if let Some(what) = by_post.filter(|_| methods.iter().any(|method| method != "POST")) {

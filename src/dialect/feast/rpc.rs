@@ -7,6 +7,8 @@
 //! Values are never taken apart: those of entities go upstream, and those of columns come back, byte for byte. What is
 //! around them is encoded anew, so that a field which nobody knows is not in it.
 //!
+//! A [write](ToWrite) is understood as the [`Write`](super::Write) that it is over HTTP, in the same way.
+//!
 //! | field of `GetOnlineFeaturesRequest` | is |
 //! |---|---|
 //! | `feature_service`, `features` | decided; what is permitted of it goes upstream |
@@ -14,31 +16,21 @@
 //! | `full_feature_names` | how the answer's columns are called; upstream it is always true |
 //! | `include_feature_view_version_metadata` | passed on; the answer is cut to the views of what is returned |
 //! | `request_context` | refused: `feast listen` reads nothing from it, and other servers do |
+//!
+//! | field of `PushRequest`, `WriteToOnlineStoreRequest` | is |
+//! |---|---|
+//! | `stream_feature_view`, `feature_view_name` | what is written: a push source, a view |
+//! | `features`, `typed_features` | one row: its columns are decided; one of the two |
+//! | `to`, `allow_registry_cache` | checked, passed on |
 
 pub mod proto;
 pub mod shape;
 
 mod answer;
 mod request;
+mod write;
 
+pub use crate::config::feast::Method;
 pub use answer::{Answer, filter};
 pub use request::{read, rewrite};
-
-/// A method of `GrpcFeatureServer`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// The online query.
-    GetOnlineFeatures,
-}
-
-impl Method {
-    /// All that the dialect reads.
-    pub const ALL: [Self; 1] = [Self::GetOnlineFeatures];
-
-    /// Its path, here and upstream.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::GetOnlineFeatures => "/GrpcFeatureServer/GetOnlineFeatures",
-        }
-    }
-}
+pub use write::{ToWrite, verify};

@@ -25,6 +25,7 @@ use crate::policy::catalogue::FeatureId;
 use crate::policy::permission::Permission;
 pub use answer::verify;
 pub use request::{Kinds, Request, read};
+pub(super) use request::{few, is_time, may_go_to};
 
 /// A write as it was read.
 #[derive(Debug, PartialEq, Eq)]

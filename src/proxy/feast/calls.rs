@@ -9,7 +9,7 @@ use hyper::http::request::Parts;
 
 use crate::config::Enforcement;
 use crate::dialect::feast::rpc::proto::GetOnlineFeaturesRequest;
-use crate::dialect::feast::rpc::{self as queries, Method};
+use crate::dialect::feast::rpc::{self as queries, Method, ToWrite};
 use crate::dialect::{Permit, Query, strict};
 use crate::policy::settings::Mode;
 use crate::proxy::body::Incoming;
@@ -33,9 +33,32 @@ impl Exchange<'_> {
         let (call, most) = (Call::of(parts)?, snapshot.settings.limits.request_body);
         let body = self.body(snapshot, call.body_cap(most), incoming).await?;
         let message = call.message(body, most).await?;
-        match method {
-            Method::GetOnlineFeatures => self.online_features(snapshot, &asked, parts, &call, &message).await,
+        match ToWrite::read(method, &message)? {
+            None => self.online_features(snapshot, &asked, parts, &call, &message).await,
+            Some(write) => self.write_call(snapshot, &asked, parts, &call, method, &write).await,
         }
+    }
+
+    /// `Push` and `WriteToOnlineStore`, which are sent once.
+    async fn write_call(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        asked: &Asked,
+        parts: &Parts,
+        call: &Call,
+        method: Method,
+        write: &ToWrite,
+    ) -> Result<Response<Body>, Failure> {
+        let settings = &snapshot.settings;
+        let decided = self.decide(snapshot, asked, Query::FeastWrite(&write.write()?))?;
+        decided.permit(settings.name_members).map_err(Failure::FeaturesRefused)?;
+        let upstream = rpc::request(&write.message()).ok_or(Failure::BodyTooLarge)?;
+        let callee = Callee { to: &settings.engine, path: method.path(), read: false, authorized: true };
+        let answer = self.call(snapshot, parts, call, callee, upstream).await?;
+        if let Err(unreadable) = queries::verify(&answer.message) {
+            self.unreadable(settings.enforcement, &unreadable)?;
+        }
+        rpc::answered(call, answer).await
     }
 
     /// `GetOnlineFeatures`.

@@ -33,6 +33,51 @@ impl Request for GetOnlineFeaturesRequest {
     const SHAPE: &'static Shape = &shape::GET_ONLINE_FEATURES;
 }
 
+/// `GrpcFeatureServer/Push`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct PushRequest {
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub features: BTreeMap<String, String>,
+    #[prost(string, tag = "2")]
+    pub stream_feature_view: String,
+    #[prost(bool, tag = "3")]
+    pub allow_registry_cache: bool,
+    #[prost(string, tag = "4")]
+    pub to: String,
+    /// By name, each a `Value`.
+    #[prost(btree_map = "string, bytes", tag = "5")]
+    pub typed_features: BTreeMap<String, Bytes>,
+}
+
+impl Request for PushRequest {
+    const SHAPE: &'static Shape = &shape::PUSH;
+}
+
+/// `GrpcFeatureServer/WriteToOnlineStore`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct WriteToOnlineStoreRequest {
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub features: BTreeMap<String, String>,
+    #[prost(string, tag = "2")]
+    pub feature_view_name: String,
+    #[prost(bool, tag = "3")]
+    pub allow_registry_cache: bool,
+    /// By name, each a `Value`.
+    #[prost(btree_map = "string, bytes", tag = "4")]
+    pub typed_features: BTreeMap<String, Bytes>,
+}
+
+impl Request for WriteToOnlineStoreRequest {
+    const SHAPE: &'static Shape = &shape::WRITE_TO_ONLINE_STORE;
+}
+
+/// Of a `Value` the text that it may be.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Text {
+    #[prost(string, optional, tag = "2")]
+    pub string_val: Option<String>,
+}
+
 #[derive(Clone, PartialEq, Oneof)]
 pub enum Kind {
     #[prost(string, tag = "1")]

@@ -16,6 +16,32 @@ pub static GET_ONLINE_FEATURES: Shape = Shape {
     ],
 };
 
+/// `GrpcFeatureServer/Push`.
+pub static PUSH: Shape = Shape {
+    name: "PushRequest",
+    fields: &[
+        map(1, "features", String),
+        one(2, "stream_feature_view", String),
+        one(3, "allow_registry_cache", Bool),
+        one(4, "to", String),
+        map(5, "typed_features", Message(&VALUE)),
+    ],
+};
+
+/// `GrpcFeatureServer/WriteToOnlineStore`.
+pub static WRITE_TO_ONLINE_STORE: Shape = Shape {
+    name: "WriteToOnlineStoreRequest",
+    fields: &[
+        map(1, "features", String),
+        one(2, "feature_view_name", String),
+        one(3, "allow_registry_cache", Bool),
+        map(4, "typed_features", Message(&VALUE)),
+    ],
+};
+
+/// What is answered to either: `PushResponse`, `WriteToOnlineStoreResponse`.
+pub static WRITTEN: Shape = Shape { name: "PushResponse", fields: &[one(1, "status", Bool)] };
+
 static FEATURE_LIST: Shape = Shape { name: "feast.serving.FeatureList", fields: &[many(1, "val", String)] };
 
 static REPEATED_VALUE: Shape = Shape { name: "feast.types.RepeatedValue", fields: &[many(1, "val", Message(&VALUE))] };

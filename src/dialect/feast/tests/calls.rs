@@ -1,16 +1,17 @@
 //! The same in gRPC: messages are read strictly and decided as bodies are, and answers are cut as theirs.
 
 mod random;
+mod write;
 
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::*;
+use crate::dialect::feast::rpc;
 use crate::dialect::feast::rpc::proto::{
     FeatureList, FeatureViewMetadata, GetOnlineFeaturesRequest, GetOnlineFeaturesResponse,
     GetOnlineFeaturesResponseMetadata, Kind,
 };
-use crate::dialect::feast::rpc::{self, Method};
 use crate::dialect::strict;
 
 /// A query and its answer, both of a real server's gRPC.
@@ -21,6 +22,10 @@ macro_rules! call {
             Bytes::from_static(include_bytes!(concat!("../../../../tests/fixtures/feast/grpc/", $name, ".resp.bin"))),
         )
     };
+}
+
+fn two_views() -> (Bytes, Bytes) {
+    call!("two_views")
 }
 
 fn bytes(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -340,9 +345,4 @@ fn what_is_around_the_columns_is_known_or_dropped() {
         metadata.feature_view_metadata = views;
         assert_eq!(filtered.message, expected.encode_to_vec());
     }
-}
-
-#[test]
-fn methods_have_the_paths_that_feast_gives_them() {
-    assert_eq!(Method::ALL.map(Method::path), ["/GrpcFeatureServer/GetOnlineFeatures"]);
 }

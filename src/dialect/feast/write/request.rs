@@ -51,9 +51,7 @@ pub fn read<'b>(kind: Kinds, body: &'b [u8], query: Option<&str>) -> Result<Requ
             out.text("push_source_name", &source);
             let columns = fields.frame(&mut out)?;
             if let Some(to) = fields.text("to")? {
-                if !matches!(&*to, "online" | "offline" | "online_and_offline") {
-                    return invalid("`to` is not `online`, `offline` or `online_and_offline`");
-                }
+                may_go_to(&to)?;
                 out.text("to", &to);
             }
             fields.boolean("allow_registry_cache", &mut out)?;
@@ -173,13 +171,11 @@ impl<'b> Fields<'b> {
             if value.kind != Kind::Array {
                 return invalid(format!("column `{}` of `df` is not a list of values", shown(&name)));
             }
-            if sent.len() == MOST_COLUMNS {
-                return invalid(format!("`df` holds more than {MOST_COLUMNS} columns"));
-            }
+            few(sent.len() + 1)?;
             let (mut count, mut times) = (0, true);
             for item in json::iter_elements(self.body, value).map_err(|error| unreadable(&error))? {
                 let item = item.map_err(|error| unreadable(&error))?;
-                times &= item.kind == Kind::Null || is_time(item.span.of(self.body));
+                times &= item.kind == Kind::Null || is_time_in_json(item.span.of(self.body));
                 count += 1;
             }
             if let Some(rows) = rows.replace(count).filter(|rows| *rows != count) {
@@ -203,10 +199,29 @@ impl<'b> Fields<'b> {
     }
 }
 
-/// Whether a JSON text is a point in time as ISO 8601 writes it: a date, and what may stand behind one. Numbers are not: any
-/// column could be one of those.
-fn is_time(text: &[u8]) -> bool {
-    let Some(text) = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) else { return false };
+/// Whether a push may go there.
+pub(in crate::dialect::feast) fn may_go_to(to: &str) -> Result<(), Invalid> {
+    if matches!(to, "online" | "offline" | "online_and_offline") {
+        return Ok(());
+    }
+    invalid("`to` is not `online`, `offline` or `online_and_offline`")
+}
+
+/// Whether so many columns are no more than a write may have.
+pub(in crate::dialect::feast) fn few(columns: usize) -> Result<(), Invalid> {
+    if columns > MOST_COLUMNS {
+        return invalid(format!("more than {MOST_COLUMNS} columns are written"));
+    }
+    Ok(())
+}
+
+/// [`is_time`], of a JSON text. Numbers are not: any column could be one of those.
+fn is_time_in_json(text: &[u8]) -> bool {
+    text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).is_some_and(is_time)
+}
+
+/// Whether a text is a point in time as ISO 8601 writes it: a date, and what may stand behind one.
+pub(in crate::dialect::feast) fn is_time(text: &[u8]) -> bool {
     let date = text.get(..10).is_some_and(|date| {
         date.iter()
             .zip(b"0000-00-00")

@@ -115,6 +115,7 @@ const SHAPES: &[&Shape] = &[
     &server::TEST_INTEGRATION,
     &crate::dialect::chalk::shape::expression::FEATURE_EXPRESSION,
     &feast_shape::GET_ONLINE_FEATURES,
+    &feast_shape::PUSH,
     &super::ALL,
 ];
 
@@ -142,6 +143,8 @@ proptest! {
         agrees::<GetAgentRequest>(draw);
         agrees::<GetGraphRequest>(draw);
         agrees::<feast::GetOnlineFeaturesRequest>(draw);
+        agrees::<feast::PushRequest>(draw);
+        agrees::<feast::WriteToOnlineStoreRequest>(draw);
     }
 
     #[test]

@@ -95,4 +95,40 @@ proptest! {
         let cut: Left = cut.into_iter().map(|(name, entry)| (name, vector(&entry))).collect();
         prop_assert_eq!((in_proto.dropped, left(&in_proto.message)), (dropped, cut));
     }
+
+    #[test]
+    fn no_bytes_make_it_panic(
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let policy = shop();
+        let (message, answer) = two_views();
+        let broken = |bytes: &Bytes| {
+            let mut bytes = bytes.to_vec();
+            for (at, byte) in &changes {
+                let at = at.index(bytes.len());
+                bytes[at] = *byte;
+            }
+            bytes.truncate(cut.map_or(bytes.len(), |cut| cut.index(bytes.len())));
+            Bytes::from(bytes)
+        };
+        if let Ok(message) = strict::decode::<GetOnlineFeaturesRequest>(&broken(&message))
+            && let Ok(request) = rpc::read(&message)
+            && let Outcome::Permit(dialect::Permit::Feast(permit)) = plan(&policy, &role(&policy, "all"), &request).outcome
+        {
+            // What goes on is read as it was meant.
+            let sent = decoded(&rpc::rewrite(&message, &request, &permit));
+            prop_assert_eq!(rpc::read(&sent).unwrap().wanted, permit.wanted);
+        }
+        let message = decoded(&message);
+        let request = rpc::read(&message).unwrap();
+        let permit = permitted(plan(&policy, &role(&policy, "all"), &request));
+        // Whatever passes has the columns that were asked for, and no others.
+        if let Ok(filtered) = rpc::filter(&broken(&answer), &request, &permit) {
+            let names: BTreeSet<String> = left(&filtered.message).into_iter().map(|(name, _)| name).collect();
+            let asked = ["customer_profile__age", "customer_profile__country", "customer_activity__txn_count_7d"];
+            prop_assert!(asked.iter().all(|name| names.contains(*name)));
+            prop_assert!(names.len() == asked.len() || names.len() == asked.len() + 1 && names.contains("customer_id"));
+        }
+    }
 }
