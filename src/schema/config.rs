@@ -313,7 +313,8 @@ struct Shadow {
     policies: Text,
 }
 
-/// A route that passes through. A public one is GET and HEAD alone and has no `roles`.
+/// A route that passes through, or a door of the dialect that is off until it stands here. A public one is GET and HEAD alone
+/// and has no `roles`.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, extend(
     "if" = {"required": ["public"], "properties": {"public": {"const": true}}},
@@ -323,7 +324,8 @@ struct Shadow {
     }}
 ))]
 struct Route {
-    /// The exact path. None that the dialect serves anyway, or cannot check.
+    /// The exact path; of Feast's doors with `{id}` in it as they are documented. None that the dialect serves anyway, or
+    /// cannot check.
     path: Var<RoutePath>,
     /// Methods that pass.
     #[schemars(length(min = 1))]
