@@ -12,6 +12,7 @@
 mod chalk;
 pub mod export;
 mod feast;
+mod json;
 mod judge;
 mod leak;
 mod names;
@@ -38,6 +39,14 @@ pub enum Dialect {
     ChalkFeather,
     /// Chalk's `QueryService/OnlineQueryBulk`, which chalkpy sends for every query.
     ChalkGrpc,
+    /// A described server that answers an object for each row.
+    JsonObjects,
+    /// One that answers names and columns.
+    JsonColumns,
+    /// One that answers names and rows.
+    JsonRows,
+    /// One that answers records.
+    JsonRecords,
 }
 
 /// Who makes the feature server: what names look like.
@@ -47,11 +56,23 @@ pub enum Family {
     Feast,
     /// `namespace.feature`.
     Chalk,
+    /// `view.feature`, keys without a view.
+    Json,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Feast, Self::FeastGrpc, Self::Chalk, Self::ChalkFeather, Self::ChalkGrpc];
+    pub const ALL: [Self; 9] = [
+        Self::Feast,
+        Self::FeastGrpc,
+        Self::Chalk,
+        Self::ChalkFeather,
+        Self::ChalkGrpc,
+        Self::JsonObjects,
+        Self::JsonColumns,
+        Self::JsonRows,
+        Self::JsonRecords,
+    ];
 
     /// How it is written.
     pub fn name(self) -> &'static str {
@@ -61,6 +82,10 @@ impl Dialect {
             Self::Chalk => "chalk",
             Self::ChalkFeather => "chalk-feather",
             Self::ChalkGrpc => "chalk-grpc",
+            Self::JsonObjects => "json-objects",
+            Self::JsonColumns => "json-columns",
+            Self::JsonRows => "json-rows",
+            Self::JsonRecords => "json-records",
         }
     }
 
@@ -74,6 +99,7 @@ impl Dialect {
         match self {
             Self::Feast | Self::FeastGrpc => Family::Feast,
             Self::Chalk | Self::ChalkFeather | Self::ChalkGrpc => Family::Chalk,
+            Self::JsonObjects | Self::JsonColumns | Self::JsonRows | Self::JsonRecords => Family::Json,
         }
     }
 

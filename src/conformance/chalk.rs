@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::table::{Case, Upstream};
 use super::wire::{Ask, Column, Exchange, Got};
-use super::{Cell, Dialect, feast};
+use super::{Cell, feast};
 use crate::dialect::chalk::proto::{
     BulkInputs, ChalkError, ErrorCode, FeatherBodyType, OnlineQueryBulkRequest, OnlineQueryBulkResponse,
     OnlineQueryContext, Output, OutputExpr,
@@ -21,11 +21,22 @@ const VERSIONED: (&str, &str) = ("x-chalk-features-versioned", "true");
 /// The method of [`Dialect::ChalkGrpc`].
 pub const BULK: &str = "/chalk.engine.v1.QueryService/OnlineQueryBulk";
 
+/// A way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// One query in JSON.
+    Online,
+    /// Queries in bulk.
+    Feather,
+    /// The same by gRPC.
+    Grpc,
+}
+
 /// The request of a case, with every member that chalkpy sends.
 ///
 /// # Errors
 /// It cannot be encoded.
-pub fn ask(case: &Case, dialect: Dialect) -> Result<Ask, String> {
+pub fn ask(case: &Case, door: Door) -> Result<Ask, String> {
     let mut body = json!({
         "outputs": case.outputs, "expression_outputs": [], "now": null, "staleness": null,
         "context": {"environment": null, "tags": null, "required_resolver_tags": null}, "include_meta": false,
@@ -41,8 +52,8 @@ pub fn ask(case: &Case, dialect: Dialect) -> Result<Ask, String> {
         body: Bytes::from(body),
         grpc,
     };
-    match dialect {
-        Dialect::ChalkFeather => {
+    match door {
+        Door::Feather => {
             let (header, table) = (body.to_string(), file(&case.supplied(), false)?);
             let mut bytes = b"chal1".to_vec();
             for part in [header.as_bytes(), &table] {
@@ -51,7 +62,7 @@ pub fn ask(case: &Case, dialect: Dialect) -> Result<Ask, String> {
             }
             Ok(of("/v1/query/feather", vec![json, VERSIONED], bytes, false))
         }
-        Dialect::ChalkGrpc => {
+        Door::Grpc => {
             let output = |name: &String| OutputExpr { expr: Some(Output::Feature(name.clone())) };
             let query = OnlineQueryBulkRequest {
                 inputs: Some(BulkInputs::Feather(file(&case.supplied(), true)?)),
@@ -64,7 +75,7 @@ pub fn ask(case: &Case, dialect: Dialect) -> Result<Ask, String> {
             let headers = vec![("content-type", "application/grpc"), ("te", "trailers")];
             Ok(Ask { path: BULK.to_owned(), headers, body: message, grpc: true })
         }
-        Dialect::Chalk | Dialect::Feast | Dialect::FeastGrpc => {
+        Door::Online => {
             let first = |(name, cells): Column| (name, cells.first().map_or(Value::Null, Cell::json));
             let inputs: Map<String, Value> = case.supplied().into_iter().map(first).collect();
             if let Some(body) = body.as_object_mut() {
@@ -76,12 +87,12 @@ pub fn ask(case: &Case, dialect: Dialect) -> Result<Ask, String> {
 }
 
 /// What came of it, and every text that was packed in it.
-pub fn read(dialect: Dialect, exchange: &Exchange) -> (Got, Vec<Vec<u8>>) {
+pub fn read(exchange: &Exchange, door: Door) -> (Got, Vec<Vec<u8>>) {
     let mut packed = Vec::new();
-    let got = match dialect {
-        Dialect::ChalkGrpc => call(exchange, &mut packed),
-        Dialect::ChalkFeather if exchange.status == 200 && !is_json(exchange) => bulk(&exchange.body, &mut packed),
-        Dialect::Chalk | Dialect::ChalkFeather | Dialect::Feast | Dialect::FeastGrpc => online(exchange),
+    let got = match door {
+        Door::Grpc => call(exchange, &mut packed),
+        Door::Feather if exchange.status == 200 && !is_json(exchange) => bulk(&exchange.body, &mut packed),
+        Door::Online | Door::Feather => online(exchange),
     };
     (got.unwrap_or_else(Got::Unread), packed)
 }

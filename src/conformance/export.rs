@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::names::spelled;
+use super::json::Shape;
+use super::names::catalogued;
 use super::table::Table;
 use super::{Dialect, Family};
 
@@ -22,13 +23,20 @@ pub struct File {
 pub fn files(table: &Table, dialect: Dialect) -> Vec<File> {
     let head = format!("# The conformance table, file `{}`: {}.\n", table.name, table.about);
     let file = |name, text: String| File { name, text: format!("{head}{text}") };
-    vec![
+    let mut files = vec![
         file("policy.yaml", policy(table, dialect)),
         file("catalogue.yaml", catalogue(table, dialect)),
         file("tagwarden.yaml", configuration(dialect)),
         file("clients.yaml", clients(table)),
         File { name: "callers", text: callers(table).into_iter().map(|name| name + "\n").collect() },
-    ]
+    ];
+    files.extend(description(dialect).map(|text| File { name: "dialect.yaml", text: text.to_owned() }));
+    files
+}
+
+/// What describes the feature server, where its dialect needs that.
+pub fn description(dialect: Dialect) -> Option<&'static str> {
+    Shape::of(dialect).map(Shape::description)
 }
 
 /// The names of those who ask with a token.
@@ -58,7 +66,7 @@ pub fn catalogue(table: &Table, dialect: Dialect) -> String {
 }
 
 fn respelled(table: &Table, dialect: Dialect, file: &Map<String, Value>) -> Map<String, Value> {
-    let spell = |name: &str| spelled(table, dialect, name);
+    let spell = |name: &str| catalogued(table, dialect, name);
     let mut file = file.clone();
     if let Some(Value::Object(features)) = file.get_mut("features") {
         *features = std::mem::take(features)
@@ -115,6 +123,7 @@ fn configuration(dialect: Dialect) -> String {
     let family = match dialect.family() {
         Family::Feast => "feast",
         Family::Chalk => "chalk",
+        Family::Json => "json",
     };
     let more = sections(dialect);
     format!(
@@ -142,6 +151,9 @@ pub fn sections(dialect: Dialect) -> &'static str {
         Dialect::Feast => "",
         Dialect::FeastGrpc => "routes: [{path: /GrpcFeatureServer/GetOnlineFeatures, methods: [POST]}]\n",
         Dialect::Chalk | Dialect::ChalkFeather | Dialect::ChalkGrpc => "chalk: {environment: conformance}\n",
+        Dialect::JsonObjects | Dialect::JsonColumns | Dialect::JsonRows | Dialect::JsonRecords => {
+            "json: dialect.yaml\n"
+        }
     }
 }
 

@@ -1,17 +1,25 @@
 //! Whether an exchange is what a case expects. No fault shows a value.
 
+use super::chalk::{self, Door};
+use super::json::{self, Shape};
 use super::leak::{self, Needles};
 use super::names::{answered, spelled};
 use super::table::{Case, Expect, Table};
 use super::wire::{Ask, Column, Exchange, Got};
-use super::{Cell, Dialect, Family, chalk, feast};
+use super::{Cell, Dialect, Family, feast};
 
 /// The request of a case.
 pub fn ask(table: &Table, case: &Case, dialect: Dialect) -> Result<Ask, String> {
     match dialect {
         Dialect::Feast => Ok(feast::ask(table, case, dialect)),
         Dialect::FeastGrpc => feast::rpc::ask(table, case, dialect),
-        Dialect::Chalk | Dialect::ChalkFeather | Dialect::ChalkGrpc => chalk::ask(case, dialect),
+        Dialect::Chalk => chalk::ask(case, Door::Online),
+        Dialect::ChalkFeather => chalk::ask(case, Door::Feather),
+        Dialect::ChalkGrpc => chalk::ask(case, Door::Grpc),
+        Dialect::JsonObjects => Ok(json::ask(table, case, dialect, Shape::Objects)),
+        Dialect::JsonColumns => Ok(json::ask(table, case, dialect, Shape::Columns)),
+        Dialect::JsonRows => Ok(json::ask(table, case, dialect, Shape::Rows)),
+        Dialect::JsonRecords => Ok(json::ask(table, case, dialect, Shape::Records)),
     }
 }
 
@@ -43,7 +51,13 @@ fn faults(judge: &Judge<'_>, case: &Case, dialect: Dialect, exchange: &Exchange)
     let (got, packed) = match dialect {
         Dialect::Feast => (feast::read(exchange), Vec::new()),
         Dialect::FeastGrpc => (feast::rpc::read(exchange), Vec::new()),
-        Dialect::Chalk | Dialect::ChalkFeather | Dialect::ChalkGrpc => chalk::read(dialect, exchange),
+        Dialect::Chalk => chalk::read(exchange, Door::Online),
+        Dialect::ChalkFeather => chalk::read(exchange, Door::Feather),
+        Dialect::ChalkGrpc => chalk::read(exchange, Door::Grpc),
+        Dialect::JsonObjects => (json::read(exchange, Shape::Objects), Vec::new()),
+        Dialect::JsonColumns => (json::read(exchange, Shape::Columns), Vec::new()),
+        Dialect::JsonRows => (json::read(exchange, Shape::Rows), Vec::new()),
+        Dialect::JsonRecords => (json::read(exchange, Shape::Records), Vec::new()),
     };
     let wanted = wanted(table, case, dialect);
     let mut faults = decision(table, case, dialect, &got, &wanted);

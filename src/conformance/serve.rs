@@ -5,6 +5,7 @@
 
 mod chalk;
 mod feast;
+mod json;
 
 use std::convert::Infallible;
 use std::io;
@@ -117,6 +118,7 @@ async fn serve(
             let answered = match dialect.family() {
                 Family::Feast => feast::answer(table, dialect, path, &body),
                 Family::Chalk => chalk::answer(table, dialect, path, &body),
+                Family::Json => json::answer(table, dialect, path, &body),
             };
             answered.unwrap_or_else(|why| Reply::json(500, &serde_json::Value::from(why)))
         }

@@ -348,7 +348,8 @@ impl Case {
         if let Some(why) = table.barred(dialect).or_else(own) {
             return Some(why);
         }
-        (self.rows > 1 && dialect == Dialect::Chalk).then_some("a query is for one row")
+        let single = matches!(dialect, Dialect::Chalk | Dialect::JsonRecords);
+        (self.rows > 1 && single).then_some("a query is for one row")
     }
 }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::conformance::Cell;
-use crate::conformance::wire::Column;
+use crate::conformance::wire::{Column, Members};
 
 /// The key of a row, in every table.
 pub const ROW: &str = "__id__";
@@ -160,29 +160,8 @@ pub fn container(bytes: &Bytes) -> Result<Container, String> {
 
 /// Names and lengths, in the order of the text.
 fn ordered(section: &Bytes) -> Option<Vec<(String, Option<usize>)>> {
-    struct Ordered(Vec<(String, Option<usize>)>);
-    impl<'de> serde::Deserialize<'de> for Ordered {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Lengths;
-            impl<'de> serde::de::Visitor<'de> for Lengths {
-                type Value = Ordered;
-
-                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                    f.write_str("lengths by name")
-                }
-
-                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
-                    let mut all = Vec::new();
-                    while let Some((name, length)) = map.next_entry::<String, u64>()? {
-                        all.push((name, usize::try_from(length).ok()));
-                    }
-                    Ok(Ordered(all))
-                }
-            }
-            deserializer.deserialize_map(Lengths)
-        }
-    }
     let (length, rest) = section.split_first_chunk::<8>()?;
     let text = rest.get(..usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
-    serde_json::from_slice::<Ordered>(text).ok().map(|Ordered(all)| all)
+    let Members(all) = serde_json::from_slice::<Members<u64>>(text).ok()?;
+    Some(all.into_iter().map(|(name, length)| (name, usize::try_from(length).ok())).collect())
 }
