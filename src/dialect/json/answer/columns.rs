@@ -9,6 +9,9 @@ use super::{Column, Judge, Variable, Want, unreadable};
 use crate::dialect::json::plan::Fate;
 use crate::dialect::{Unreadable, shown};
 
+/// Bytes of what a variable of the answer holds. It is a part of the name of every column, and looked up as often.
+const LONGEST_VARIABLE: usize = 1024;
+
 /// Of each alternative, with what its variables hold, the columns that were seen.
 #[derive(Debug, Default)]
 pub(super) struct Memos<'a, 'l> {
@@ -49,6 +52,10 @@ impl<'a, 'l> Memos<'a, 'l> {
             let Some(held) = held else {
                 return unreadable(format!("the variable `{variable}` of `{}` is missing or no text", part.at));
             };
+            if held.len() > LONGEST_VARIABLE {
+                let most = format!("is longer than {LONGEST_VARIABLE} bytes");
+                return unreadable(format!("the variable `{variable}` of `{}` {most}", part.at));
+            }
             scope.push((variable.as_str(), held.clone()));
         }
         let memo = match self.known.entry((number, scope)) {

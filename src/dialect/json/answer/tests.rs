@@ -4,8 +4,12 @@ use super::*;
 use crate::dialect::json::description::{Answer as Described, Force, Shape};
 use crate::dialect::json::pointer::Pointer;
 
+mod hostile;
 mod layouts;
+mod opinion;
+mod random;
 mod vendors;
+mod world;
 
 pub(super) fn pointer(text: &str) -> Pointer {
     Pointer::parse(text).unwrap()
