@@ -2,12 +2,36 @@
 //! types, and for validators. `docs/schema/` holds them as files.
 //!
 //! The types below are shapes and nothing else, no file is read through them; the doc comment of a field is what an
-//! editor shows. The readers ([`crate::config`], [`crate::policy`]) know more: names that must exist, what excludes what
+//! editor shows. The readers ([`crate::config`], [`crate::policy`], …) know more: names that must exist, what excludes what
 //! between files. A test holds each shape against its reader, key by key and word by word.
 #![expect(dead_code, reason = "shapes for the derive macro: nobody makes a value of them")]
 
+/// A type that is a text of one form, with its pattern and examples.
+macro_rules! texts {
+    ($($(#[doc = $doc:literal])+ $name:ident $pattern:literal $examples:tt;)+) => {$(
+        $(#[doc = $doc])+
+        struct $name;
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "description": concat!($($doc),+).trim(),
+                    "type": "string",
+                    "pattern": $pattern,
+                    "examples": $examples,
+                })
+            }
+        }
+    )+};
+}
+
 mod clients;
 mod config;
+mod dialect;
 mod policy;
 mod unit;
 
@@ -29,11 +53,13 @@ pub enum Kind {
     Tests,
     /// `clients.yaml` of the built-in issuer (config.md).
     Clients,
+    /// The description of a server of the JSON dialect (docs/dialects/README.md).
+    Dialect,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Policy, Self::Config, Self::Tests, Self::Clients];
+    pub const ALL: [Self; 5] = [Self::Policy, Self::Config, Self::Tests, Self::Clients, Self::Dialect];
 
     /// Its name on the command line, and of its file in `docs/schema/`.
     pub fn name(self) -> &'static str {
@@ -42,6 +68,7 @@ impl Kind {
             Self::Config => "config",
             Self::Tests => "tests",
             Self::Clients => "clients",
+            Self::Dialect => "dialect",
         }
     }
 
@@ -53,6 +80,7 @@ impl Kind {
             Self::Config => generator.into_root_schema_for::<config::Config>(),
             Self::Tests => generator.into_root_schema_for::<unit::Tests>(),
             Self::Clients => generator.into_root_schema_for::<clients::Clients>(),
+            Self::Dialect => generator.into_root_schema_for::<dialect::Description>(),
         };
         let mut schema = schema.to_value();
         flatten(&mut schema);

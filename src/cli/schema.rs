@@ -22,6 +22,8 @@ enum Of {
     Tests,
     /// clients.yaml of the built-in issuer
     Clients,
+    /// The description of a server of the JSON dialect
+    Dialect,
 }
 
 pub fn run(arguments: &Arguments) -> u8 {
@@ -30,6 +32,7 @@ pub fn run(arguments: &Arguments) -> u8 {
         Of::Config => Kind::Config,
         Of::Tests => Kind::Tests,
         Of::Clients => Kind::Clients,
+        Of::Dialect => Kind::Dialect,
     };
     print(&kind.text());
     exit::FINE

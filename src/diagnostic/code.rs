@@ -185,6 +185,9 @@ codes! {
     UnknownSource Error "unknown-source":
         "a feature reads a data source that is not there",
         "mend the name, or add it under `datasources`";
+    UnknownVariable Error "unknown-variable":
+        "the description of a server names a variable that nothing gives",
+        "mend the name, or say under `scope` where it comes from";
     UnknownWord Error "unknown-word":
         "a setting or permission has a word that it does not know",
         "write one of the words that the message lists, letter by letter";

@@ -12,29 +12,6 @@ use auth::Auth;
 use catalogue::Catalogue;
 use issuer::Issuer;
 
-/// A type that is a text of one form, with its pattern and examples.
-macro_rules! texts {
-    ($($(#[doc = $doc:literal])+ $name:ident $pattern:literal $examples:tt;)+) => {$(
-        $(#[doc = $doc])+
-        struct $name;
-
-        impl JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({
-                    "description": concat!($($doc),+).trim(),
-                    "type": "string",
-                    "pattern": $pattern,
-                    "examples": $examples,
-                })
-            }
-        }
-    )+};
-}
-
 texts! {
     /// A time: `250ms`, `30s`, `5m`, `1h`, `30d`.
     Duration r"^[0-9]+(ms|s|m|h|d)$" ["250ms", "30s", "5m", "1h", "30d"];

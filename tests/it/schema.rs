@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tagwarden::diagnostic::{Code, Diagnostic, Report, Severity, SourceFile};
+use tagwarden::dialect::json;
 use tagwarden::issuer::clients;
 use tagwarden::policy::file::{self, LayerKind};
 use tagwarden::policy::unit;
@@ -120,6 +121,7 @@ fn complaints_of(kind: Kind, text: String, variable: Option<&str>) -> Vec<Diagno
         }
         Kind::Config => report = config::read(&text, Path::new("/"), &|_| variable.map(str::to_owned)).1,
         Kind::Clients => report = clients::read(&text).1,
+        Kind::Dialect => report = json::load(&text).1,
     }
     report.diagnostics.into_iter().filter(|said| said.code.severity() == Severity::Error).collect()
 }

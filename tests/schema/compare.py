@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 SCHEMAS = pathlib.Path(__file__).parents[2] / "docs" / "schema"
 
 # What a reader refuses for more than the shape: names that do not exist.
-BEYOND = ("unknown-role",)
+BEYOND = ("unknown-role", "unknown-variable")
 
 
 def main() -> int:

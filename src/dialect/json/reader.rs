@@ -154,11 +154,14 @@ impl DescriptionReader<'_, '_> {
             Some(node) => self.r.word(node, "`unnamed`", &words),
             None => Some(Unnamed::default()),
         };
+        let before = self.r.report.errors();
         let request = match fields.get("request") {
             Some(node) => self.request(node, &given, &mut places),
             None => Some(Request::default()),
         };
         self.apart(&places);
+        let request_is_fine = self.r.report.errors() == before;
+        let before = self.r.report.errors();
         let answers = match fields.get("answer") {
             Some(node) => self.answers(node, &given),
             None => {
@@ -166,6 +169,7 @@ impl DescriptionReader<'_, '_> {
                 None
             }
         };
+        let answer_is_fine = self.r.report.errors() == before;
         if let (Some(request), Some(Unnamed::Reject)) = (&request, unnamed)
             && request.outputs.is_none()
             && request.bundle.is_none()
@@ -182,14 +186,13 @@ impl DescriptionReader<'_, '_> {
         let answers: Vec<Answer> = answers?.into_iter().map(|(_, answer)| answer).collect();
         let request = request?;
         let answer = AnswerLayout::new(&answers, &request.force).map_err(|error| {
-            // As with the places of the request.
-            if !self.r.report.has_errors() {
+            // A mistake in it was told already.
+            if answer_is_fine {
                 self.mistake(fields.get("answer").unwrap_or(node), format!("`answer`: {error}"));
             }
         });
         let layout = Layout::new(&request, &scope).map_err(|error| {
-            // Mostly told already, better.
-            if !self.r.report.has_errors() {
+            if request_is_fine {
                 self.mistake(node, error.to_string());
             }
         });
@@ -261,7 +264,7 @@ impl DescriptionReader<'_, '_> {
         let place = self.r.place(node);
         let message = format!("nothing gives `{{{variable}}}`: it would come from {from}");
         let known: Vec<String> = given.of_request().chain([NAME]).map(|known| format!("{{{known}}}")).collect();
-        let diagnostic = Diagnostic::new(Code::Description, &place, message);
+        let diagnostic = Diagnostic::new(Code::UnknownVariable, &place, message);
         self.r.report.push(diagnostic.suggest(&format!("{{{variable}}}"), known.iter().map(String::as_str)));
     }
 

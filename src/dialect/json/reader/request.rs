@@ -125,7 +125,7 @@ impl DescriptionReader<'_, '_> {
                 {
                     let place = self.r.place(at);
                     let message = format!("{of} is `{variable}`, no variable of `path`");
-                    let diagnostic = diagnostic::Diagnostic::new(Code::Description, &place, message);
+                    let diagnostic = diagnostic::Diagnostic::new(Code::UnknownVariable, &place, message);
                     self.r.report.push(diagnostic.suggest(variable, known.iter().map(String::as_str)));
                 }
                 Place::Path(variable.to_owned())

@@ -183,7 +183,7 @@ fn every_mistake_of_a_route_is_told_at_its_place() {
         (
             "names: '{veiw}:{name}'",
             vec![
-                "4:8 description: nothing gives `{veiw}`: it would come from `path`, `scope` or the `scope` of the answer (did you mean `{view}`?)",
+                "4:8 unknown-variable: nothing gives `{veiw}`: it would come from `path`, `scope` or the `scope` of the answer (did you mean `{view}`?)",
             ],
         ),
         (
@@ -209,7 +209,7 @@ fn every_mistake_of_a_route_is_told_at_its_place() {
             "request: {outputs: {body: '/f/*', query: f}, bundle: {path: veiw}}",
             vec![
                 "4:20 description: `outputs` names not exactly one of `body`, `query`, `path`",
-                "4:61 description: `path` of `bundle` is `veiw`, no variable of `path` (did you mean `view`?)",
+                "4:61 unknown-variable: `path` of `bundle` is `veiw`, no variable of `path` (did you mean `view`?)",
             ],
         ),
         (
@@ -250,7 +250,7 @@ fn every_mistake_of_a_route_is_told_at_its_place() {
             vec![
                 "4:51 description: `body` of an item of `supplied` is `/e/*/*`, which has more than one `*`",
                 "4:80 description: `names` of supplied values is `x` without `{name}`, so all names would be one",
-                "4:102 description: nothing gives `{a}`: it would come from `path` or `scope`",
+                "4:102 unknown-variable: nothing gives `{a}`: it would come from `path` or `scope`",
             ],
         ),
         (
@@ -349,7 +349,7 @@ fn every_mistake_of_an_answer_is_told_at_its_place() {
             ],
         ),
         (
-            "names: '{g}:{name}', answer: [{shape: objects, at: '', scope: {g: /g}}, {shape: objects, at: /b}]",
+            "names: '{g}:{name}', answer: [{shape: objects, at: /a, scope: {g: /g}}, {shape: objects, at: /b}]",
             vec![
                 "4:8 description: `{g}` comes with the answer, too late for the outputs of a request",
                 "4:73 description: this answer gives no `{g}`, which `names` needs",
