@@ -1,0 +1,1 @@
+//! `tagwarden conformance`, as docs/conformance.md shows it.
