@@ -172,10 +172,12 @@ impl<'b> Fields<'b> {
                 return invalid(format!("column `{}` of `df` is not a list of values", shown(&name)));
             }
             few(sent.len() + 1)?;
-            let (mut count, mut times) = (0, true);
+            let (mut count, mut times, mut null) = (0, true, true);
             for item in json::iter_elements(self.body, value).map_err(|error| unreadable(&error))? {
                 let item = item.map_err(|error| unreadable(&error))?;
-                times &= item.kind == Kind::Null || is_time_in_json(item.span.of(self.body));
+                let is_null = item.kind == Kind::Null;
+                times &= is_null || is_time_in_json(item.span.of(self.body));
+                null &= is_null;
                 count += 1;
             }
             if let Some(rows) = rows.replace(count).filter(|rows| *rows != count) {
@@ -188,7 +190,8 @@ impl<'b> Fields<'b> {
             json::write_string(&mut out.0, &name);
             out.0.push(b':');
             out.0.extend_from_slice(value.span.of(self.body));
-            let times = times || TIMES.contains(&&*name);
+            // Nulls alone tell no time.
+            let times = (times && !null) || TIMES.contains(&&*name);
             sent.push(Sent { name, times });
         }
         out.0.push(b'}');

@@ -81,7 +81,8 @@ impl<'a> Holes<'a> {
         let mut at = 0;
         for hole in self.spans {
             out.extend_from_slice(self.body.get(at..hole.start).unwrap_or_default());
-            at = hole.end;
+            // Of two that overlap, none brings back what the other takes out.
+            at = at.max(hole.end);
         }
         out.extend_from_slice(self.body.get(at..).unwrap_or_default());
         Some(out)

@@ -32,8 +32,8 @@ fn a_push_is_built_anew_and_its_values_are_not_touched() {
             r#"{"push_source_name":"s1","df":{"a":[null,[1,{"b":2}]]},"to":"offline","allow_registry_cache":true,"transform_on_write":false} source s1 a"#,
         ),
         (
-            r#"{"push_source_name":"s","to":null,"df":{"event_timestamp":[1760000000],"created":[null],"later":[null,"2026-01-01"]}}"#.replace("[1760000000]", "[1760000000,1]").replace("[null]", "[null,null]").leak(),
-            r#"{"push_source_name":"s","df":{"event_timestamp":[1760000000,1],"created":[null,null],"later":[null,"2026-01-01"]}} source s event_timestamp! created! later!"#,
+            r#"{"push_source_name":"s","to":null,"df":{"event_timestamp":[1760000000],"created":[null],"later":[null,"2026-01-01"],"gone":[null,null]}}"#.replace("[1760000000]", "[1760000000,1]").replace("[null]", "[null,null]").leak(),
+            r#"{"push_source_name":"s","df":{"event_timestamp":[1760000000,1],"created":[null,null],"later":[null,"2026-01-01"],"gone":[null,null]}} source s event_timestamp! created! later! gone"#,
         ),
         (r#"{"push_source_name":"s","df":{"x":["2026-01-01","2026-01-01 or so"]}}"#, r#"{"push_source_name":"s","df":{"x":["2026-01-01","2026-01-01 or so"]}} source s x"#),
         (r#"{"push_source_name":"s","df":{"x":[20260101]}}"#, r#"{"push_source_name":"s","df":{"x":[20260101]}} source s x"#),
