@@ -186,3 +186,6 @@ fn held(columns: &[Column], wanted: &[Column], echoed: &[Column]) -> Vec<String>
     }
     faults
 }
+
+#[cfg(test)]
+mod tests;

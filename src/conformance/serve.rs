@@ -114,12 +114,7 @@ async fn serve(
         Err(_) => Reply::new(400, "text/plain", "the body breaks off"),
         Ok(_) if head.method == Method::GET && path == "/health" => Reply::new(200, "application/json", ""),
         Ok(body) if head.method == Method::POST => {
-            let body = body.to_bytes();
-            let answered = match dialect.family() {
-                Family::Feast => feast::answer(table, dialect, path, &body),
-                Family::Chalk => chalk::answer(table, dialect, path, &body),
-                Family::Json => json::answer(table, dialect, path, &body),
-            };
+            let answered = reply(table, dialect, path, &body.to_bytes());
             answered.unwrap_or_else(|why| Reply::json(500, &serde_json::Value::from(why)))
         }
         Ok(_) => Reply::new(405, "text/plain", ""),
@@ -133,6 +128,27 @@ async fn serve(
     *response.status_mut() = reply.status.try_into().unwrap_or_default();
     *response.headers_mut() = map(&reply.headers);
     response
+}
+
+/// The answer to a request.
+///
+/// # Errors
+/// What is in the way.
+fn reply(table: &Table, dialect: Dialect, path: &str, body: &Bytes) -> Result<Reply, String> {
+    match dialect.family() {
+        Family::Feast => feast::answer(table, dialect, path, body),
+        Family::Chalk => chalk::answer(table, dialect, path, body),
+        Family::Json => json::answer(table, dialect, path, body),
+    }
+}
+
+#[cfg(test)]
+pub(super) fn exchange(table: &Table, dialect: Dialect, path: &str, body: &Bytes) -> super::wire::Exchange {
+    let Reply { status, headers, body, trailers } =
+        reply(table, dialect, path, body).unwrap_or_else(|why| panic!("{why}"));
+    let list =
+        |all: Vec<(&str, String)>| all.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+    super::wire::Exchange { status, headers: list(headers), body, trailers: list(trailers) }
 }
 
 fn map(headers: &[(&'static str, String)]) -> HeaderMap {

@@ -19,6 +19,8 @@ pub enum Cell {
 
 /// Characters that a value needs to be found in bytes without doubt.
 const LONG: usize = 10;
+/// And of its 8 bytes, those that are neither 0 nor 255.
+const PLAIN: usize = 4;
 
 impl Cell {
     /// In JSON.
@@ -49,7 +51,14 @@ impl Cell {
     /// What it looks like in bytes, in every form that a wire gives it; empty where it is too common to be looked for.
     pub fn needles(&self) -> Vec<Vec<u8>> {
         let number = |text: String, bytes: [u8; 8]| {
-            if text.len() < LONG { Vec::new() } else { vec![text.into_bytes(), bytes.to_vec()] }
+            // Paddings and offsets of tables are mostly of these two.
+            let plain = bytes.iter().filter(|byte| !matches!(byte, 0 | 0xff)).count() < PLAIN;
+            let [text, bytes] = [text.into_bytes(), bytes.to_vec()];
+            match (text.len() < LONG, plain) {
+                (true, _) => Vec::new(),
+                (false, true) => vec![text],
+                (false, false) => vec![text, bytes],
+            }
         };
         match self {
             Self::Null | Self::Bool(_) => Vec::new(),
