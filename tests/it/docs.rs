@@ -86,6 +86,22 @@ const COVERED: &[(&str, &str, &str)] = &[
         "tests/e2e/test_chalk_tokens.py",
         "def test_the_client_gets_its_token_and_stays_here(",
     ),
+    (
+        "tagwarden conformance serve --dialect feast --listen 127.0.0.1:6566",
+        "tests/it/conformance/command.rs",
+        "fn the_page_holds_as_it_is_written(",
+    ),
+    (
+        "tagwarden serve --config conformance/tagwarden.yaml",
+        "tests/it/conformance/command.rs",
+        "fn the_page_holds_as_it_is_written(",
+    ),
+    ("for caller in $(cat conformance/callers); do ", "tests/it/conformance/command.rs", r#"shown("for caller in ")"#),
+    (
+        "tagwarden conformance run --target http://127.0.0.1:8080 --dialect feast ",
+        "tests/it/conformance/command.rs",
+        "fn the_page_holds_as_it_is_written(",
+    ),
     ("from feast import FeatureStore", "tests/e2e/test_feast_client.py", "def test_the_client_reads_unchanged("),
 ];
 
