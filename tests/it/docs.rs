@@ -9,11 +9,14 @@ use std::process::Command;
 use std::sync::Arc;
 
 use tagwarden::diagnostic::{Code, SourceFile};
+use tagwarden::dialect::{Answer, json};
 use tagwarden::issuer::clients;
 use tagwarden::{config, policy, yaml};
 
 /// A walk that begins in an empty folder.
 const WORKSHOP: &str = "docs/workshop.md";
+/// Another one, and then examples of descriptions.
+const DIALECTS: &str = "docs/dialects/README.md";
 
 /// The README, the changelog, what is under docs/, and the page of each worked example.
 fn documents() -> Vec<String> {
@@ -25,7 +28,7 @@ fn documents() -> Vec<String> {
     };
     let pages = list("docs").into_iter().filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}"));
     let examples = list("policies").into_iter().map(|name| format!("policies/{name}/README.md"));
-    ["README.md", "CHANGELOG.md"].map(str::to_owned).into_iter().chain(pages).chain(examples).collect()
+    ["README.md", "CHANGELOG.md", DIALECTS].map(str::to_owned).into_iter().chain(pages).chain(examples).collect()
 }
 
 /// What is not run here (whole, or where it ends with a space, its beginning), and the place and text of the test that
@@ -34,6 +37,27 @@ const COVERED: &[(&str, &str, &str)] = &[
     ("cargo run --release -- demo", "tests/it/demo.rs", "fn it_stays_up_for_curl_and_for_edits("),
     ("tests/run", ".ci/run", "tests/run"),
     ("feast serve -h 127.0.0.1 -p ", "tests/e2e/conftest.py", r#"[FEAST, "serve", "-h", "127.0.0.1", "-p", port"#),
+    ("python3 inhouse_server.py 8000", "tests/e2e/test_inhouse.py", "def server("),
+    (
+        "curl -s http://127.0.0.1:8000/features ",
+        "tests/e2e/test_inhouse.py",
+        "def test_every_request_gets_what_the_page_shows(",
+    ),
+    (
+        "curl -s 'http://127.0.0.1:8000/features/customer/1?feature=age&feature=email'",
+        "tests/e2e/test_inhouse.py",
+        "def test_every_request_gets_what_the_page_shows(",
+    ),
+    (
+        "curl -s http://127.0.0.1:8080/features ",
+        "tests/e2e/test_inhouse.py",
+        "def test_every_request_gets_what_the_page_shows(",
+    ),
+    (
+        "curl -s 'http://127.0.0.1:8080/features/customer/1?feature=age&feature=bank_country' ",
+        "tests/e2e/test_inhouse.py",
+        "def test_every_request_gets_what_the_page_shows(",
+    ),
     ("feast listen -a ", "tests/e2e/conftest.py", r#"[FEAST, "listen", "-a", f"127.0.0.1:{port}"]"#),
     ("import grpc", "tests/e2e/test_feast_grpc.py", "def test_what_is_permitted_is_as_feast_gives_it("),
     ("feast registry-dump > registry-dump.json", "tests/e2e/conftest.py", r#"feast_repo.feast("registry-dump")"#),
@@ -195,7 +219,9 @@ fn load(block: &Block, folder: &Folder) {
     let file = source(&block.place, &block.text);
     let report = match name {
         // The commands that follow load it.
-        path if block.place.starts_with("policies/") || block.place.starts_with(WORKSHOP) => {
+        path if ["policies/", WORKSHOP].iter().any(|from| block.place.starts_with(from))
+            || (block.place.starts_with(DIALECTS) && path != "dialect.yaml") =>
+        {
             let path = folder.0.join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, &block.text).unwrap();
@@ -208,6 +234,7 @@ fn load(block: &Block, folder: &Folder) {
         "clients.yaml" => clients::read(&file).1,
         "policy-next.yaml" => policy::load(&[file], &[]).1,
         "catalogue.yaml" => policy::load(&[source("policy", "version: 1")], &[file]).1,
+        "dialect.yaml" => json::load(&file).1,
         "tagwarden.yaml" => config::read(&file, &folder.0, &|_| None).1,
         // Feast's own: the end-to-end tests make the same one in Python.
         "feature_store.yaml" => {
@@ -220,6 +247,21 @@ fn load(block: &Block, folder: &Folder) {
     if !["catalogue.yaml", "clients.yaml"].contains(&name) {
         std::fs::write(folder.0.join(name), &block.text).unwrap();
     }
+}
+
+/// An example of an answer has the features `age` and `country` by the description before it, and nothing that is cut.
+fn answer(block: &Block, folder: &Folder) {
+    let text = std::fs::read_to_string(folder.0.join("dialect.yaml")).unwrap();
+    let (description, report) = json::load(&source("dialect.yaml", &text));
+    let description = description.unwrap_or_else(|| panic!("{report}"));
+    let layout = &description.routes[0].answer;
+    let named =
+        json::answer::names(block.text.as_bytes(), layout).unwrap_or_else(|why| panic!("{}: {why:?}", block.place));
+    let names: Vec<&str> = named.iter().map(|named| named.name.as_str()).collect();
+    assert_eq!(names, ["age", "country"], "{}", block.place);
+    let want = json::answer::Want { kept: &|_| Some(2), asked_for: &[] };
+    let cut = json::answer::cut(block.text.as_bytes(), layout, &want, &mut |_| Some(json::plan::Fate::Keep)).unwrap();
+    assert_eq!(cut, Answer::AsItCame, "{}", block.place);
 }
 
 /// The commands of a block: a line each, those that end with a back slash joined.
@@ -265,6 +307,10 @@ fn walk(document: &str, used: &mut BTreeSet<&str>) -> (usize, usize, String) {
             "console" | "sh" => commands(&block),
             "python" => commands(&block).into_iter().take(1).collect(),
             "text" => Vec::new(),
+            "json" => {
+                answer(&block, &folder);
+                Vec::new()
+            }
             other => panic!("{}: a block of the language `{other}`", block.place),
         };
         for command in lines {

@@ -84,7 +84,9 @@ pub fn read<'b>(route: &'b Route, number: usize, incoming: Incoming<'b>) -> Resu
     if !described.untouched {
         let known = parameters::known(route);
         if let Some((name, _)) = parameters.iter().find(|(name, _)| !known.contains(&**name)) {
-            return invalid(format!("the parameter `{}` is not known", shown(name)));
+            let all: Vec<String> = known.iter().map(|own| format!("`{}`", shown(own))).collect();
+            let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+            return invalid(format!("the parameter `{}` is not known; what is: {all}", shown(name)));
         }
     }
     let body = match route.method {

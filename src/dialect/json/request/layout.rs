@@ -221,7 +221,11 @@ impl<'n, 'b> Reading<'n, 'b> {
                     self.at.pop();
                 }
                 None if self.open => {}
-                None => return invalid(format!("`{}/{}` is not known", self.shown(), shown(&member.key))),
+                None => {
+                    let known: Vec<String> = node.members.iter().map(|(own, _)| format!("`{}`", shown(own))).collect();
+                    let (at, key, known) = (self.shown(), shown(&member.key), known.join(", "));
+                    return invalid(format!("`{at}/{key}` is not known; what is: {known}"));
+                }
             }
         }
         Ok(())
