@@ -191,13 +191,13 @@ def test_a_refused_query_reaches_nobody(walk):
 def test_what_is_not_described_says_so(walk):
     before = walk.seen()
     for method, path, body, part in (
-        ("POST", "/features", POST | {"entity_rows": []}, "`/entity_rows` is not known"),
+        ("POST", "/features", POST | {"entity_rows": []}, "`/entity_rows` is not known; what is: `features`, `rows`, `view`"),
         ("POST", "/features", POST | {"rows": [1]}, "`/rows/*` is no object of names and values"),
         ("POST", "/features", POST | {"features": "age"}, "`/features` is not a list"),
         ("POST", "/features", POST | {"features": []}, "the request names no outputs"),
         ("POST", "/features", {key: POST[key] for key in ("features", "rows")}, "of `age` no name can be made"),
-        ("POST", "/features?debug=1", POST, "the parameter `debug` is not known"),
-        ("GET", "/features/customer/1?features=age", None, "the parameter `features` is not known"),
+        ("POST", "/features?debug=1", POST, "the parameter `debug` is not known; what is: nothing"),
+        ("GET", "/features/customer/1?features=age", None, "the parameter `features` is not known; what is: `feature`"),
         ("GET", "/features/customer/1", None, "the request names no outputs"),
     ):
         assert_error(walk.ask("crm-app", method, path, body), 400, "INVALID_QUERY", part)

@@ -51,6 +51,12 @@ fn invalid<T>(message: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid(message.into()))
 }
 
+/// What a description has in the place of what it does not.
+fn listed<'d>(known: impl Iterator<Item = &'d str>) -> String {
+    let known: Vec<String> = known.map(|own| format!("`{}`", shown(own))).collect();
+    if known.is_empty() { "nothing".to_owned() } else { known.join(", ") }
+}
+
 fn unreadable(error: &json::JsonError) -> Invalid {
     Invalid(format!("the body cannot be read: {error}"))
 }
@@ -84,9 +90,8 @@ pub fn read<'b>(route: &'b Route, number: usize, incoming: Incoming<'b>) -> Resu
     if !described.untouched {
         let known = parameters::known(route);
         if let Some((name, _)) = parameters.iter().find(|(name, _)| !known.contains(&**name)) {
-            let all: Vec<String> = known.iter().map(|own| format!("`{}`", shown(own))).collect();
-            let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
-            return invalid(format!("the parameter `{}` is not known; what is: {all}", shown(name)));
+            let known = listed(known.iter().copied());
+            return invalid(format!("the parameter `{}` is not known; what is: {known}", shown(name)));
         }
     }
     let body = match route.method {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{invalid, text, unreadable};
+use super::{invalid, listed, text, unreadable};
 use crate::dialect::json::description::{Force, Place, Request, Route};
 use crate::dialect::json::plan::{Asked, Permit, Query};
 use crate::dialect::json::pointer::{Pointer, Step};
@@ -222,9 +222,12 @@ impl<'n, 'b> Reading<'n, 'b> {
                 }
                 None if self.open => {}
                 None => {
-                    let known: Vec<String> = node.members.iter().map(|(own, _)| format!("`{}`", shown(own))).collect();
-                    let (at, key, known) = (self.shown(), shown(&member.key), known.join(", "));
-                    return invalid(format!("`{at}/{key}` is not known; what is: {known}"));
+                    let known = listed(node.members.iter().map(|(own, _)| own.as_str()));
+                    return invalid(format!(
+                        "`{}/{}` is not known; what is: {known}",
+                        self.shown(),
+                        shown(&member.key)
+                    ));
                 }
             }
         }

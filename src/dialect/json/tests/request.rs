@@ -15,7 +15,10 @@ fn what_is_not_described_does_not_pass() {
             r#"{"features":["age"],"keys":{"customer_id":1},"options":{"x": [1 ]}}"#,
             r#"sent /read {"features":["age"],"keys":{"customer_id":1},"options":{"x": [1 ]}}"#,
         ),
-        (r#"{"features":["age"],"keys":{"customer_id":1},"debug":true}"#, "invalid `/debug` is not known"),
+        (
+            r#"{"features":["age"],"keys":{"customer_id":1},"debug":true}"#,
+            "invalid `/debug` is not known; what is: `features`, `keys`, `options`",
+        ),
         (r#"{"features":["age"],"keys":[]}"#, "invalid `/keys` is no object of names and values"),
         (r#"{"features":"age"}"#, "invalid `/features` is not a list"),
         (r#"{"features":[{}]}"#, "invalid `/features/*` is no text"),
@@ -37,7 +40,7 @@ fn what_is_not_described_does_not_pass() {
     }
     assert_eq!(
         sent(&policy, &listed, "all", "/read?debug=1", r#"{"features":["age"]}"#),
-        "invalid the parameter `debug` is not known"
+        "invalid the parameter `debug` is not known; what is: nothing"
     );
 }
 
@@ -84,7 +87,7 @@ fn a_query_string_is_read_and_built_anew() {
         ),
         (&list, "/v/profile/read?f=age,ssn,country", "sent /v/profile/read?f=age%2Ccountry "),
         (&list, "/v/profile/read?f=age&f=%63ountry", "sent /v/profile/read?f=age%2Ccountry "),
-        (&list, "/v/profile/read?f=age&F=ssn", "invalid the parameter `F` is not known"),
+        (&list, "/v/profile/read?f=age&F=ssn", "invalid the parameter `F` is not known; what is: `customer_id`, `f`"),
         (&list, "/v/profile/read?f=%zz", "invalid the query string has an escape that is none: `%zz`"),
         (&list, "/v/profile/read?f=%ff", "invalid the query string is no utf-8"),
         (&list, "/v/other/read?f=age", "refused age"),
