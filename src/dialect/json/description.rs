@@ -80,6 +80,8 @@ pub struct Request {
     pub split: Option<String>,
     /// Where the name of a bundle is.
     pub bundle: Option<Place>,
+    /// How the name of a bundle is made of the route's variables, where no one place says it.
+    pub bundle_of: Option<Template>,
     /// Where values are supplied.
     pub supplied: Vec<Supplied>,
     /// What is put into the body.

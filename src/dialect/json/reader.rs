@@ -173,6 +173,7 @@ impl DescriptionReader<'_, '_> {
         if let (Some(request), Some(Unnamed::Reject)) = (&request, unnamed)
             && request.outputs.is_none()
             && request.bundle.is_none()
+            && request.bundle_of.is_none()
         {
             let message = "a request can name neither outputs nor a bundle here, so every one would be refused";
             let place = self.r.place(node);

@@ -122,13 +122,14 @@ pub fn read<'b>(route: &'b Route, number: usize, incoming: Incoming<'b>) -> Resu
         values.extend(found.variables.get_mut(at).and_then(Option::take));
         variables.extend(one(values, name)?.map(|value| (name.as_str(), value)));
     }
-    let bundle = match &described.bundle {
-        Some(place) => {
+    let bundle = match (&described.bundle, &described.bundle_of) {
+        (Some(place), _) => {
             let mut values = held(place)?;
             values.extend(found.bundle.take());
             one(values, "the name of a bundle")?
         }
-        None => None,
+        (None, Some(names)) => made(names, "", &variables).map(Cow::Owned),
+        (None, None) => None,
     };
     if let Some(place) = &described.outputs {
         for value in held(place)? {

@@ -4,6 +4,7 @@ use super::{DescriptionReader, NAME, Variables, wire};
 use crate::diagnostic::{self, Code};
 use crate::dialect::json::description::{Force, Method, Place, Request, Supplied, Takes};
 use crate::dialect::json::pointer::{Pointer, Step};
+use crate::dialect::json::template::Template;
 use crate::yaml::{Fields, Key, Node};
 
 /// What is read at a place.
@@ -191,10 +192,18 @@ impl DescriptionReader<'_, '_> {
                 place.map(Some)
             }),
         };
+        let mut bundle_of = None;
         let bundle = match fields.get("bundle") {
             None => Some(None),
-            Some(node) => self.r.fields(node, "`bundle`", WAYS).and_then(|fields| {
-                self.place(node, &fields, "`bundle`", WAYS, (Use::Bundle, Stars::None), places).map(Some)
+            Some(node) => self.r.fields(node, "`bundle`", &["body", "query", "path", "names"]).and_then(|fields| {
+                let Some(names) = fields.get("names") else {
+                    return self.place(node, &fields, "`bundle`", WAYS, (Use::Bundle, Stars::None), places).map(Some);
+                };
+                if WAYS.iter().any(|way| fields.get(way).is_some()) {
+                    self.mistake(node, "`bundle` stands at one place or is made by `names`, and not both");
+                }
+                bundle_of = self.bundle_of(names, given);
+                bundle_of.is_some().then_some(None)
             }),
         };
         let supplied = fields.get("supplied").and_then(|node| self.r.list(node, "`supplied`")).unwrap_or_default();
@@ -221,11 +230,34 @@ impl DescriptionReader<'_, '_> {
             outputs: outputs?,
             split,
             bundle: bundle?,
+            bundle_of,
             supplied,
             force,
             pass: pass.into_iter().map(|(_, pointer)| pointer).collect(),
             pass_query: parameters,
         })
+    }
+
+    /// How the names of bundles are made of variables.
+    fn bundle_of(&mut self, node: &Node, given: &Variables) -> Option<Template> {
+        let names = self.template(node, "`names` of `bundle`", false)?;
+        for variable in names.variables() {
+            if variable == NAME {
+                self.mistake(
+                    node,
+                    "`{name}` in `names` of `bundle` is what the wire calls each feature, and no bundle",
+                );
+            } else if !given.gives(variable) {
+                self.nothing_gives(node, variable, given, "`path` or `scope`");
+            }
+        }
+        if names.variables().next().is_none() {
+            self.mistake(
+                node,
+                format!("`names` of `bundle` is `{names}` without a variable, so all requests would be one"),
+            );
+        }
+        Some(names)
     }
 
     fn supplied(&mut self, node: &Node, given: &Variables, places: &mut Places) -> Option<Supplied> {

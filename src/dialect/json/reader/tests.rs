@@ -213,6 +213,23 @@ fn every_mistake_of_a_route_is_told_at_its_place() {
             ],
         ),
         (
+            "scope: {v: {body: /v}}, request: {bundle: {names: '{view}/{w}', body: /b}}",
+            vec![
+                "4:44 description: `bundle` stands at one place or is made by `names`, and not both",
+                "4:52 description: nothing gives `{w}`: it would come from `path` or `scope` (did you mean `{v}`?)",
+            ],
+        ),
+        (
+            "request: {bundle: {names: all}, supplied: [{body: /k}]}",
+            vec!["4:27 description: `names` of `bundle` is `all` without a variable, so all requests would be one"],
+        ),
+        (
+            "request: {bundle: {names: '{view}/{name}'}}",
+            vec![
+                "4:27 description: `{name}` in `names` of `bundle` is what the wire calls each feature, and no bundle",
+            ],
+        ),
+        (
             "request: {outputs: {body: '/f/*', split: ','}}",
             vec!["4:42 description: `split` goes with `query`: a list and a variable need none"],
         ),

@@ -157,6 +157,26 @@ fn a_signed_request_is_untouched_and_read_all_the_same() {
 }
 
 #[test]
+fn a_bundle_can_be_named_by_several_places_together() {
+    let policy = policy(&POLICY.replace("  plain:", "  shop/plain/1:"));
+    let made = route(
+        "path: /read/{project}
+  scope: {view: {body: /view}, version: {body: /version}}
+  request: {bundle: {names: \"{project}/{view}/{version}\"}}",
+    );
+    for (path, body, expected) in [
+        ("/read/shop", r#"{"view":"plain","version":1}"#, r#"sent /read/shop {"view":"plain","version":1}"#),
+        ("/read/shop", r#"{"view":"plain","version":2}"#, "refused shop/plain/2"),
+        ("/read/other", r#"{"view":"plain","version":1}"#, "refused other/plain/1"),
+        ("/read/shop", r#"{"view":"plain"}"#, "invalid the request names no outputs"),
+        // Of two ways to read it none is taken.
+        ("/read/shop", r#"{"view":"plain/1","version":1}"#, "invalid the request names no outputs"),
+    ] {
+        assert_eq!(sent(&policy, &made, "all", path, body), expected, "{body}");
+    }
+}
+
+#[test]
 fn a_variable_of_the_body_is_one_text_or_count() {
     let policy = policy(POLICY);
     let scoped = route(
