@@ -331,7 +331,8 @@ impl<'a, 'l> Walk<'a, 'l, '_> {
                 return unreadable(format!("`{names}` is there and `{}` is missing", part.at));
             }
         }
-        if !self.there.contains(&true) {
+        // A feature that may be missing may be the only one.
+        if !self.there.contains(&true) && !self.layout.answers.iter().any(|part| part.sparse) {
             let places: Vec<String> = self.layout.answers.iter().map(|part| format!("`{}`", part.at)).collect();
             return unreadable(format!("the answer has no features at {}", places.join(" or ")));
         }

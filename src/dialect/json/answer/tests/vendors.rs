@@ -177,6 +177,9 @@ fn sagemaker() {
         r#"1 {"Record":[{"FeatureName":"id","ValueAsString":"1"},{"FeatureName":"a","ValueAsString":"2"}],"ExpiresAt":"t"}"#
     );
     assert_eq!(case.said(r#"{"Record":null}"#), "as it came");
+    // The features that may be missing are all of them, and so is the place where they would be.
+    assert_eq!(case.said("{}"), "as it came");
+    assert_eq!(case.said(r#"{"Records":[{"FeatureName":"b"}]}"#), "0 {}");
     assert_eq!(
         case.said(&body.replace(r#""FeatureName":"b""#, r#""FeatureName":"d""#)),
         "unreadable column `d` of `/Record/*` was not asked for"
