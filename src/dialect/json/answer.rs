@@ -8,7 +8,7 @@
 //! alone, whatever is answered.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::dialect::json::plan::Fate;
@@ -46,15 +46,6 @@ pub struct Want<'p> {
     /// Of each entry of the request's `force`, whether the caller had asked for it; otherwise, and where it does not say, what
     /// only such entries add is taken out.
     pub asked_for: &'p [bool],
-}
-
-/// A column that an answer has.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Named {
-    /// As the wire calls it, unescaped.
-    pub name: String,
-    /// The variables of the answer, in the order of the description.
-    pub scope: Vec<(String, String)>,
 }
 
 /// Decides on columns; `None`: nobody asked for it.
@@ -105,24 +96,6 @@ pub fn cut(
     walk.complete()?;
     let dropped = walk.memos.cut();
     Ok(walk.holes.rest().map_or(Answer::AsItCame, |body| Answer::Cut { body, dropped }))
-}
-
-/// The columns that an answer has, each once, in its order; verified as by [`cut`], but for their number.
-///
-/// # Errors
-/// As there.
-pub fn names(body: &[u8], layout: &Layout) -> Result<Vec<Named>, Unreadable> {
-    let (mut found, mut seen) = (Vec::new(), HashSet::new());
-    let mut note = |column: &Column<'_>| {
-        let scope = column.scope.iter().map(|(variable, value)| ((*variable).to_owned(), value.to_string()));
-        let named = Named { name: column.name.to_owned(), scope: scope.collect() };
-        if seen.insert(named.clone()) {
-            found.push(named);
-        }
-        Some(Fate::Keep)
-    };
-    cut(body, layout, &Want { kept: &|_| None, asked_for: &[] }, &mut note)?;
-    Ok(found)
 }
 
 /// One answer as it is read.

@@ -1,5 +1,7 @@
 //! Answers of each shape as their servers give them, verified and cut.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::dialect::json::description::{Answer as Described, Force, Shape};
 use crate::dialect::json::pointer::Pointer;

@@ -199,9 +199,14 @@ fn sagemaker() {
         r#"2 {"Records":[{"FeatureGroupName":"g","RecordIdentifierValueAsString":"1","Record":[{"FeatureName":"a","V":1}]},
  {"Record":[{"FeatureName":"b","V":4}],"FeatureGroupName":"\u0068"}],"UnprocessedIdentifiers":[]}"#
     );
+    // Every column of an answer is told to a judge that keeps all.
+    let mut found = Vec::new();
+    let mut note = |column: &Column<'_>| {
+        found.push(format!("{:?} {}", column.scope, column.name));
+        Some(Fate::Keep)
+    };
     let layout = Layout::new(&batch(), &[]).unwrap();
-    let found = names(body.as_bytes(), &layout).unwrap();
-    let found: Vec<String> = found.iter().map(|named| format!("{:?} {}", named.scope, named.name)).collect();
+    cut(body.as_bytes(), &layout, &Want { kept: &|_| None, asked_for: &[] }, &mut note).unwrap();
     assert_eq!(
         found,
         [r#"[("group", "g")] a"#, r#"[("group", "g")] b"#, r#"[("group", "h")] a"#, r#"[("group", "h")] b"#]

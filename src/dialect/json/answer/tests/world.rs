@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::dialect::json::pointer::Step;
+use grown::{Grown, grow, mark};
+
+mod grown;
 
 const NAMES: [&str; 8] = ["a", "b", "long_name", "q\"uote", "s\\la/sh~", "tab\t", "", "é😀"];
 const SCOPES: [&str; 2] = ["g", "h\"é"];
@@ -24,21 +27,6 @@ impl World {
     pub fn wanted(&self, scope: &str) -> usize {
         self.fates.iter().filter(|((own, _), fate)| own == scope && **fate == Fate::Keep).count()
     }
-}
-
-/// What a value is made of.
-#[derive(Debug)]
-enum Grown {
-    Map(BTreeMap<String, Grown>),
-    /// For each name of an alternative, or any number.
-    Each(Box<Grown>, Option<usize>),
-    Cell,
-    /// The name of the entry that is written.
-    Name,
-    /// The variable of an alternative.
-    Variable(usize),
-    Objects(usize),
-    Records(usize),
 }
 
 /// Writes an answer, and everything else, by choices; without any left it takes the first and plainest.
@@ -290,8 +278,8 @@ impl Maker {
     }
 
     /// Items between brackets, with white space anywhere.
-    fn items<T>(&mut self, brackets: &str, items: Vec<T>, mut write: impl FnMut(&mut Self, T)) {
-        self.out.push_str(&brackets[..1]);
+    fn items<T>(&mut self, [open, close]: [char; 2], items: Vec<T>, mut write: impl FnMut(&mut Self, T)) {
+        self.out.push(open);
         self.space();
         for (position, item) in items.into_iter().enumerate() {
             if position > 0 {
@@ -301,7 +289,7 @@ impl Maker {
             write(self, item);
             self.space();
         }
-        self.out.push_str(&brackets[1..]);
+        self.out.push(close);
     }
 
     fn key(&mut self, key: &str) {
@@ -338,7 +326,7 @@ impl Maker {
                     let at = self.pick(written.len() + 1);
                     written.insert(at, None);
                 }
-                self.items("{}", written, |own, member| match member {
+                self.items(['{', '}'], written, |own, member| match member {
                     Some((key, member)) => {
                         own.key(key);
                         own.write(member, false);
@@ -351,7 +339,7 @@ impl Maker {
             }
             Grown::Each(element, None) => {
                 let count = self.pick(4);
-                self.items("[]", vec![(); count], |own, ()| own.write(element, false));
+                self.items(['[', ']'], vec![(); count], |own, ()| own.write(element, false));
             }
             Grown::Each(element, Some(alternative)) => {
                 if self.names[*alternative].is_none() {
@@ -365,7 +353,7 @@ impl Maker {
                 if self.one_in(60) {
                     names.pop();
                 }
-                self.items("[]", names, |own, name| {
+                self.items(['[', ']'], names, |own, name| {
                     own.name = name;
                     own.write(element, matches!(**element, Grown::Map(_)));
                 });
@@ -373,7 +361,7 @@ impl Maker {
             Grown::Objects(alternative) => {
                 let scope = self.scope[*alternative].clone();
                 let names = self.some_names(*alternative, &scope);
-                self.items("{}", names, |own, name| {
+                self.items(['{', '}'], names, |own, name| {
                     own.key(&name);
                     own.cell();
                 });
@@ -396,15 +384,15 @@ impl Maker {
             }
         }
         let deep = name.0.len() > 1;
-        self.items("[]", records, |own, (scope, name)| {
+        self.items(['[', ']'], records, |own, (scope, name)| {
             let mut members = vec!["name", "value"];
             members.extend(inner.then_some("group"));
             let first = own.pick(members.len());
             members.rotate_left(first);
-            own.items("{}", members, |own, member| match member {
+            own.items(['{', '}'], members, |own, member| match member {
                 "name" if deep => {
                     own.key("of");
-                    own.items("{}", vec![()], |own, ()| {
+                    own.items(['{', '}'], vec![()], |own, ()| {
                         own.key("name");
                         own.string(&name);
                     });
@@ -420,42 +408,4 @@ impl Maker {
             });
         });
     }
-}
-
-fn grow(place: &mut Option<Grown>, way: &[Step], leaf: Grown) {
-    match way {
-        [] => *place = Some(leaf),
-        [Step::Key(name), rest @ ..] => {
-            let Grown::Map(members) = place.get_or_insert_with(|| Grown::Map(BTreeMap::new())) else {
-                panic!("{name}")
-            };
-            let mut member = members.remove(name);
-            grow(&mut member, rest, leaf);
-            members.insert(name.clone(), member.unwrap());
-        }
-        [Step::Each, rest @ ..] => {
-            let (element, of) = match place.take() {
-                Some(Grown::Each(element, of)) => (Some(*element), of),
-                _ => (None, None),
-            };
-            let mut element = element;
-            grow(&mut element, rest, leaf);
-            *place = Some(Grown::Each(Box::new(element.unwrap()), of));
-        }
-    }
-}
-
-/// Says whose names a list has.
-fn mark(place: &mut Option<Grown>, way: &[Step], alternative: usize) {
-    fn down(grown: &mut Grown, way: &[Step], alternative: usize) {
-        match (grown, way) {
-            (Grown::Each(_, of), []) => *of = Some(alternative),
-            (Grown::Each(element, _), [_, rest @ ..]) => down(element, rest, alternative),
-            (Grown::Map(members), [Step::Key(name), rest @ ..]) => {
-                down(members.get_mut(name).unwrap(), rest, alternative);
-            }
-            (grown, way) => panic!("{grown:?} {way:?}"),
-        }
-    }
-    down(place.as_mut().unwrap(), way, alternative);
 }
