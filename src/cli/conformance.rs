@@ -176,15 +176,15 @@ async fn cases(arguments: &Run) -> Result<u8, Failure> {
     for (judge, case) in cases {
         outcomes.push(target.run(judge, case).await);
     }
+    let count = report::count(&outcomes);
+    if count.passed == 0 && count.failed == 0 {
+        return Err(failed("there is no case to run"));
+    }
     print(&match arguments.format {
         Format::Text => report::text(dialect, &outcomes),
         Format::Json => report::json(dialect, &outcomes),
         Format::Junit => report::junit(dialect, &outcomes),
     });
-    let count = report::count(&outcomes);
-    if count.passed == 0 && count.failed == 0 {
-        return Err(failed("there is no case to run"));
-    }
     Ok(if count.failed > 0 { exit::FAILED } else { exit::FINE })
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use tagwarden::conformance::Dialect;
 
 use crate::support::process::{Process, command, run};
 use crate::support::{Folder, repository};
@@ -94,6 +95,21 @@ async fn the_page_holds_as_it_is_written() {
     assert!(junit.starts_with("<?xml") && junit.contains("<failure>expected: refused; came: an answer"), "{junit}");
     assert!(junit.contains("role&apos;s") || junit.contains("the role's default"), "{junit}");
     assert!(junit.contains("<skipped message=\"keys are of no view and no project\"/>"), "{junit}");
+}
+
+/// What is exported is what an engine loads, in every dialect.
+#[test]
+fn every_export_loads() {
+    let folder = Folder::new();
+    for dialect in Dialect::ALL.map(Dialect::name) {
+        let at = folder.path(dialect).display().to_string();
+        let (code, written, errors) = run(["conformance", "export", &at, "--dialect", dialect]);
+        assert_eq!(code, 0, "{errors}");
+        let described = written.lines().any(|line| line.ends_with("/dialect.yaml"));
+        assert_eq!(described, dialect.starts_with("json-"), "{written}");
+        let (code, found, errors) = run(["check", "--config", &format!("{at}/tagwarden.yaml")]);
+        assert!(code == 0 && found.starts_with("0 errors, "), "{found}{errors}");
+    }
 }
 
 #[test]
