@@ -15,6 +15,8 @@ texts! {
     Template r"^(?=.)[^{}]*(\{[A-Za-z0-9_]+\}[^{}]+)*(\{[A-Za-z0-9_]+\})?$" ["{view}:{name}"];
     /// A text with variables, of which `{name}` is one: what the wire calls a feature.
     Names r"^(?=.*\{name\})[^{}]*(\{[A-Za-z0-9_]+\}[^{}]+)*(\{[A-Za-z0-9_]+\})?$" ["{view}:{name}"];
+    /// A text with variables, of which `{name}` is none.
+    Together r"^(?=.*\{)(?!.*\{name\})[^{}]*(\{[A-Za-z0-9_]+\}[^{}]+)*(\{[A-Za-z0-9_]+\})?$" ["{workspace}/{service}"];
     /// A place in JSON: RFC 6901, with `*` for every element of an array. The empty text is the whole.
     Pointer r"^(/([^~/]|~[01])*)*$" ["/params/requestContextMap"];
     /// A place within JSON: RFC 6901, with `*` for every element of an array.
@@ -196,13 +198,16 @@ struct Outputs {
 #[schemars(deny_unknown_fields, extend(
     "oneOf" = [
         {"required": ["body"], "properties": {
-            "body": {"type": "string"}, "query": {"type": "null"}, "path": {"type": "null"}
+            "body": {"type": "string"}, "query": {"type": "null"}, "path": {"type": "null"}, "names": {"type": "null"}
         }},
         {"required": ["query"], "properties": {
-            "body": {"type": "null"}, "query": {"type": "string"}, "path": {"type": "null"}
+            "body": {"type": "null"}, "query": {"type": "string"}, "path": {"type": "null"}, "names": {"type": "null"}
         }},
         {"required": ["path"], "properties": {
-            "body": {"type": "null"}, "query": {"type": "null"}, "path": {"type": "string"}
+            "body": {"type": "null"}, "query": {"type": "null"}, "path": {"type": "string"}, "names": {"type": "null"}
+        }},
+        {"required": ["names"], "properties": {
+            "body": {"type": "null"}, "query": {"type": "null"}, "path": {"type": "null"}, "names": {"type": "string"}
         }}
     ]
 ))]
@@ -213,6 +218,8 @@ struct Bundle {
     query: Option<Text>,
     /// A variable of the path.
     path: Option<Text>,
+    /// Made of variables of the path and of `scope`, where it takes several to tell bundles apart.
+    names: Option<Together>,
 }
 
 /// Values that the caller gives: exactly one of `body`, `query` and `path`.

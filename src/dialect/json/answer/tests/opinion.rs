@@ -333,7 +333,7 @@ pub(super) fn opinion(world: &World, text: &str) -> Result<(Opinion, Left), Stri
     for number in 0..world.answers.len() {
         there |= opinion.alternative(world, number, text)?;
     }
-    if !there {
+    if !there && !world.answers.iter().any(|answer| answer.sparse) {
         return Err("none of the alternatives".to_owned());
     }
     let places = described(world);
