@@ -215,8 +215,8 @@ fn every_mistake_of_a_route_is_told_at_its_place() {
         (
             "scope: {v: {body: /v}}, request: {bundle: {names: '{view}/{w}', body: /b}}",
             vec![
-                "4:44 description: `bundle` stands at one place or is made by `names`, and not both",
-                "4:52 description: nothing gives `{w}`: it would come from `path` or `scope` (did you mean `{v}`?)",
+                "4:43 description: `bundle` stands at one place or is made by `names`, and not both",
+                "4:51 unknown-variable: nothing gives `{w}`: it would come from `path` or `scope` (did you mean `{v}`?)",
             ],
         ),
         (
