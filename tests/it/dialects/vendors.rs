@@ -110,7 +110,7 @@ fn every_description_loads_without_a_finding_and_says_what_it_is() {
         let lines: Vec<&str> = text.lines().take(3).collect();
         assert_eq!(lines[0], "# yaml-language-server: $schema=../schema/dialect.json", "{name}");
         assert!(lines[1..].iter().all(|line| line.starts_with("# ")), "{name}: {lines:?}");
-        let (description, report) = json::load(&Arc::new(SourceFile { name: name.clone().into(), text: text.into() }));
+        let (description, report) = json::load(&Arc::new(SourceFile { name: name.clone(), text }));
         assert!(report.diagnostics.is_empty() && description.is_some(), "{report}");
         found.insert(stem.to_owned());
     }
