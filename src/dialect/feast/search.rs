@@ -39,10 +39,20 @@ const NO_KEY: &str = "__dummy_id";
 pub struct Search<'b> {
     /// What is asked for, as written: `view:feature`, or in a vector store the feature alone. In one it may be empty: all.
     pub features: Vec<Cow<'b, str>>,
-    /// The keys of the filters, as written.
-    pub filters: Vec<Cow<'b, str>>,
+    /// What filters compare.
+    pub filters: Vec<Compared<'b>>,
     /// What it is a search of, and what is answered beside the features.
     pub form: Form<'b>,
+}
+
+/// What a filter compares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared<'b> {
+    /// The key, as written.
+    pub key: Cow<'b, str>,
+    /// With values that the caller gives, as a key is given to a query (`eq`, `in`). Any other comparison tells of a value
+    /// that nobody gave: asked often enough, all of it.
+    pub given: bool,
 }
 
 /// A form of search.
@@ -126,11 +136,15 @@ pub fn decide(
     }
     let features: BTreeSet<&str> =
         read.iter().filter_map(|id| Some(policy.catalogue.name(*id).split_once(':')?.1)).collect();
-    let usable = |id: &FeatureId| resolved.verdict(&Name::Known(*id), false).permission != Permission::Deny;
-    let filters = search.filters.iter().filter(|key| !features.contains(&***key));
+    let usable = |id: FeatureId, given: bool| {
+        let permission = resolved.verdict(&Name::Known(id), false).permission;
+        permission.returnable() || (given && permission != Permission::Deny)
+    };
+    let filters = search.filters.iter().filter(|one| !features.contains(&*one.key));
+    let key = |one: &Compared<'_>| policy.catalogue.id(&one.key).filter(|id| is_key(policy, *id));
     let filters: Vec<String> = filters
-        .filter(|key| !policy.catalogue.id(key).filter(|id| is_key(policy, *id)).is_some_and(|id| usable(&id)))
-        .map(|key| key.clone().into_owned())
+        .filter(|one| !key(one).is_some_and(|id| usable(id, one.given)))
+        .map(|one| one.key.clone().into_owned())
         .collect();
     if !filters.is_empty() {
         return Ok(Outcome::Refuse(filters));
@@ -329,7 +343,7 @@ impl Search<'_> {
             }
         }
         self.features.iter().for_each(|name| part(b'f', name));
-        self.filters.iter().for_each(|key| part(b'k', key));
+        self.filters.iter().for_each(|one| part(if one.given { b'k' } else { b'q' }, &one.key));
     }
 }
 

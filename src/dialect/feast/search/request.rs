@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Form, Search};
+use super::{Compared, Form, Search};
 use crate::dialect::Invalid;
 use crate::dialect::feast::request::{boolean, invalid, text, texts, unreadable, write_wanted};
 use crate::dialect::feast::{Permit, Wanted};
@@ -23,7 +23,7 @@ pub struct Request<'b> {
 #[derive(Debug)]
 pub struct InStore<'b> {
     features: Vec<Cow<'b, str>>,
-    filters: Vec<Cow<'b, str>>,
+    filters: Vec<Compared<'b>>,
     /// What is looked for, each as a JSON string.
     pub words: Vec<&'b [u8]>,
     rest: Vec<u8>,
@@ -251,7 +251,7 @@ fn metric_of(body: &[u8], value: Value) -> Result<Value, Invalid> {
 }
 
 /// `{"type": "eq"…, "key", "value"}` or `{"type": "and" | "or", "filters": […]}`, nothing beside that; its keys are collected.
-fn filter<'b>(body: &'b [u8], value: Value, keys: &mut Vec<Cow<'b, str>>, out: &mut Vec<u8>) -> Result<(), Invalid> {
+fn filter<'b>(body: &'b [u8], value: Value, keys: &mut Vec<Compared<'b>>, out: &mut Vec<u8>) -> Result<(), Invalid> {
     let (mut kind, mut key, mut compared, mut filters) = (None, None, None, None);
     for member in members(body, value, "filters")? {
         match (&*member.key, member.value.kind) {
@@ -270,7 +270,7 @@ fn filter<'b>(body: &'b [u8], value: Value, keys: &mut Vec<Cow<'b, str>>, out: &
             out.extend_from_slice(br#","key":"#);
             json::write_string(out, &key);
             push(out, "value", Some(comparable(body, value, true)?));
-            keys.push(key);
+            keys.push(Compared { key, given: matches!(&*kind, "eq" | "in") });
         }
         ("and" | "or", None, None, Some(filters)) => {
             out.extend_from_slice(br#","filters":["#);

@@ -146,6 +146,21 @@ fn filters_go_by_features_of_the_view_and_by_keys() {
 }
 
 #[test]
+fn a_key_that_may_not_be_seen_is_only_compared_with_what_the_caller_gives() {
+    let rules = "roles: {open: {}, user: {tags: {secret: AllowInternal}}}\nfeatures: {customer_id: {key: true, tags: [secret]}}";
+    let policy = over_shop(rules);
+    let search = |role: &str, kind: &str| {
+        let filter = format!(r#","filters":{{"type":"{kind}","key":"customer_id","value":1}}"#);
+        sent(&policy, role, &two(r#""customer_activity:txn_count_7d""#, &filter))
+    };
+    for kind in ["eq", "in", "ne", "nin", "gt", "gte", "lt", "lte"] {
+        assert!(search("open", kind).starts_with(r#"{"features""#), "{kind}");
+        let told = !matches!(kind, "eq" | "in");
+        assert_eq!(search("user", kind) == "refused customer_id", told, "{kind}: {}", search("user", kind));
+    }
+}
+
+#[test]
 fn the_first_form_may_ask_for_the_distance_and_for_keys() {
     let policy = over_shop(ROLES);
     let one = |features: &str| format!(r#"{{"features":[{features}],"query":[1],"top_k":1}}"#);
