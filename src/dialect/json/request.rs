@@ -87,12 +87,19 @@ pub fn read<'b>(route: &'b Route, number: usize, incoming: Incoming<'b>) -> Resu
     let path = variables(&route.segments, incoming.path);
     let path = path.ok_or_else(|| Invalid("the path is none of this route's".to_owned()))?;
     let parameters = parameters::read(incoming.parameters)?;
-    if !described.untouched {
-        let known = parameters::known(route);
-        if let Some((name, _)) = parameters.iter().find(|(name, _)| !known.contains(&**name)) {
+    let known = parameters::known(route);
+    for (name, _) in parameters.iter().filter(|(name, _)| !known.contains(&**name)) {
+        if !described.untouched {
             let known = listed(known.iter().copied());
             return invalid(format!("the parameter `{}` is not known; what is: {known}", shown(name)));
         }
+        if let Some(known) = known.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+            return invalid(format!("the parameter `{}` could be read as `{known}`", shown(name)));
+        }
+    }
+    // It would go upstream as it is, and some servers begin a parameter there.
+    if described.untouched && incoming.parameters.contains(';') {
+        return invalid("the query string has a `;`");
     }
     let body = match route.method {
         Method::Get if incoming.body.is_empty() => None,

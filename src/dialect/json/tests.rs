@@ -1,5 +1,6 @@
 //! The whole way of a query to a described server: `request` and `plan` take a step each, `way` goes all of it.
 
+mod attacks;
 mod plan;
 mod request;
 

@@ -196,7 +196,7 @@ impl<'n, 'b> Reading<'n, 'b> {
             return self.leaf(leaf, value, found);
         }
         if value.kind == Kind::Null {
-            return Ok(());
+            return self.absent(node, found);
         }
         if let Some(each) = &node.each {
             if value.kind != Kind::Array {
@@ -212,15 +212,23 @@ impl<'n, 'b> Reading<'n, 'b> {
         if value.kind != Kind::Object {
             return invalid(format!("`{}` is not an object", self.shown()));
         }
+        let mut there = vec![false; node.members.len()];
         for member in json::iter_members(self.body, value).map_err(|error| unreadable(&error))? {
             let member = member.map_err(|error| unreadable(&error))?;
-            match node.members.iter().find(|(own, _)| *own == *member.key) {
-                Some((key, below)) => {
+            match node.members.iter().zip(&mut there).find(|((own, _), _)| *own == *member.key) {
+                Some(((key, below), there)) => {
+                    *there = true;
                     self.at.push(key);
                     self.node(below, member.value, found)?;
                     self.at.pop();
                 }
-                None if self.open => {}
+                None if self.open => {
+                    // Some servers read keys in any case, and it goes upstream as it is.
+                    if let Some((own, _)) = node.members.iter().find(|(own, _)| own.eq_ignore_ascii_case(&member.key)) {
+                        let (at, name) = (self.shown(), shown(&member.key));
+                        return invalid(format!("`{at}/{name}` could be read as `{at}/{own}`"));
+                    }
+                }
                 None => {
                     let known = listed(node.members.iter().map(|(own, _)| own.as_str()));
                     return invalid(format!(
@@ -231,6 +239,31 @@ impl<'n, 'b> Reading<'n, 'b> {
                 }
             }
         }
+        for ((key, below), _) in node.members.iter().zip(there).filter(|(_, there)| !there) {
+            self.at.push(key);
+            self.absent(below, found)?;
+            self.at.pop();
+        }
+        Ok(())
+    }
+
+    /// What is not there: a row without values is a row all the same, and an entry of the outputs names one.
+    fn absent(&mut self, node: &'n Node, found: &mut Found<'b>) -> Result<(), Invalid> {
+        match node.leaf {
+            Some(Leaf::Supplied(at)) => {
+                if let Some(place) = found.supplied.get_mut(at) {
+                    place.rows += 1;
+                }
+            }
+            Some(Leaf::Output) => return invalid(format!("`{}` is missing", self.shown())),
+            Some(Leaf::Bundle | Leaf::Variable(_) | Leaf::Pass | Leaf::Force(_)) | None => {}
+        }
+        for (key, below) in &node.members {
+            self.at.push(key);
+            self.absent(below, found)?;
+            self.at.pop();
+        }
+        // Of a list that is not there nothing is.
         Ok(())
     }
 
@@ -263,6 +296,7 @@ impl<'n, 'b> Reading<'n, 'b> {
     }
 
     fn row(&self, value: Value, what: &str, place: &mut Supplied<'b>) -> Result<(), Invalid> {
+        place.rows += 1;
         match value.kind {
             Kind::Null => return Ok(()),
             Kind::Object => {}
@@ -270,14 +304,23 @@ impl<'n, 'b> Reading<'n, 'b> {
                 return invalid(format!("`{what}` is no object of names and values"));
             }
         }
-        place.rows += 1;
+        // Of lists of several lengths the longest tells the rows; the others have none for some of them.
+        let mut longest = 1;
+        for member in json::iter_members(self.body, value).map_err(|error| unreadable(&error))? {
+            let value = member.map_err(|error| unreadable(&error))?.value;
+            if value.kind == Kind::Array {
+                let items = json::iter_elements(self.body, value).map_err(|error| unreadable(&error))?;
+                longest = longest.max(items.count());
+            }
+        }
         for member in json::iter_members(self.body, value).map_err(|error| unreadable(&error))? {
             let member = member.map_err(|error| unreadable(&error))?;
             let null = match member.value.kind {
                 Kind::Null => true,
                 Kind::Array => {
-                    let mut items = json::iter_elements(self.body, member.value).map_err(|error| unreadable(&error))?;
-                    items.any(|item| item.is_ok_and(|item| item.kind == Kind::Null))
+                    let items = json::iter_elements(self.body, member.value).map_err(|error| unreadable(&error))?;
+                    let there = |item: &Result<Value, _>| item.as_ref().is_ok_and(|item| item.kind != Kind::Null);
+                    items.filter(there).count() < longest
                 }
                 Kind::Object | Kind::String | Kind::Number | Kind::Bool(_) => false,
             };
