@@ -128,6 +128,9 @@ fn outputs<'b>(request: &Read<'_>, permit: &Permit, body: &Bytes) -> Result<Vec<
         if permit.passes(column.name) {
             return Some(Fate::Extra);
         }
+        if permit.shuts(column.name) {
+            return Some(Fate::Cut);
+        }
         let feature = request.query.feature(column.name, column.scope)?;
         if seen.insert(feature.clone()) {
             outputs.push(Output { written: column.name.to_owned().into(), feature });

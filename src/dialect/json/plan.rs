@@ -1,14 +1,17 @@
 //! The decision on a query to a described server: what goes upstream, what may come back.
 
+mod extra;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::dialect::json::description::{Place, Route, Takes, Unnamed};
+use crate::dialect::json::reader::NAME;
 use crate::dialect::json::request::made;
 use crate::dialect::{self, Invalid, Outcome, Plan, fingerprint_part, shown};
 use crate::policy::Policy;
-use crate::policy::catalogue::Bundle;
+use crate::policy::catalogue::{Bundle, FeatureId};
 use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::Table;
@@ -80,8 +83,10 @@ pub struct Permit {
     aliases: HashMap<String, bool>,
     /// Names of the wire that may come back without being asked for: what the description keeps, keys that were given.
     extra: HashSet<String>,
-    /// Supplied features that go upstream.
-    inputs: HashSet<String>,
+    /// Names of the wire that may come back and may not be seen: keys that the caller did not give. They are cut.
+    shut: HashSet<String>,
+    /// Supplied values that go upstream, by their place and name: what one place may give another may not.
+    inputs: HashMap<usize, HashSet<String>>,
     /// How many outputs were taken out.
     pub filtered: usize,
     /// How many features each container of the answer must have.
@@ -111,12 +116,17 @@ impl Permit {
 
     /// Whether a supplied value does.
     pub fn forwards(&self, supply: &Supply<'_>) -> bool {
-        self.all || supply.feature.as_ref().is_some_and(|feature| self.inputs.contains(feature))
+        self.all || self.inputs.get(&supply.place).is_some_and(|names| names.contains(&*supply.written))
     }
 
     /// Whether a name of the wire may come back without being asked for.
     pub fn passes(&self, written: &str) -> bool {
         self.extra.contains(written)
+    }
+
+    /// Whether a name of the wire may come back, and is cut.
+    pub fn shuts(&self, written: &str) -> bool {
+        !self.all && self.shut.contains(written)
     }
 
     /// What becomes of a column that the wire calls `written`, in an answer with these variables. `None`: nobody asked
@@ -132,6 +142,9 @@ impl Permit {
         let feature = query.feature(written, variables);
         if let Some(keep) = feature.and_then(|feature| self.columns.get(&feature)) {
             return Some(of(keep));
+        }
+        if self.shut.contains(written) {
+            return Some(Fate::Cut);
         }
         self.extra.contains(written).then_some(Fate::Extra)
     }
@@ -195,6 +208,19 @@ impl Query<'_> {
         }
     }
 
+    /// Whether a name of the wire has no meaning before the answer is there, for want of a variable.
+    fn means_later(&self) -> bool {
+        let given = |variable: &str| self.variables.iter().any(|(own, _)| *own == variable);
+        self.route.names.variables().any(|variable| variable != NAME && !given(variable))
+    }
+
+    /// Whether a supplied value can be taken out of what goes upstream.
+    fn can_drop(&self, supply: &Supply<'_>) -> bool {
+        let request = &self.route.request;
+        let place = request.supplied.get(supply.place).map(|described| &described.at);
+        !request.untouched && !matches!(place, Some(Place::Path(_)))
+    }
+
     /// Whether what is refused can be taken out of what goes upstream.
     fn can_cut(&self) -> bool {
         let request = &self.route.request;
@@ -207,8 +233,17 @@ impl Query<'_> {
 /// # Errors
 /// [`Invalid`]: it cannot be meant.
 pub fn decide(plan: &mut Plan, policy: &Policy, tables: &[Arc<Table>], query: &Query<'_>) -> Result<Outcome, Invalid> {
+    let stuck = |supply: &&Supply<'_>| supply.takes == Takes::Any && !goes(policy, supply) && !query.can_drop(supply);
+    if let Some(supply) = query.supplied.iter().find(stuck) {
+        let name = shown(&supply.written);
+        return Err(Invalid(format!("`{name}` is supplied and would not count, and cannot be taken out here")));
+    }
+    // Of a key that is given here and null there nobody knows which the server takes.
+    let nulls = query.supplied.iter().filter(|supply| supply.has_null && goes(policy, supply));
+    let nulls: HashSet<&String> = nulls.filter_map(|supply| supply.feature.as_ref()).collect();
+    let given = |supply: &&Supply<'_>| supply.feature.as_ref().is_none_or(|feature| !nulls.contains(feature));
     let supplied: Vec<(&Supply<'_>, Name<'_>)> =
-        query.supplied.iter().filter_map(|supply| Some((supply, counted(policy, supply)?))).collect();
+        query.supplied.iter().filter(given).filter_map(|supply| Some((supply, counted(policy, supply)?))).collect();
     plan.supplied = supplied.iter().map(|(_, name)| shown(text(policy, name))).collect();
     let names: Vec<Name<'_>> = supplied.iter().map(|(_, name)| name.clone()).collect();
     let resolved = Resolved::new(policy, tables, &names);
@@ -219,10 +254,10 @@ pub fn decide(plan: &mut Plan, policy: &Policy, tables: &[Arc<Table>], query: &Q
         plan.refuse(&resolved, name, text(policy, name), verdict);
     }
     let mut permit = Permit::default();
-    permit.inputs.extend(
-        query.supplied.iter().filter(|supply| goes(policy, supply)).filter_map(|supply| supply.feature.clone()),
-    );
-    permit.allow_extra(policy, &resolved, query);
+    for supply in query.supplied.iter().filter(|supply| supply.feature.is_some() && goes(policy, supply)) {
+        permit.inputs.entry(supply.place).or_default().insert(supply.written.clone().into_owned());
+    }
+    permit.allow_extra(policy, &resolved, query, &names);
 
     let outcome = match &query.asked {
         Asked::Outputs(outputs) => plan.outputs(policy, &resolved, query, outputs, denied, &mut permit)?,
@@ -325,6 +360,9 @@ impl Plan {
             if let (Some(alias), true) = (&member.alias, verdict.permission.returnable()) {
                 // The server answers by this name whatever it means there by now: the most restrictive meaning counts.
                 let other = query.feature(alias, &[]).and_then(|other| policy.catalogue.id(&other)).map(Name::Known);
+                if query.means_later() {
+                    verdict.permission = Permission::AllowInternal;
+                }
                 if let Some(other) = other {
                     let meant = self::verdict(policy, resolved, &other);
                     if !meant.permission.returnable() {
@@ -378,23 +416,6 @@ impl Permit {
         self.on_answer = true;
         Some(denied).filter(|denied| !denied.is_empty())
     }
-
-    /// Keys that the caller gave and what the description keeps, where these names are no features that may not be
-    /// returned.
-    fn allow_extra(&mut self, policy: &Policy, resolved: &Resolved<'_>, query: &Query<'_>) {
-        let keys = query.supplied.iter().filter(|supply| is_key(policy, supply)).map(|supply| &*supply.written);
-        let keeps = query.route.answers.iter().flat_map(|answer| &answer.keep).map(String::as_str);
-        for written in keys.chain(keeps) {
-            let meant = query.feature(written, &[]).and_then(|feature| policy.catalogue.id(&feature));
-            let open = meant.is_none_or(|id| {
-                let key = policy.catalogue.feature(id).is_some_and(|feature| feature.key);
-                key || verdict(policy, resolved, &Name::Known(id)).permission.returnable()
-            });
-            if open {
-                self.extra.insert(written.to_owned());
-            }
-        }
-    }
 }
 
 /// A relation stands for features that only a server which knows relations can be asked for.
@@ -404,6 +425,13 @@ fn verdict(policy: &Policy, resolved: &Resolved<'_>, name: &Name<'_>) -> Verdict
             Verdict { permission: Permission::Deny, rule: 7 }
         }
         Name::Known(_) | Name::Unknown(_) => resolved.verdict(name, false),
+    }
+}
+
+fn known(name: &Name<'_>) -> Option<FeatureId> {
+    match name {
+        Name::Known(id) => Some(*id),
+        Name::Unknown(_) => None,
     }
 }
 
