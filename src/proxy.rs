@@ -299,15 +299,20 @@ impl Exchange<'_> {
         for refusal in &decided.plan.refused {
             self.proxy.metrics.outputs_refused.with_label_values(&[refusal.permission.name()]).inc();
         }
+        self.note(snapshot, asked, &decided);
+        Ok(decided)
+    }
+
+    /// Notes what was decided, for the audit.
+    fn note(&mut self, snapshot: &Arc<Snapshot>, asked: &Asked, decided: &Arc<Decided>) {
         self.decisions.push(Made {
             snapshot: Arc::clone(snapshot),
             caller: asked.caller.clone(),
             tables: Arc::clone(&asked.tables),
-            decided: Arc::clone(&decided),
+            decided: Arc::clone(decided),
             trace_id: asked.trace_id.clone(),
             unverified: false,
         });
-        Ok(decided)
     }
 
     /// An answer that cannot be verified, counted and told. While enforcement is suspended it is passed on all the same

@@ -79,7 +79,7 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    /// Has a query decided. One whose outputs the answer will tell is noted then.
+    /// Has a query decided. One whose outputs the answer will tell is decided then, and noted now in case it never is.
     fn decide_described(
         &mut self,
         snapshot: &Arc<Snapshot>,
@@ -88,7 +88,10 @@ impl Exchange<'_> {
     ) -> Result<Arc<Decided>, Failure> {
         let decided = snapshot.rules.decide(&asked.tables, dialect::Query::Json(query));
         match &decided.plan.outcome {
-            Outcome::Permit(dialect::Permit::Json(permit)) if permit.on_answer => Ok(decided),
+            Outcome::Permit(dialect::Permit::Json(permit)) if permit.on_answer => {
+                self.note(snapshot, asked, &decided);
+                Ok(decided)
+            }
             Outcome::Permit(_) | Outcome::Refuse(_) | Outcome::Invalid(_) => {
                 self.decide(snapshot, asked, dialect::Query::Json(query))
             }
@@ -114,9 +117,12 @@ impl Exchange<'_> {
             Err(unreadable) => return Ok(Err(unreadable)),
         };
         let query = Query { asked: request.query.answered(outputs), ..request.query.clone() };
+        self.decisions.pop();
         let decided = self.decide(snapshot, asked, dialect::Query::Json(&query))?;
         let after = permit(&decided, snapshot)?;
-        Ok(cut(request, after, body).map(|answer| (answer, Some(after.filtered))))
+        // Where features without a value do not come, their number tells which of the refused have one.
+        let told = !query.route.answers.iter().any(|answer| answer.sparse);
+        Ok(cut(request, after, body).map(|answer| (answer, told.then_some(after.filtered))))
     }
 }
 

@@ -1,4 +1,5 @@
 //! Servers that a file describes (docs/dialects/README.md).
 
+mod attacks;
 mod files;
 mod vendors;
