@@ -10,6 +10,7 @@ pub use layout::{Layout, LayoutError};
 
 use crate::dialect::json::description::{Method, Place, Route};
 use crate::dialect::json::plan::{Asked, MOST_NAMES, Output, Permit, Query, Supply};
+use crate::dialect::json::pointer::Step;
 use crate::dialect::json::template::Template;
 use crate::dialect::{Invalid, shown};
 use crate::json::{self, Kind, Value};
@@ -208,13 +209,18 @@ fn supplies<'b>(
     found: Vec<layout::Supplied<'b>>,
 ) -> Result<Vec<Supply<'b>>, Invalid> {
     let mut all = Vec::new();
+    let listed = |at: &Place| matches!(at, Place::Body(pointer) if pointer.steps().contains(&Step::Each));
+    // Lists side by side are of the same rows: one that is shorter has nothing for some of them.
+    let lists = route.request.supplied.iter().zip(&found).filter(|(described, _)| listed(&described.at));
+    let most = lists.map(|(_, found)| found.rows).max().unwrap_or_default();
     for ((place, described), found) in route.request.supplied.iter().enumerate().zip(found) {
+        let rows = if listed(&described.at) { most } else { found.rows };
         for (written, held) in found.names {
             if all.len() == MOST_NAMES {
                 return invalid(format!("the request supplies more than {MOST_NAMES} values"));
             }
             let feature = made(&described.names, &written, variables);
-            let has_null = held.null || held.rows < found.rows;
+            let has_null = held.null || held.rows < rows;
             all.push(Supply { place, written, feature, takes: described.takes, has_null });
         }
     }

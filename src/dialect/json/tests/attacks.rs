@@ -224,3 +224,21 @@ fn what_goes_upstream_as_it_is_has_nothing_that_is_read_in_two_ways() {
         assert_eq!(of("/read", body, "body: /f/n/*", "POST"), expected, "{body}");
     }
 }
+
+#[test]
+fn a_list_of_supplied_values_beside_a_longer_one_leaves_rows_out() {
+    let policy = policy(SOURCES);
+    let description = route(
+        "path: /read
+  names: \"profile.{name}\"
+  request:
+    bundle: {body: /bundle}
+    supplied: [{body: /keys/*}, {body: \"/passed/*\", takes: any, names: \"profile.{name}\"}]",
+    );
+    for (passed, counts) in [(r#"{"age":1},{"age":2}"#, true), (r#"{"age":1}"#, false)] {
+        let body =
+            format!(r#"{{"bundle":"scores","keys":[{{"customer_id":1}},{{"customer_id":2}}],"passed":[{passed}]}}"#);
+        let expected = if counts { format!("sent /read {body}") } else { "refused scores".to_owned() };
+        assert_eq!(sent(&policy, &description, "open", "/read", &body), expected, "{passed}");
+    }
+}
