@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod conformance;
 mod demo;
+mod dialect;
 mod diff;
 mod explain;
 mod health;
@@ -64,6 +65,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Compare two policies: what each role gains and loses, and which line is the cause
     Diff(diff::Arguments),
+    /// Try the description of a server on a recorded request and its answer
+    Dialect(dialect::Arguments),
     /// Make catalogues
     Catalogue(catalogue::Arguments),
     /// Add, list, rotate, disable and remove the clients of the built-in issuer
@@ -72,7 +75,7 @@ enum Command {
     Conformance(conformance::Arguments),
     /// Look at audit logs
     Audit(audit::Arguments),
-    /// Print a JSON Schema of policies, of the configuration, of policy tests or of clients, for editors
+    /// Print a JSON Schema of policies, of the configuration, of policy tests, of clients or of dialects, for editors
     Schema(schema::Arguments),
     /// Make, show and end access tokens of the built-in issuer
     Token(token::Arguments),
@@ -98,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
+        Command::Dialect(arguments) => dialect::run(&arguments),
         Command::Catalogue(arguments) => catalogue::run(&arguments),
         Command::Client(arguments) => client::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),

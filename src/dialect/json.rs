@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod description;
+pub mod filter;
 pub mod plan;
 pub mod pointer;
 pub mod reader;

@@ -1,6 +1,5 @@
 //! Queries to a described server.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,9 +12,9 @@ use super::body::Incoming;
 use super::respond::{self, Body, Failure};
 use super::{Asked, Exchange, forward};
 use crate::config::Enforcement;
-use crate::dialect::json::answer::{self, Want};
 use crate::dialect::json::description::Method as Described;
-use crate::dialect::json::plan::{self, Fate, Output, Permit, Query};
+use crate::dialect::json::filter::{cut, outputs};
+use crate::dialect::json::plan::{Permit, Query};
 use crate::dialect::json::request::{self, Request as Read};
 use crate::dialect::{self, Answer, Outcome, Unreadable};
 use crate::policy::settings::Mode;
@@ -124,36 +123,6 @@ impl Exchange<'_> {
         let told = !query.route.answers.iter().any(|answer| answer.sparse);
         Ok(cut(request, after, body).map(|answer| (answer, told.then_some(after.filtered))))
     }
-}
-
-/// The features of an answer, each once, but for what may pass without being asked for.
-fn outputs<'b>(request: &Read<'_>, permit: &Permit, body: &Bytes) -> Result<Vec<Output<'b>>, Unreadable> {
-    let (mut seen, mut outputs) = (HashSet::new(), Vec::new());
-    let want = Want { kept: &|_| None, asked_for: &[] };
-    answer::cut(body, &request.query.route.answer, &want, &mut |column| {
-        if permit.passes(column.name) {
-            return Some(Fate::Extra);
-        }
-        if permit.shuts(column.name) {
-            return Some(Fate::Cut);
-        }
-        let feature = request.query.feature(column.name, column.scope)?;
-        if seen.insert(feature.clone()) {
-            outputs.push(Output { written: column.name.to_owned().into(), feature });
-        }
-        Some(Fate::Cut)
-    })?;
-    if outputs.len() > plan::MOST_NAMES {
-        return Err(Unreadable(format!("it has more than {} features", plan::MOST_NAMES)));
-    }
-    Ok(outputs)
-}
-
-/// What may pass of an answer.
-fn cut(request: &Read<'_>, permit: &Permit, body: &Bytes) -> Result<Answer, Unreadable> {
-    let query = &request.query;
-    let want = Want { kept: &|scope| permit.wanted(scope), asked_for: &request.asked_for };
-    answer::cut(body, &query.route.answer, &want, &mut |column| permit.fate(query, column.name, column.scope))
 }
 
 fn permit<'d>(decided: &'d Decided, snapshot: &Snapshot) -> Result<&'d Permit, Failure> {

@@ -2,4 +2,5 @@
 
 mod attacks;
 mod files;
+mod tried;
 mod vendors;

@@ -1,5 +1,6 @@
 //! What a description says, validated: the reader finds every mistake before one of these is there.
 
+use crate::config::units;
 use crate::dialect::json::answer;
 use crate::dialect::json::pointer::Pointer;
 use crate::dialect::json::request::Layout;
@@ -12,6 +13,17 @@ pub struct Description {
     pub health: Option<String>,
     /// Its routes, in the order of the file.
     pub routes: Vec<Route>,
+}
+
+impl Description {
+    /// The route of a path that means itself, and its number: one without variables, else the first.
+    pub fn route(&self, method: Method, path: &str) -> Option<(usize, &Route)> {
+        let path = units::plain_path(path)?;
+        let found = self.routes.iter().enumerate().filter(|(_, route)| route.method == method);
+        let matching = found.filter_map(|(number, route)| Some((route.variables(path)?.is_empty(), number, route)));
+        let first = matching.min_by_key(|(exact, number, _)| (!exact, *number));
+        first.map(|(_, number, route)| (number, route))
+    }
 }
 
 /// A route that is read and decided.
