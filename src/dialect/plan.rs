@@ -53,7 +53,7 @@ pub enum Permit {
     /// Of Chalk.
     Chalk(chalk::query::Permit),
     /// Of a described server.
-    Json(json::plan::Permit),
+    Json(Box<json::plan::Permit>),
 }
 
 /// Whose query is decided.
@@ -218,7 +218,7 @@ impl Query<'_> {
                     Ok(Permit::FeastWrite(feast::write::unenforced(policy, &index.feast, write)))
                 }
                 Self::Chalk(query) => Ok(Permit::Chalk(chalk::plan::unenforced(query))),
-                Self::Json(_) => Ok(Permit::Json(json::plan::unenforced(&plan.outcome))),
+                Self::Json(_) => Ok(Permit::Json(Box::new(json::plan::unenforced(&plan.outcome)))),
                 Self::ChalkUpload { .. } => Ok(Permit::Chalk(chalk::query::Permit::default())),
             };
             plan.outcome = all.map_or_else(Outcome::Invalid, Outcome::Permit);

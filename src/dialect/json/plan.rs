@@ -287,7 +287,7 @@ pub fn decide(plan: &mut Plan, policy: &Policy, tables: &[Arc<Table>], query: &Q
     };
     Ok(match outcome {
         Some(refused) => Outcome::Refuse(refused),
-        None => Outcome::Permit(dialect::Permit::Json(permit)),
+        None => Outcome::Permit(dialect::Permit::Json(Box::new(permit))),
     })
 }
 

@@ -25,7 +25,8 @@ impl Permit {
         let given: HashSet<FeatureId> = given.iter().filter_map(known).collect();
         let key = |id: FeatureId| policy.catalogue.feature(id).is_some_and(|feature| feature.key);
         let shut = |id: &FeatureId| {
-            !(key(*id) && given.contains(id)) && !verdict(policy, resolved, &Name::Known(*id)).permission.returnable()
+            let own = key(*id) && given.contains(id);
+            !(own || verdict(policy, resolved, &Name::Known(*id)).permission.returnable())
         };
         let mut meanings: HashMap<&str, Vec<FeatureId>> = HashMap::new();
         for written in keys.chain(keeps) {
