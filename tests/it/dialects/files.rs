@@ -1,7 +1,8 @@
 //! The description is one of the files: loaded with the configuration, and reloaded by itself.
 
-use crate::support::sidecar::{Setup, Sidecar};
-use crate::support::upstream::Upstream;
+use crate::support::client;
+use crate::support::sidecar::{Setup, Sidecar, reader};
+use crate::support::upstream::{Act, Upstream};
 
 const DESCRIPTION: &str = "\
 version: 1
@@ -54,4 +55,27 @@ async fn a_configuration_waits_for_a_description_beside_which_its_routes_can_be(
     sidecar.setup.folder.write("dialect.yaml", DESCRIPTION);
     let said = sidecar.until_state("description", "stale: ").await;
     assert!(said.contains(clash), "{said}");
+}
+
+#[tokio::test]
+async fn a_new_description_takes_the_decisions_on_the_old_one_with_it() {
+    let upstream = Upstream::always(Act::json("200 OK", r#"{"values":{"age":36}}"#)).await;
+    let sidecar = start(&upstream).await;
+    let ask = async || {
+        let headers = format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", reader());
+        sidecar.ask(client::request("POST", "/v1/features", &headers, r#"{"features":["age"],"keys":{}}"#)).await
+    };
+    // No feature is called so, and the decision is kept.
+    for _ in 0..2 {
+        ask().await.fails(403, "FEATURES_REFUSED");
+    }
+    let names = DESCRIPTION.replace("    request:", "    names: \"customer:{name}\"\n    request:");
+    sidecar.setup.folder.write("dialect.yaml", names);
+    sidecar.until_metric("tagwarden_reloads_total{kind=\"description\",result=\"ok\"}", 1.0).await;
+    let answer = ask().await;
+    assert_eq!((answer.status, answer.text()), (200, r#"{"values":{"age":36}}"#));
+    // A query of the same words means another feature, and the other way round.
+    sidecar.setup.folder.write("dialect.yaml", DESCRIPTION);
+    sidecar.until_metric("tagwarden_reloads_total{kind=\"description\",result=\"ok\"}", 2.0).await;
+    ask().await.fails(403, "FEATURES_REFUSED");
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{process, repository};
+use crate::support::{Folder, process, repository};
 
 /// Exit code, standard output, standard error; run where the names of files are the same on every machine.
 fn tried(arguments: &[&str]) -> (i32, String, String) {
@@ -73,8 +73,8 @@ fn what_the_caller_gets_holds_nothing_that_is_refused() {
     let shown: Value = serde_json::from_str(&run(case).1).unwrap();
     assert_eq!(shown["decided"]["decision"], "filtered");
     let sent: Value = serde_json::from_str(shown["rewritten"]["body"].as_str().unwrap()).unwrap();
-    assert_eq!(sent["features"], serde_json::json!(["age"]));
-    assert_eq!(sent["options"], serde_json::json!({"types": true, "names": true}));
+    assert_eq!(sent["features"], json!(["age"]));
+    assert_eq!(sent["options"], json!({"types": true, "names": true}));
     let got = shown["cut"]["body"].as_str().unwrap();
     assert!(got.contains("36") && !got.contains("5100"), "{got}");
     // Nobody asked for the names, and nothing that is not described passes.
@@ -104,4 +104,71 @@ fn what_does_not_load_and_what_is_meant_wrongly_ends_as_for_every_command() {
     assert_eq!(code, 2);
     let form = "`policy.yaml` holds no request: `POST /path HTTP/1.1`, headers, an empty line and the body\n";
     assert_eq!(said, form);
+}
+
+/// The fixtures of the ready descriptions, which a running sidecar is held to as well (vendors.rs).
+#[test]
+fn what_is_tried_is_what_the_sidecar_does() {
+    let folder = Folder::new();
+    let mut tried_cases = 0;
+    for vendor in std::fs::read_dir(repository("tests/fixtures/dialects")).unwrap() {
+        let vendor = vendor.unwrap().path();
+        let Ok(files) = std::fs::read_dir(&vendor) else { continue };
+        let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let cases = files.filter_map(|file| file.strip_suffix(".request.http").map(str::to_owned));
+        let text = |name: String| {
+            let text = std::fs::read_to_string(vendor.join(name)).ok()?;
+            Some(text.strip_suffix('\n').map(str::to_owned).unwrap_or(text))
+        };
+        let name = vendor.file_name().unwrap().to_str().unwrap();
+        for (case, caller) in cases.flat_map(|case| ["scoring", "cutters", "outsiders"].map(|of| (case.clone(), of))) {
+            let claims = folder.write("claims.json", json!({"groups": [caller]}).to_string());
+            let path = |name: String| vendor.join(name).into_os_string();
+            let mut arguments = vec!["dialect".into(), "try".into()];
+            arguments.push(repository(&format!("docs/dialects/{name}.yaml")).into_os_string());
+            arguments.extend(["--request".into(), path(format!("{case}.request.http"))]);
+            let answered = text(format!("{case}.upstream.json"));
+            if answered.is_some() {
+                arguments.extend(["--response".into(), path(format!("{case}.upstream.json"))]);
+            }
+            arguments.extend(["--policies".into(), path("policy.yaml".to_owned())]);
+            arguments.extend(["--claims".into(), claims.into_os_string(), "--format".into(), "json".into()]);
+            let (code, out, said) = process::run(arguments);
+            let of = format!("{name}/{case} of {caller}");
+            let shown: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{of}: {error}: {out}{said}"));
+            tried_cases += 1;
+            let refused = text(format!("{case}.{caller}.refused.json"));
+            let refused: Option<Value> = refused.map(|text| serde_json::from_str(&text).unwrap());
+            let fails = refused.as_ref().is_some_and(|refused| refused["code"] != "FEATURES_REFUSED");
+            assert_eq!((code, shown["failed"].is_null()), (i32::from(fails), !fails), "{of}: {shown:#}");
+            let sent = text(format!("{case}.upstream.http"));
+            let asked = refused.as_ref().is_none_or(|refused| refused["asked"] == true);
+            let line = format!("{}\n\n{}", text_of(&shown["rewritten"]["line"]), text_of(&shown["rewritten"]["body"]));
+            match sent.filter(|_| asked) {
+                Some(sent) => assert_eq!(line.trim_end(), sent.trim_end(), "{of}"),
+                None => assert!(shown["rewritten"].is_null(), "{of}: {shown:#}"),
+            }
+            match refused {
+                Some(refused) if fails => {
+                    assert_eq!(shown["failed"]["code"], refused["code"], "{of}");
+                    assert!(refused["message"].is_null() || shown["failed"]["message"] == refused["message"], "{of}");
+                }
+                Some(refused) => {
+                    assert_eq!(shown["decided"]["decision"], "refused", "{of}");
+                    assert_eq!(shown["decided"]["refused"], refused["refused"], "{of}");
+                    assert!(shown["cut"].is_null(), "{of}: {shown:#}");
+                }
+                None => {
+                    let cut = text(format!("{case}.{caller}.json"));
+                    assert_eq!(shown["cut"]["as_it_came"], cut.is_none(), "{of}");
+                    assert_eq!(shown["cut"]["body"].as_str(), cut.or(answered).as_deref(), "{of}");
+                }
+            }
+        }
+    }
+    assert!(tried_cases >= 57, "{tried_cases}");
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
