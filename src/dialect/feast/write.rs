@@ -134,10 +134,10 @@ fn written(policy: &Policy, features: &[FeatureId]) -> Written {
 
 /// Whether a column is one of these features, one of their inputs (an on-demand view is written from those), or a key.
 fn columns_of<'p>(policy: &'p Policy, features: &[FeatureId]) -> impl Fn(&str) -> bool + 'p {
-    let short = |id: FeatureId| policy.catalogue.name(id).split_once(':').map_or("", |(_, name)| name);
-    let mut names: HashSet<&str> = features.iter().copied().map(short).collect();
+    let short = |id: FeatureId| policy.catalogue.name(id).split_once(':').map(|(_, name)| name);
+    let mut names: HashSet<&str> = features.iter().copied().filter_map(short).collect();
     let known = features.iter().filter_map(|id| policy.catalogue.feature(*id));
-    names.extend(known.flat_map(|feature| policy.catalogue.edges(feature)).map(|edge| short(edge.to)));
+    names.extend(known.flat_map(|feature| policy.catalogue.edges(feature)).filter_map(|edge| short(edge.to)));
     move |name| {
         let key = policy.catalogue.id(name).and_then(|id| policy.catalogue.feature(id));
         names.contains(name) || key.is_some_and(|feature| feature.key)

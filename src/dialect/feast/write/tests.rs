@@ -165,6 +165,15 @@ datasources:
 }
 
 #[test]
+fn a_column_without_a_name_is_none_of_any_view() {
+    let policy = over_shop(WRITERS);
+    let write =
+        Write { target: Target::Source("cust_push".into()), columns: vec![Sent { name: "".into(), times: false }] };
+    let Outcome::Refuse(names) = decided(&policy, "all", &write).outcome else { panic!("permitted") };
+    assert_eq!(names, [""]);
+}
+
+#[test]
 fn what_is_recorded_is_the_source_and_every_feature() {
     let policy = over_shop(WRITERS);
     let write =

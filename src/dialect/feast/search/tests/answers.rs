@@ -102,6 +102,11 @@ fn what_was_found_is_built_anew_from_attributes_that_were_asked_for() {
     // The keys in the id of a row are cut with them.
     let numbered = anew.replace("vs_1_50", "vs_1_0").replace("vs_1_49", "vs_1_1");
     assert_eq!(found_with(&policy, "allowlist", both, FOUND), format!("cut 0 {numbered}"));
+    // So are those that the catalogue does not know.
+    let rules =
+        "features: {'customer_activity:txn_count_7d': {}, 'customer_activity:last_merchant': {}}\nroles: {open: {}}";
+    let keyless = loaded(rules, &[]);
+    assert_eq!(found_with(&keyless, "open", both, FOUND), format!("cut 0 {numbered}"));
     let no_key = FOUND.replace(r#""last_merchant":"m-4""#, r#""__dummy_id":"","last_merchant":"m-4""#);
     assert_eq!(found_with(&policy, "open", both, &no_key), format!("cut 1 {anew}"));
 }
