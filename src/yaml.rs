@@ -58,6 +58,19 @@ impl Value {
             Self::Map(_) => "a map",
         }
     }
+
+    /// The same in JSON, as it stands; of a key that stands twice the last.
+    pub fn as_json(&self) -> Json {
+        match self {
+            Self::Null => Json::Null,
+            Self::Bool(value) => Json::Bool(*value),
+            Self::Int(number) => Json::from(*number),
+            Self::Float(number) => Json::from(*number),
+            Self::Str(text) => Json::String(text.clone()),
+            Self::Seq(items) => items.iter().map(|item| item.value.as_json()).collect(),
+            Self::Map(entries) => entries.iter().map(|(key, node)| (key.name.clone(), node.value.as_json())).collect(),
+        }
+    }
 }
 
 /// A key of a map and where it stands.

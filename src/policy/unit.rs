@@ -13,7 +13,7 @@ use crate::policy::explain::{self, Files, Query, chain, text};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::RoleId;
 use crate::policy::settings::UnknownFeatures;
-use crate::yaml::{self, Fields, Node, Reader, Value};
+use crate::yaml::{self, Fields, Node, Reader};
 
 /// One test.
 #[derive(Clone, Debug)]
@@ -153,7 +153,7 @@ impl TestReader<'_, '_> {
                 ids.dedup();
                 Some(Caller::Roles(ids)).filter(|_| !items.is_empty())
             }
-            (None, Some(claims)) => match json(claims) {
+            (None, Some(claims)) => match claims.value.as_json() {
                 Json::Object(claims) => Some(Caller::Claims(claims)),
                 _ => {
                     self.r.error(claims, Code::WrongKind, "`caller` is no map of claims");
@@ -216,18 +216,6 @@ impl TestReader<'_, '_> {
             self.r.error(node, Code::Empty, "`expect` expects nothing, so the test could not fail");
         }
         Some(expect)
-    }
-}
-
-fn json(node: &Node) -> Json {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(number) => Json::from(*number),
-        Value::Float(number) => Json::from(*number),
-        Value::Str(text) => Json::String(text.clone()),
-        Value::Seq(items) => Json::Array(items.iter().map(json).collect()),
-        Value::Map(entries) => Json::Object(entries.iter().map(|(key, node)| (key.name.clone(), json(node))).collect()),
     }
 }
 

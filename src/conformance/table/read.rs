@@ -54,7 +54,7 @@ impl Read<'_> {
             Some(Node { value: Value::Int(1), .. }) => {}
             Some(_) | None => self.r.error(node, Code::Version, "the table is not of version 1"),
         }
-        let map = |node: Option<&Node>| match node.map(json) {
+        let map = |node: Option<&Node>| match node.map(|node| node.value.as_json()) {
             Some(Json::Object(map)) => map,
             _ => Map::new(),
         };
@@ -222,18 +222,5 @@ fn cell(node: &Node) -> Cell {
         Value::Float(value) => Cell::Float(*value),
         Value::Str(text) => Cell::Text(text.clone()),
         Value::Null | Value::Seq(_) | Value::Map(_) => Cell::Null,
-    }
-}
-
-/// A part of a policy file, as it stands.
-fn json(node: &Node) -> Json {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(number) => Json::from(*number),
-        Value::Float(number) => Json::from(*number),
-        Value::Str(text) => Json::String(text.clone()),
-        Value::Seq(items) => Json::Array(items.iter().map(json).collect()),
-        Value::Map(entries) => Json::Object(entries.iter().map(|(key, node)| (key.name.clone(), json(node))).collect()),
     }
 }
