@@ -1,0 +1,7 @@
+//! Requests read and rewritten.
+
+use super::Case;
+
+pub fn cases() -> Vec<Case> {
+    Vec::new()
+}
