@@ -1,8 +1,9 @@
 //! The scripts of `tests/bench`, with small numbers: that they run and find what they look for. Their figures are no test's.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::support::repository;
+use crate::support::{Folder, repository};
 
 #[test]
 fn the_large_policy_is_written_checked_compared_and_reloaded() {
@@ -22,4 +23,100 @@ fn the_large_policy_is_written_checked_compared_and_reloaded() {
         assert!(line.starts_with(begin) && line.contains(" MiB "), "{out}");
     }
     assert!(lines[3].contains("0 roles gain and 0 lose"), "{out}");
+}
+
+/// A script of `tests/bench` with this build; the folder is for what it writes.
+fn bench(script: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new("python3");
+    command
+        .arg(repository("tests/bench").join(script))
+        .args(["--binary", env!("CARGO_BIN_EXE_tagwarden")])
+        .args(arguments);
+    let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// The cells of a row of a Markdown table.
+fn row<'t>(table: &'t str, begin: &str) -> Vec<&'t str> {
+    let line = table
+        .lines()
+        .find(|line| line.starts_with(&format!("| {begin} |")))
+        .unwrap_or_else(|| panic!("no row {begin}: {table}"));
+    line.trim_matches('|').split('|').map(str::trim).collect()
+}
+
+#[test]
+fn the_comparison_checks_every_peer_and_measures_them_beside_each_other() {
+    let folder = Folder::new();
+    let file = folder.path("table.md");
+    let small = ["--stand-alone", "--cells", "feast:small:4", "--rounds", "1", "--duration", "1", "--tokens", "8"];
+    let (code, out, said) = bench("compare", &[&small[..], &["--md", file.to_str().unwrap()]].concat());
+    assert_eq!(code, Some(0), "{out}{said}");
+    assert!(said.ends_with("every check holds: nginx, haproxy, haproxy-again, tagwarden\n"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), out);
+    for about in [
+        "- command: tests/bench/compare --binary ",
+        "- date: 20",
+        "- machine: ",
+        "- versions: nginx 1.",
+        "- rounds: 1 of 1 s, 8 tokens",
+    ] {
+        assert!(out.lines().any(|line| line.starts_with(about)), "{about}: {out}");
+    }
+    assert!(out.contains("**Feast, 1 x 10 (1,165 bytes), 4 connections**"), "{out}");
+    for peer in ["nginx", "haproxy", "haproxy-again", "tagwarden"] {
+        let cells = row(&out, peer);
+        assert!(
+            cells.len() == 11 && cells[1].parse::<f64>().unwrap() > 0.0 && cells[9].parse::<f64>().unwrap() > 1.0,
+            "{out}"
+        );
+        assert_eq!(cells[10], "0", "lost: {out}");
+    }
+    assert_eq!(row(&out, "haproxy")[3], "1.00");
+}
+
+/// Every dialect and size, and a build that gives out what it must not.
+#[test]
+fn the_comparison_finds_a_peer_that_answers_what_is_not_due() {
+    let folder = Folder::new();
+    let loose = folder.path("loose");
+    let opened = r#"sed -i 's/"tags": \["pii"\]/"tags": ["public"]/g' policy.yaml"#;
+    std::fs::write(&loose, format!("#!/bin/sh\n{opened}\nexec '{}' \"$@\"\n", env!("CARGO_BIN_EXE_tagwarden")))
+        .unwrap();
+    std::fs::set_permissions(&loose, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let checked = [
+        "--stand-alone",
+        "--check-only",
+        "--tokens",
+        "2",
+        "--peers",
+        "haproxy,tagwarden,old",
+        "--old",
+        loose.to_str().unwrap(),
+    ];
+    let (code, out, said) =
+        bench("compare", &[&checked[..], &["--cells", "feast:small:1,feast:large:1,chalk:small:1"]].concat());
+    assert_eq!(code, Some(1), "{out}{said}");
+    let due = |kind: &str| format!("fault: old: {kind}: a reader gets another answer than is due");
+    let faults: Vec<&str> = said.lines().collect();
+    assert_eq!(faults, [due("chalk small"), due("feast large"), due("feast small")], "{out}");
+}
+
+#[test]
+fn what_a_request_costs_is_measured_by_features_roles_and_tokens_and_through_a_reload() {
+    let small =
+        ["--rounds", "1", "--duration", "1", "--most", "1000", "--roles", "3", "--reloads", "1", "--before", "1"];
+    let (code, out, said) = bench("flat.py", &small);
+    assert_eq!(code, Some(0), "{out}{said}");
+    for point in ["10 features", "1,000 features", "1 role", "3 roles", "1 token", "1,000 tokens"] {
+        let cells = row(&out, point);
+        assert!(cells.len() == 5 && cells[1].parse::<f64>().unwrap() > 0.0, "{out}");
+    }
+    let cells = row(&out, "1");
+    assert!(
+        cells.len() == 9 && cells[5].parse::<f64>().unwrap() > 0.0 && cells[1].parse::<f64>().unwrap() > 0.0,
+        "{out}"
+    );
+    assert!(out.ends_with(" requests in all, 0 lost; 1,000 features.\n"), "{out}");
 }

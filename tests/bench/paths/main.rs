@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench paths                 times, by criterion
+//! cargo test --bench paths                  each case once, in the profile of the tests: that they run
 //! cargo bench --bench paths -- --list-cases   the names of all cases, one a line
 //! cargo bench --bench paths -- --count NAME   runs a case once, for callgrind: its instructions are those within `counted`
 //! ```
@@ -11,6 +12,8 @@ mod answers;
 mod decisions;
 mod requests;
 mod tokens;
+
+use std::collections::BTreeSet;
 
 use criterion::{Criterion, Throughput};
 
@@ -40,7 +43,7 @@ fn cases() -> Vec<Case> {
     [answers::cases(), decisions::cases(), requests::cases(), tokens::cases()].into_iter().flatten().collect()
 }
 
-/// What callgrind counts: `--toggle-collect='*counted*'`.
+/// What callgrind counts: `--toggle-collect='*paths::counted*'`, as tests/bench/counts says.
 #[inline(never)]
 fn counted(run: &mut dyn FnMut()) {
     run();
@@ -60,6 +63,21 @@ fn main() {
             (case.run)();
         }
         counted(&mut case.run);
+    } else if after("--bench").is_none() {
+        // `cargo bench` says that it is one. The closing line is that of a test, which tests/run adds up.
+        let (mut names, mut passed) = (BTreeSet::new(), 0);
+        for mut case in cases() {
+            assert!(
+                case.name.split_once('/').is_some_and(|(part, what)| !part.is_empty() && !what.is_empty()),
+                "`{}`",
+                case.name
+            );
+            assert!(!case.name.contains(char::is_whitespace), "`{}`", case.name);
+            assert!(names.insert(case.name.clone()), "two cases have the name `{}`", case.name);
+            (case.run)();
+            passed += 1;
+        }
+        println!("test result: ok. {passed} passed; 0 failed");
     } else {
         let mut criterion = Criterion::default().configure_from_args();
         for mut case in cases() {
