@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether a request costs the same however much there is: features, roles, tokens; and what a reload does to those who ask.
 
-    tests/bench/flat.py [--binary PATH] [--only features|roles|tokens|reload]… [--rounds N] [--duration SECONDS]
+    tests/bench/flat.py [--binary PATH] [--only features|roles|tokens|reload|sizes]… [--rounds N] [--duration SECONDS]
                         [--most N] [--roles N] [--reloads N] [--before SECONDS]
 
 The same query of ten features each time, of which two are cut, by 16 connections: against 10, 1,000 and `--most` features (100,000);
@@ -10,8 +10,9 @@ of them seen before. Unless they vary there are 1,000 features, 1 role and 1,000
 sidecar's process, with one worker thread, over its requests; rounds take the sidecars in turn, and the median counts.
 
 Then `--most` features are reloaded while eight callers ask, each 4 ms after its last answer: latencies of what was asked in the
-`--before` seconds before the file changed, and of what was under way between that and the new generation. Exit 1: an answer was
-another one than is due, or a request was lost. Needs Linux, Python 3.11, openssl, nginx and wrk.
+`--before` seconds before the file changed, and of what was under way between that and the new generation. Last come sizes: of
+files, of the sidecar before its first request, of audit lines. Exit 1: an answer was another one than is due, or a request was
+lost. Needs Linux, Python 3.11, nginx and wrk.
 """
 
 import argparse
@@ -67,17 +68,16 @@ class Point:
         own = {"account_id": {"key": True, "tags": ["public"]}}
         return json.dumps({"version": 1, "mode": "filter", "roles": roles, "bindings": bindings, "features": own})
 
-    def start(self, grounds: Grounds, binary: str) -> tuple[Process, pathlib.Path]:
+    def start(self, grounds: Grounds, binary: str, audit: str = "/dev/null") -> tuple[Process, pathlib.Path]:
         folder = grounds.place(self.name)
         (folder / "secret").write_text(SECRET)
         key = made.SharedKey(SECRET)
         lines = (made.token(key, n, team=f"r{n % self.roles}") for n in range(self.tokens))
         (folder / "tokens").write_text("\n".join(lines) + "\n")
-        made.configuration(folder, "feast", grounds.upstream, {"secret_file": "secret"}, "HS256", {}, policies="policies")
+        more = {"policies": "policies", "audit": {"log": audit}}
+        made.configuration(folder, "feast", grounds.upstream, {"secret_file": "secret"}, "HS256", {}, **more)
         self.policies(folder / "policies")
-        process = grounds.start(self.name, [binary, "serve", "--config", "tagwarden.yaml"], folder)
-        self.check(process, folder)
-        return process, folder
+        return grounds.start(self.name, [binary, "serve", "--config", "tagwarden.yaml"], folder), folder
 
     def check(self, process: Process, folder: pathlib.Path) -> None:
         with open(folder / "tokens") as lines:
@@ -102,9 +102,13 @@ def points(args, part: str) -> list[Point]:
             return [Point(several(count, part), tokens=count) for count in sorted({1, *counts[1:]})]
 
 
-def metric(process: Process, series: str) -> float:
+def text_of(process: Process) -> bytes:
     with urllib.request.urlopen(f"http://{process.said()['metrics']}/metrics", timeout=30) as answer:
-        lines = (line for line in answer.read().decode().splitlines() if line.startswith(series + " "))
+        return answer.read()
+
+
+def metric(process: Process, series: str) -> float:
+    lines = (line for line in text_of(process).decode().splitlines() if line.startswith(series + " "))
     return float(next(lines, " 0").rsplit(" ", 1)[1])
 
 
@@ -113,6 +117,7 @@ def flat(args, grounds: Grounds, part: str) -> list[str]:
     started = [(point, *point.start(grounds, args.binary)) for point in points(args, part)]
     windows = {point.name: [] for point, *_ in started}
     for point, process, folder in started:
+        point.check(process, folder)
         # Each token once, at least.
         sent = 0
         while sent < point.tokens:
@@ -147,6 +152,7 @@ def reload(args, grounds: Grounds) -> list[str]:
     """Rows of the other table: one a reload."""
     point = Point("reloaded", features=args.most)
     process, folder = point.start(grounds, args.binary)
+    point.check(process, folder)
     log = folder / "asked"
     # Ended when all reloads are done.
     command = [program("wrk"), f"-t{CALLERS}", f"-c{CALLERS}", "-d3600s", "--timeout", "30s", "-s", str(HERE / "beside.lua")]
@@ -197,13 +203,39 @@ def reload(args, grounds: Grounds) -> list[str]:
     return [*lines, "", f"{len(asked):,} requests in all, 0 lost; {args.most:,} features."]
 
 
+def sizes(args, grounds: Grounds) -> list[str]:
+    """Rows of the third table."""
+    lines = []
+    for count in (made.FEATURES, args.most):
+        point = Point(f"sizes of {count}", features=count)
+        process, folder = point.start(grounds, args.binary, "audit.jsonl")
+        held = sum(file.stat().st_size for file in (folder / "policies").iterdir())
+        lines.append(f"| {count:,} features: their files, bytes | {held:,} |")
+        lines.append(f"| the sidecar with them, before its first request, MiB | {process.memory('VmRSS'):.0f} |")
+        if count == made.FEATURES:
+            key, asked = made.SharedKey(SECRET), [*made.SIZES]
+            for size in asked:
+                status, body = ask(process.port, "feast", size, made.token(key, 0, team="r0"))
+                if status != 200:
+                    raise Broken(f"{size}: {status} {body[:300]!r}")
+            audit = process.wait(lambda: (text := (folder / "audit.jsonl").read_bytes()).count(b"\n") == len(asked) and text or None)
+            for size, line in zip(asked, audit.splitlines(keepends=True)):
+                lines.append(f"| the audit line of a query of {made.SIZES[size][1]} features, bytes | {len(line):,} |")
+            text = text_of(process)
+            series = sum(1 for line in text.splitlines() if not line.startswith(b"#"))
+            lines.append(f"| `/metrics`: series | {series} |")
+            lines.append(f"| `/metrics`, bytes | {len(text):,} |")
+        process.stop()
+    return lines
+
+
 def head(cells: list[str]) -> None:
     print(f"\n| {' | '.join(cells)} |\n|---|{'--:|' * (len(cells) - 1)}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ["features", "roles", "tokens", "reload"]
+    parts = ["features", "roles", "tokens", "reload", "sizes"]
     parser.add_argument("--binary", default=str(ROOT / "target/release/tagwarden"))
     parser.add_argument("--only", action="append", choices=parts)
     parser.add_argument("--rounds", type=int, default=5)
@@ -218,14 +250,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tagwarden-flat-") as temporary:
         grounds = Grounds(pathlib.Path(temporary))
         try:
-            grounds.feature_server({("feast", "small")})
-            if wanted != ["reload"]:
+            grounds.feature_server({("feast", size) for size in made.SIZES})
+            if set(wanted) & set(parts[:3]):
                 head(["there are", "CPU µs a request", "best and worst", "to the first", "MiB at the peak"])
             for part in (part for part in parts[:3] if part in wanted):
                 print("\n".join(flat(args, grounds, part)), flush=True)
             if "reload" in wanted:
                 head(["reload", "seconds", "p50 before, ms", "p99 before", "p50 during", "p99 during", "p99 to before", "longest", "requests"])
                 print("\n".join(reload(args, grounds)), flush=True)
+            if "sizes" in wanted:
+                head(["what", "size"])
+                print("\n".join(sizes(args, grounds)), flush=True)
         finally:
             grounds.stop()
 

@@ -118,5 +118,67 @@ fn what_a_request_costs_is_measured_by_features_roles_and_tokens_and_through_a_r
         cells.len() == 9 && cells[5].parse::<f64>().unwrap() > 0.0 && cells[1].parse::<f64>().unwrap() > 0.0,
         "{out}"
     );
-    assert!(out.ends_with(" requests in all, 0 lost; 1,000 features.\n"), "{out}");
+    assert!(out.contains(" requests in all, 0 lost; 1,000 features.\n"), "{out}");
+    let sizes =
+        ["50 features: their files, bytes", "the audit line of a query of 10 features, bytes", "`/metrics`: series"];
+    for what in sizes {
+        assert!(row(&out, what)[1].replace(',', "").parse::<u32>().unwrap() > 100, "{out}");
+    }
+}
+
+/// Valgrind and the benchmark are stood in for: what is built and counted there takes minutes.
+#[test]
+fn counts_are_compared_and_what_grew_is_named() {
+    let folder = Folder::new();
+    let script = |name: &str, text: &str| {
+        let path = folder.path(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    // It is given options, the benchmark, `--count` and a name.
+    script(
+        "valgrind",
+        r#"while [ "$1" != --count ]; do file=$1; shift; done; n=$(sed -n "s|^# $2 ||p" "$file"); echo "==1== Collected : $n" >&2"#,
+    );
+    let list = |cases: &[(&str, u32)]| {
+        let (names, counts): (Vec<_>, Vec<_>) = cases.iter().map(|(n, count)| (*n, format!("# {n} {count}"))).unzip();
+        format!("{}\necho {}", counts.join("\n"), names.join(" "))
+    };
+    let old = script("old", &list(&[("a/same", 1000), ("a/more", 1000), ("a/grown", 1000), ("b/gone", 7)]));
+    let new = script("new", &list(&[("a/same", 1000), ("a/more", 1099), ("a/grown", 1101), ("c/new", 5)]));
+    let run = |arguments: &[&str]| {
+        let path = format!("{}:{}", folder.path("").display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("python3");
+        command.arg(repository("tests/bench/counts")).arg("--binary").arg(&new).args(arguments).env("PATH", path);
+        let output = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let words =
+        |out: &str| out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    let (code, out, said) = run(&[]);
+    assert_eq!(
+        (code, words(&out)),
+        (Some(0), ["a/same 1000", "a/more 1099", "a/grown 1101", "c/new 5"].map(str::to_owned).into()),
+        "{said}"
+    );
+    let before = old.to_str().unwrap();
+    let (code, out, said) = run(&["--old-binary", before]);
+    let all = [
+        "before now",
+        "a/same 1000 1000 +0.0 %",
+        "a/more 1000 1099 +9.9 %",
+        "a/grown 1000 1101 +10.1 %",
+        "c/new 5 new",
+        "b/gone 7 gone",
+    ];
+    assert_eq!((code, words(&out)), (Some(1), all.map(str::to_owned).into()), "{said}");
+    assert_eq!(said, "grown by more than 10 %: a/grown\n");
+    let (code, out, said) = run(&["--old-binary", before, "--only", "a/", "--limit", "11"]);
+    assert_eq!((code, words(&out)), (Some(0), all[..4].iter().map(|line| (*line).to_owned()).collect()), "{said}");
+    // A case that is not counted is no case of 0.
+    script("valgrind", "echo '==1== Collected : 0' >&2");
+    let (code, _, said) = run(&["--only", "a/same"]);
+    assert!(code == Some(1) && said.starts_with("a/same is not counted: "), "{said}");
 }

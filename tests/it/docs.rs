@@ -93,6 +93,18 @@ const COVERED: &[(&str, &str, &str)] = &[
         "fn what_would_be_refused_passes_whole_and_is_recorded(",
     ),
     ("cargo build --release", "tests/it/bench.rs", "fn the_large_policy_is_written_checked_compared_and_reloaded("),
+    (
+        "tests/bench/compare --stand-alone --md table.md",
+        "tests/it/bench.rs",
+        "fn the_comparison_checks_every_peer_and_measures_them_beside_each_other(",
+    ),
+    (
+        "tests/bench/flat.py",
+        "tests/it/bench.rs",
+        "fn what_a_request_costs_is_measured_by_features_roles_and_tokens_and_through_a_reload(",
+    ),
+    ("tests/bench/counts", "tests/it/bench.rs", "fn counts_are_compared_and_what_grew_is_named("),
+    ("tests/bench/counts --against HEAD~1", "tests/it/bench.rs", "fn counts_are_compared_and_what_grew_is_named("),
     ("tests/bench/scale.py", "tests/it/bench.rs", "fn the_large_policy_is_written_checked_compared_and_reloaded("),
     (
         "curl -s http://127.0.0.1:8080/oauth/token -u \"fraud-svc:$SECRET\" -d grant_type=client_credentials",
