@@ -230,6 +230,28 @@ async fn replicas_hear_of_each_other_in_under_a_second() {
 }
 
 #[tokio::test]
+async fn a_replica_alone_hears_its_ticks() {
+    let Some(server) = Server::start().await else { return };
+    let stores = [server.store().await, server.store().await, server.store().await];
+    let channels: Vec<String> = server.ask(&["PUBSUB", "CHANNELS", "tagwarden:{issuer}:ticks:*"]);
+    assert_eq!(channels.len(), stores.len(), "{channels:?}");
+    for channel in &channels {
+        assert_eq!(server.ask::<(String, u32)>(&["PUBSUB", "NUMSUB", channel]).1, 1);
+    }
+    // What is heard is the ticks: a session without them is over after three seconds, and the next hears first of all.
+    let start = Instant::now();
+    for store in &stores {
+        let mut before = Duration::ZERO;
+        until("it hears a tick", async || {
+            let silence = store.revocations().silence();
+            (silence < std::mem::replace(&mut before, silence)).then_some(())
+        })
+        .await;
+    }
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn another_database_is_another_issuer() {
     let Some(server) = Server::start().await else { return };
     let (ours, theirs) = (server.store().await, open(&format!("{}1", server.url())).await.unwrap());

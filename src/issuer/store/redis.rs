@@ -12,6 +12,7 @@
 //! tagwarden:{issuer}:known         there since the first replica, or the first after a loss of data
 //! tagwarden:{issuer}:failures:N    place -> count, of window N
 //! tagwarden:{issuer}:revocations:D the channel of database D
+//! tagwarden:{issuer}:ticks:NONCE   a replica's own channel
 //! ```
 
 mod feed;
@@ -87,7 +88,7 @@ impl Redis {
             link: Arc::clone(&link),
             keys: Arc::clone(&keys),
             revocations: Arc::clone(&revocations),
-            tick: format!("tick {:032x}", u128::from_be_bytes(nonce)),
+            ticks: key(&format!("ticks:{:032x}", u128::from_be_bytes(nonce))),
         };
         let (first, done) = oneshot::channel();
         let feed = tokio::spawn(feed.follow(first)).abort_handle();

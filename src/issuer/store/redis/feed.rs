@@ -1,8 +1,9 @@
 //! The revocations of all replicas: everything that is stored, then everything that is published.
 //!
-//! A session subscribes first and reads all afterwards, so that nothing falls in between. Every second it publishes a tick of its
-//! own, over the connection that also carries the requests; as long as the ticks come back, the subscription delivers and both
-//! connections lead to the same server. When they stay away the session is over and the next one begins.
+//! A session subscribes first and reads all afterwards, so that nothing falls in between. Every second it publishes a tick over the
+//! connection that also carries the requests; as long as the ticks come back, the subscription delivers and both connections lead to
+//! the same server. When they stay away the session is over and the next one begins. Ticks have a channel of their own in each
+//! replica, on the same connection: on the common one, what the server sends would grow with the square of the replicas.
 //!
 //! A server may come back empty. Replicas that were there before give it back what was revoked; one that only starts waits for
 //! them the first time, or it would take what they know to be revoked. A key says that somebody was there already.
@@ -43,8 +44,8 @@ pub(super) struct Feed {
     pub(super) link: Arc<Link>,
     pub(super) keys: Arc<Keys>,
     pub(super) revocations: Arc<Revocations>,
-    /// No other replica's tick reads like ours.
-    pub(super) tick: String,
+    /// The channel of our ticks. No other replica has it.
+    pub(super) ticks: String,
 }
 
 impl Feed {
@@ -90,7 +91,7 @@ impl Feed {
     /// Subscribes, reads everything, and gives back what was forgotten there.
     async fn begin(&self) -> Result<Subscription, StoreError> {
         let (sender, pushes) = unbounded_channel();
-        let live = self.link.subscribe(&self.keys.channel, sender).await?;
+        let live = self.link.subscribe(&[&self.keys.channel, &self.ticks], sender).await?;
         let known = self.revocations.all();
         let stored = self.read().await?;
         // A Redis that lost its data, or that took over from one, must not forget what was revoked: replicas start from it.
@@ -159,8 +160,11 @@ impl Feed {
     async fn listen(&self, mut subscription: Subscription) -> StoreError {
         while let Some(PushInfo { kind, data }) = subscription.pushes.recv().await {
             match (kind, data.as_slice()) {
+                (PushKind::Message, [Value::BulkString(channel), _]) if channel == self.ticks.as_bytes() => {
+                    self.revocations.hear();
+                }
                 (PushKind::Message, [_, Value::BulkString(text)]) => match std::str::from_utf8(text) {
-                    Ok(text) if text == self.tick => self.revocations.hear(),
+                    // Of a replica of an older version, for itself.
                     Ok(text) if text.starts_with("tick ") => {}
                     Ok(text) => match parse(text) {
                         Some(revocation) => self.revocations.add([revocation]),
@@ -184,7 +188,7 @@ impl Feed {
         while self.revocations.silence() < SILENCE {
             ticks.tick().await;
             let mut publish = cmd("PUBLISH");
-            publish.arg(&self.keys.channel).arg(&self.tick);
+            publish.arg(&self.ticks).arg("");
             // A tick that is not published is not heard.
             self.link.ask::<()>(&Request::Plain(publish)).await.ok();
         }

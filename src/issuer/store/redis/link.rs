@@ -92,15 +92,15 @@ impl Link {
         self.login.db()
     }
 
-    /// A new connection of its own; `pushes` gets what is published on the channel.
+    /// A new connection of its own; `pushes` gets what is published on the channels.
     pub(super) async fn subscribe(
         &self,
-        channel: &str,
+        channels: &[&str],
         pushes: UnboundedSender<PushInfo>,
     ) -> Result<Arc<Live>, StoreError> {
         let subscribing = async {
             let live = self.connect(AsyncConnectionConfig::new().set_push_sender(pushes)).await?;
-            live.connection.clone().subscribe(channel).await?;
+            live.connection.clone().subscribe(channels).await?;
             Ok(live)
         };
         bounded(subscribing).await
