@@ -1,9 +1,10 @@
-//! Who calls: a bearer token becomes a [`Caller`], which nothing but this module can make.
+//! Who calls: a bearer token becomes a [`Verified`], and that a [`Caller`], which nothing but this module can make.
 //!
 //! A token is accepted when an issuer of the configuration signed it (config.md, `auth`), it is written canonically, its claims
 //! follow the issuer's rules, and it is within its time. The issuer is the one whose name equals `iss`; keys, algorithms and
 //! rules are its own, so a token of one issuer is never measured by those of another. What verified once is remembered under
 //! the SHA-256 of the whole token; the time, and whether the issuer's keys are still the same, are looked at on every request.
+//! Its claims are not kept: a request brings them along, and they are read once for each generation of the policy.
 //!
 //! A token that is no JWS is nobody's unless `auth.opaque` says whom to ask; a JWS never gets there, whatever is wrong with it.
 //!
@@ -13,26 +14,26 @@
 //! [`Auth`] holds the issuers and the cache; `issuer` is one of them, `verify` reads tokens, `keys` holds and fetches keys,
 //! `cache` remembers, `opaque` asks.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 
 use crate::fetch::Client;
-use crate::issuer::Issuer as BuiltIn;
 use crate::issuer::endpoints::API_KEY;
 use crate::issuer::secret::is_issued;
+use crate::issuer::{Issued, Issuer as BuiltIn};
 use cache::{Entry, TokenCache};
 use issuer::{Issuer, KeyPart};
 use keys::pace::Pace;
 use keys::source::Unverified;
 use opaque::Opaque;
 use own::Own;
-use verify::{Claims, Jws};
+use verify::{Claims, Jws, Known};
 
 mod bearer;
 mod cache;
@@ -79,57 +80,28 @@ pub enum Refusal {
     },
 }
 
-/// Whoever sent a request, by a token that verified or by a client certificate. Cheap to clone; nothing outside this module
-/// makes one.
-#[derive(Clone)]
-pub struct Caller(Arc<Claims>);
-
-/// The roles that the bindings of one generation gave a caller.
+/// What one generation makes of a caller's claims, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memo {
     /// The generation.
     pub generation: u64,
-    /// By the live policy, sorted.
+    /// By the live policy, sorted; one list for all callers who have the same.
     pub roles: Arc<[u16]>,
     /// By the candidate in its shadow, where there is one.
     pub shadow: Option<Arc<[u16]>>,
+    /// What every audit line says of the caller: members of a JSON object, each with a comma behind it.
+    pub audit: Box<str>,
 }
 
+/// Whoever sent a request, as the snapshot sees it that the request reads. Cheap to clone; nothing outside this module makes
+/// one.
+#[derive(Clone)]
+pub struct Caller(Arc<Memo>);
+
 impl Caller {
-    /// All claims of the token, or `cert.*` alone.
-    pub fn claims(&self) -> &Map<String, Value> {
-        &self.0.map
-    }
-
-    /// `iss`: the name of an issuer of the configuration; of an opaque token what its introspection says, else the address that
-    /// was asked (policy.md, Bindings); `certificate` where a client certificate is the caller.
-    pub fn issuer(&self) -> &str {
-        if self.thumbprint().is_some() { "certificate" } else { self.text("iss").unwrap_or_default() }
-    }
-
-    /// `cert.x5t#S256`, where a client certificate is the caller.
-    pub fn thumbprint(&self) -> Option<&str> {
-        self.text(certificate::THUMBPRINT)
-    }
-
-    /// `sub`, when it is a string.
-    pub fn subject(&self) -> Option<&str> {
-        self.text("sub")
-    }
-
-    /// `jti`, when it is a string: for the audit.
-    pub fn jti(&self) -> Option<&str> {
-        self.text("jti")
-    }
-
-    /// A place to keep the caller's roles. It belongs to the cached token or the connection's certificate, so that bindings are
-    /// evaluated once for it and a generation. Empty at first; written by whoever evaluates bindings.
-    pub fn memo(&self) -> &ArcSwapOption<Memo> {
-        &self.0.memo
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.0.map.get(name).and_then(Value::as_str)
+    /// The caller's roles, and what the audit says.
+    pub fn memo(&self) -> &Memo {
+        &self.0
     }
 }
 
@@ -137,6 +109,72 @@ impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller").finish_non_exhaustive()
     }
+}
+
+/// Whoever sent a request, by a token that verified, an API key or a client certificate. It lives no longer than the request:
+/// the claims of a token that was known are in the token alone.
+pub struct Verified<'t> {
+    known: Arc<Known>,
+    said: Said<'t>,
+}
+
+/// Where the claims are.
+enum Said<'t> {
+    /// In a token with the SHA-256 of one that verified, so in that very token.
+    Token(&'t str),
+    Claims(Arc<Claims>),
+}
+
+impl<'t> Verified<'t> {
+    fn of(claims: Arc<Claims>) -> Self {
+        Self { known: Arc::clone(&claims.known), said: Said::Claims(claims) }
+    }
+
+    /// All claims of the token, or `cert.*` alone.
+    pub fn claims(&self) -> Cow<'_, Map<String, Value>> {
+        match &self.said {
+            Said::Claims(claims) => Cow::Borrowed(&claims.map),
+            // It was read before, so it can be read; one without claims would have no role.
+            Said::Token(token) => Cow::Owned(Jws::claims_again(token).unwrap_or_default()),
+        }
+    }
+
+    /// The caller, as one generation sees it: what `make` gives for these claims. That is done once for a generation and a
+    /// token, or a connection's certificate.
+    pub fn caller(&self, generation: u64, make: impl FnOnce(&Map<String, Value>) -> Memo) -> Caller {
+        if let Some(memo) = self.known.memo.load().as_ref().filter(|memo| memo.generation == generation) {
+            return Caller(Arc::clone(memo));
+        }
+        let memo = Arc::new(make(&self.claims()));
+        self.known.memo.store(Some(Arc::clone(&memo)));
+        Caller(memo)
+    }
+}
+
+impl fmt::Debug for Verified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified").finish_non_exhaustive()
+    }
+}
+
+/// `iss`: the name of an issuer of the configuration; of an opaque token what its introspection says, else the address that
+/// was asked (policy.md, Bindings); `certificate` where a client certificate is the caller.
+pub fn issuer_of(claims: &Map<String, Value>) -> &str {
+    if thumbprint_of(claims).is_some() { "certificate" } else { text_of(claims, "iss").unwrap_or_default() }
+}
+
+/// `sub`, when it is a string, else `cert.x5t#S256`, where a client certificate is the caller.
+pub fn subject_of(claims: &Map<String, Value>) -> Option<&str> {
+    text_of(claims, "sub").or_else(|| thumbprint_of(claims))
+}
+
+/// `cert.x5t#S256`, where a client certificate is the caller.
+pub fn thumbprint_of(claims: &Map<String, Value>) -> Option<&str> {
+    text_of(claims, certificate::THUMBPRINT)
+}
+
+fn text_of<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c str> {
+    claims.get(name).and_then(Value::as_str)
 }
 
 /// How the keys of an issuer stand, for metrics and `/status`.
@@ -274,7 +312,7 @@ impl Auth {
     ///
     /// # Errors
     /// The same.
-    pub async fn authenticate(&self, token: &str, now: SystemTime) -> Result<Caller, Refusal> {
+    pub async fn authenticate<'t>(&self, token: &'t str, now: SystemTime) -> Result<Verified<'t>, Refusal> {
         self.authenticate_within(token, DEFAULT_TOKEN_BYTES, now, None).await
     }
 
@@ -285,13 +323,13 @@ impl Auth {
     ///
     /// # Errors
     /// [`Refusal::Invalid`], [`Refusal::Expired`] or [`Refusal::KeysUnavailable`].
-    pub async fn authenticate_within(
+    pub async fn authenticate_within<'t>(
         &self,
-        token: &str,
+        token: &'t str,
         max_bytes: usize,
         now: SystemTime,
         peer: Option<&PeerCertificate>,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Verified<'t>, Refusal> {
         if token.len() > max_bytes {
             return Err(invalid("longer than the limit"));
         }
@@ -301,8 +339,9 @@ impl Auth {
             if self.own.is_some() && is_issued(token) {
                 return Err(invalid("a secret or refresh token of the built-in issuer"));
             }
-            let caller = opaque.caller(token, now, peer).await?;
-            let ours = self.own.as_ref().is_some_and(|own| own.issuer.settings().url == caller.issuer());
+            let claims = opaque.caller(token, now, peer).await?;
+            let ours = self.own.as_ref().is_some_and(|own| own.issuer.settings().url == issuer_of(&claims.map));
+            let caller = Verified::of(claims);
             return if ours { Err(invalid("issuer of an opaque token is the built-in one")) } else { Ok(caller) };
         }
         let key = TokenCache::key(token);
@@ -310,14 +349,14 @@ impl Auth {
             let issuer = self.issuers.get(entry.issuer);
             issuer.and_then(|issuer| issuer.source.generation()) == Some(entry.generation)
         };
-        if let Some(entry) = self.cache.get(&key, current)
+        if let Some(entry) = self.cache.get(&key, now, current)
             && let Some(issuer) = self.issuers.get(entry.issuer)
         {
-            let caller = issuer.accept(entry.claims, now, peer).and_then(|caller| self.stands(entry.issuer, caller));
-            if matches!(caller, Err(Refusal::Expired)) {
+            let accepted = issuer.accept(&entry.known, now, peer).and_then(|()| self.stands(entry.issued.as_deref()));
+            if matches!(accepted, Err(Refusal::Expired)) {
                 self.cache.remove(&key);
             }
-            return caller;
+            return accepted.map(|()| Verified { known: entry.known, said: Said::Token(token) });
         }
         let mut jws = Jws::parse(token).map_err(invalid)?;
         let place = jws.issuer().and_then(|name| self.by_name.get(name));
@@ -334,19 +373,24 @@ impl Auth {
             Unverified::Unknown => invalid("key not known"),
             Unverified::Unavailable { retry_after } => Refusal::KeysUnavailable { retry_after },
         })?;
-        let left = claims.ends(issuer.leeway).saturating_sub(now);
-        let caller = issuer.accept(Arc::new(claims), now, peer)?;
-        let caller = self.stands(place, caller)?;
-        let entry = Entry { claims: Arc::clone(&caller.0), issuer: place, generation, left };
+        issuer.accept(&claims.known, now, peer)?;
+        let issued = match self.own.as_ref().filter(|own| own.place == place) {
+            Some(_) => Some(Arc::new(Issued::of(&claims.map).ok_or(invalid(own::ENDED))?)),
+            None => None,
+        };
+        self.stands(issued.as_deref())?;
+        let entry = Entry { known: Arc::clone(&claims.known), issuer: place, generation, issued, since: now.as_secs() };
         self.cache.put(key, entry);
-        Ok(caller)
+        Ok(Verified::of(Arc::new(claims)))
     }
 
     /// The last step for a token of the built-in issuer, cached or not.
-    fn stands(&self, place: usize, caller: Caller) -> Result<Caller, Refusal> {
-        match self.own.as_ref().filter(|own| own.place == place) {
-            Some(own) => own.stands(caller.claims()).map(|()| caller),
-            None => Ok(caller),
+    fn stands(&self, issued: Option<&Issued>) -> Result<(), Refusal> {
+        match (issued, &self.own) {
+            (Some(issued), Some(own)) => own.stands(issued),
+            (None, _) => Ok(()),
+            // That cannot be: the issuer lives as long as this.
+            (Some(_), None) => Err(invalid(own::ENDED)),
         }
     }
 
@@ -354,7 +398,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Refusal::Missing`] where API keys are no credentials; [`Refusal::Invalid`].
-    pub fn by_api_key(&self, key: &str, now: SystemTime) -> Result<Caller, Refusal> {
+    pub fn by_api_key(&self, key: &str, now: SystemTime) -> Result<Verified<'static>, Refusal> {
         let own = self.own.as_ref().filter(|own| own.issuer.settings().api_keys).ok_or(Refusal::Missing)?;
         own.caller(key, now.duration_since(UNIX_EPOCH).unwrap_or_default())
     }
@@ -415,8 +459,8 @@ impl Auth {
 }
 
 /// A token that is bound to a certificate is worth something beside that one alone (RFC 8705, 3).
-fn proven(claims: &Claims, now: Duration, peer: Option<&PeerCertificate>) -> Result<(), Refusal> {
-    match &claims.bound {
+fn proven(known: &Known, now: Duration, peer: Option<&PeerCertificate>) -> Result<(), Refusal> {
+    match &known.bound {
         Some(bound) if !peer.is_some_and(|peer| peer.is(bound, now)) => Err(invalid(verify::NO_PROOF)),
         Some(_) | None => Ok(()),
     }

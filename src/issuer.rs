@@ -70,6 +70,27 @@ pub enum Standing {
     Unknown,
 }
 
+/// What the standing of an access token of ours hangs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    jti: Box<str>,
+    client: Box<str>,
+    /// Unix seconds.
+    iat: u64,
+    exp: u64,
+    family: Option<Box<str>>,
+}
+
+impl Issued {
+    /// By the token's claims; `None`: one of them is missing, and none of ours is without.
+    pub fn of(claims: &Map<String, Value>) -> Option<Self> {
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).map(Box::from);
+        let time = |name: &str| claims.get(name).and_then(Value::as_u64);
+        let (jti, client, iat, exp) = (text("jti")?, text("client_id")?, time("iat")?, time("exp")?);
+        Some(Self { jti, client, iat, exp, family: text("family") })
+    }
+}
+
 /// How the store stands, for metrics, `/readyz` and `/status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreStatus {
@@ -191,26 +212,19 @@ impl Issuer {
         }
     }
 
-    /// How an access token stands whose signature and times are good, by its claims.
-    pub fn standing(&self, claims: &Map<String, Value>) -> Standing {
-        let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let time = |name: &str| claims.get(name).and_then(Value::as_u64);
-        let (Some(jti), Some(client), Some(iat), Some(exp)) =
-            (text("jti"), text("client_id"), time("iat"), time("exp"))
-        else {
-            // None of ours is without.
-            return Standing::Ended;
-        };
+    /// How an access token stands whose signature and times are good.
+    pub fn standing(&self, issued: &Issued) -> Standing {
+        let Issued { jti, client, iat, exp, family } = issued;
         // Revocations are kept for so long.
-        if exp.saturating_sub(iat) > self.longest() {
+        if exp.saturating_sub(*iat) > self.longest() {
             return Standing::Ended;
         }
-        let family = text("family");
+        let family = family.as_deref();
         let key = family.and_then(grants::key_of);
         let lives = |client: &Arc<Client>| !client.disabled && key.is_none_or(|marked| client.has_key(marked));
         let live = self.clients.load().get(client).is_some_and(lives);
         let revocations = self.store.revocations();
-        if !live || revocations.ended(jti, family, client, iat) {
+        if !live || revocations.ended(jti, family, client, *iat) {
             return Standing::Ended;
         }
         if self.store_status().stale { Standing::Unknown } else { Standing::Good }

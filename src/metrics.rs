@@ -29,8 +29,8 @@ pub struct Metrics {
     dropped: IntCounterVec,
     /// `outputs_refused_total{permission}`.
     pub outputs_refused: IntCounterVec,
-    /// `tokens_total{result}`; a client certificate that is the caller counts as `certificate`.
-    pub tokens: IntCounterVec,
+    /// `tokens_total{result}`.
+    pub tokens: Tokens,
     /// `cache_requests_total{cache,result}`.
     pub cache_requests: IntCounterVec,
     /// `cache_entries{cache}`.
@@ -63,6 +63,35 @@ pub struct Metrics {
     pub audit_mode: IntGauge,
     /// `shadow_disagreements_total{change}`.
     pub shadow_disagreements: IntCounterVec,
+}
+
+/// What came of credentials, looked up once.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "each is counted under its own name")]
+pub struct Tokens {
+    pub valid: IntCounter,
+    pub api_key: IntCounter,
+    /// A client certificate that is the caller.
+    pub certificate: IntCounter,
+    pub missing: IntCounter,
+    pub invalid: IntCounter,
+    pub expired: IntCounter,
+    pub keys_unavailable: IntCounter,
+}
+
+impl Tokens {
+    fn of(family: &IntCounterVec) -> Self {
+        let of = |result: &str| family.with_label_values(&[result]);
+        Self {
+            valid: of("valid"),
+            api_key: of("api_key"),
+            certificate: of("certificate"),
+            missing: of("missing"),
+            invalid: of("invalid"),
+            expired: of("expired"),
+            keys_unavailable: of("keys_unavailable"),
+        }
+    }
 }
 
 /// The handles of one route, looked up once.
@@ -160,7 +189,7 @@ impl Metrics {
                 "Outputs refused, by their permission.",
                 &["permission"],
             )?,
-            tokens: counters("tokens_total", "Tokens looked at, by result.", &["result"])?,
+            tokens: Tokens::of(&counters("tokens_total", "Tokens looked at, by result.", &["result"])?),
             cache_requests: counters("cache_requests_total", "Cache look-ups.", &["cache", "result"])?,
             cache_entries: gauges("cache_entries", "Entries in a cache.", &["cache"])?,
             reloads: counters("reloads_total", "Reloads, by what and how they ended.", &["kind", "result"])?,
@@ -234,7 +263,7 @@ mod tests {
             Duration::from_micros(120),
             Some(Duration::from_micros(100)),
         );
-        metrics.tokens.with_label_values(&["valid"]).inc();
+        metrics.tokens.valid.inc();
         let text = String::from_utf8(metrics.text()).unwrap();
         for line in [
             "tagwarden_build_info{version=\"0.1.0\"} 1",

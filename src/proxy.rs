@@ -25,7 +25,7 @@ use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::audit::Audit;
-use crate::auth::{self, Caller, Credential, PeerCertificate, Refusal};
+use crate::auth::{self, Caller, Credential, PeerCertificate, Refusal, Verified};
 use crate::config::{Dialect, Enforcement};
 use crate::dialect::{Decision, Invalid, Outcome, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
@@ -196,43 +196,43 @@ impl Exchange<'_> {
     }
 
     /// Who sent the request. Nothing of the body is read before.
-    async fn authenticate(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Caller, Failure> {
+    async fn authenticate<'h>(&mut self, snapshot: &Snapshot, headers: &'h HeaderMap) -> Result<Verified<'h>, Failure> {
         let settings = &snapshot.settings;
-        let count = |result: &str| self.proxy.metrics.tokens.with_label_values(&[result]).inc();
+        let counts = &self.proxy.metrics.tokens;
         let (now, most, peer) = (SystemTime::now(), settings.limits.token_bytes, self.peer.certificate);
         let verified = match auth::credential(headers) {
             Ok(Credential::Bearer(token)) => {
-                settings.auth.authenticate_within(token, most, now, peer).await.map(|caller| ("valid", caller))
+                settings.auth.authenticate_within(token, most, now, peer).await.map(|who| (&counts.valid, who))
             }
-            Ok(Credential::ApiKey(key)) => settings.auth.by_api_key(key, now).map(|caller| ("api_key", caller)),
+            Ok(Credential::ApiKey(key)) => settings.auth.by_api_key(key, now).map(|who| (&counts.api_key, who)),
             Err(Refusal::Missing) => {
-                let caller = peer.and_then(|peer| peer.caller(headers, now));
-                caller.map(|caller| ("certificate", caller)).ok_or(Refusal::Missing)
+                let who = peer.and_then(|peer| peer.caller(headers, now));
+                who.map(|who| (&counts.certificate, who)).ok_or(Refusal::Missing)
             }
             Err(refusal) => Err(refusal),
         };
-        let (result, caller) = verified.map_err(|refusal| match refusal {
+        let (count, verified) = verified.map_err(|refusal| match refusal {
             Refusal::Missing => {
-                count("missing");
+                counts.missing.inc();
                 Failure::Unauthorized { sent: false }
             }
             Refusal::Invalid { reason } => {
-                count("invalid");
+                counts.invalid.inc();
                 tracing::debug!(reason, "a token is refused");
                 Failure::Unauthorized { sent: true }
             }
             Refusal::Expired => {
-                count("expired");
+                counts.expired.inc();
                 Failure::TokenExpired
             }
             Refusal::KeysUnavailable { retry_after } => {
-                count("keys_unavailable");
+                counts.keys_unavailable.inc();
                 Failure::KeysUnavailable { retry_after }
             }
         })?;
-        count(result);
+        count.inc();
         self.verified = true;
-        Ok(caller)
+        Ok(verified)
     }
 
     /// Who sent the request, and what its roles may.
@@ -241,7 +241,16 @@ impl Exchange<'_> {
         snapshot: &Snapshot,
         headers: &HeaderMap,
     ) -> Result<(Caller, Arc<CallerTables>), Failure> {
-        let caller = self.authenticate(snapshot, headers).await?;
+        let verified = self.authenticate(snapshot, headers).await?;
+        self.heard(snapshot, &verified)
+    }
+
+    /// The caller, and what its roles may.
+    ///
+    /// # Errors
+    /// `Forbidden`: it has no role, while enforcement is on.
+    fn heard(&self, snapshot: &Snapshot, verified: &Verified<'_>) -> Result<(Caller, Arc<CallerTables>), Failure> {
+        let caller = snapshot.caller(verified);
         let settings = &snapshot.settings;
         match (snapshot.tables_of(&caller), settings.enforcement) {
             (Some(tables), _) => Ok((caller, tables)),

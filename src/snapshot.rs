@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use hyper::header::HeaderValue;
 
-use crate::auth::{Auth, Caller, Memo};
+use crate::auth::{Auth, Caller, Memo, Verified};
 use crate::config::{Dialect, Enforcement, Limits};
 use crate::dialect::Query;
 use crate::dialect::json::Description;
 use crate::issuer::Issuer;
-use crate::proxy::route::Routes;
+use crate::proxy::{record, route::Routes};
 use crate::upstream::Upstream;
 pub use rules::{CallerTables, Decided, Part, Rules};
 pub use shadow::{Change, Compared, Disagreement, Shadow};
@@ -97,33 +97,27 @@ impl std::fmt::Debug for Subjects {
 }
 
 impl Snapshot {
-    /// The caller's roles by the live policy and by the candidate. Bindings are looked at once for a token and a
+    /// The caller, with its roles by the live policy and by the candidate. Bindings are looked at once for a token and a
     /// generation.
-    fn memo(&self, caller: &Caller) -> Arc<Memo> {
-        if let Some(memo) = caller.memo().load().as_ref().filter(|memo| memo.generation == self.generation) {
-            return Arc::clone(memo);
-        }
-        let claims = caller.claims();
-        let memo = Arc::new(Memo {
+    pub fn caller(&self, verified: &Verified<'_>) -> Caller {
+        verified.caller(self.generation, |claims| Memo {
             generation: self.generation,
-            roles: self.rules.policy.roles_of(claims).into(),
-            shadow: self.shadow.as_ref().map(|shadow| shadow.rules.policy.roles_of(claims).into()),
-        });
-        caller.memo().store(Some(Arc::clone(&memo)));
-        memo
+            roles: self.rules.roles_of(claims),
+            shadow: self.shadow.as_ref().map(|shadow| shadow.rules.roles_of(claims)),
+            audit: record::of_caller(claims, &self.settings.subjects).into(),
+        })
     }
 
     /// The tables of a caller; `None` where no binding gives it a role.
     pub fn tables_of(&self, caller: &Caller) -> Option<Arc<CallerTables>> {
-        self.rules.tables_of(&self.memo(caller).roles)
+        self.rules.tables_of(&caller.memo().roles)
     }
 
     /// What the candidate would do otherwise; `None` without one. Without a decision (a caller who has no role is not
     /// heard) the roles alone are compared.
     pub fn compare(&self, caller: &Caller, live: Option<(&CallerTables, &Decided, Query<'_>)>) -> Option<Compared> {
         let shadow = self.shadow.as_ref()?;
-        let memo = self.memo(caller);
-        let roles = memo.shadow.as_ref()?;
+        let roles = caller.memo().shadow.as_ref()?;
         match live {
             Some((tables, decided, query)) => Some(shadow.compare(roles, (tables, decided), query)),
             None => shadow.compare_roles(roles),

@@ -1,42 +1,54 @@
 //! Verified tokens, so that the signature of one is checked once. The key is the SHA-256 of the whole token: two tokens with one
-//! signature (another encoding, a malleable signature) are two entries, and no token is kept.
-//!
-//! An entry counts once for each KiB of its token, so that the number of entries bounds the memory of their claims too.
+//! signature (another encoding, a malleable signature) are two entries, and no token is kept. Nor are its claims, so that an
+//! entry is small however long its token is.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use moka::Expiry;
-use moka::sync::Cache;
+use foldhash::fast::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::keys::sha256;
-use super::verify::Claims;
+use super::verify::Known;
+use crate::issuer::Issued;
 
 #[cfg(test)]
 mod tests;
 
 /// An entry is verified again after this, however far away `exp` is.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many entries the library is told to expect, at most: it remembers the hashes of half as many that it let go of, each in
+/// the room of an entry, and spreads the rest over locks for at least 32 of them.
+const EXPECTED: u64 = 4096;
 
 /// What names a token here: equal for equal tokens alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct TokenKey {
-    sha256: [u8; 32],
-    /// How many entries it counts for.
-    weight: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TokenKey([u8; 32]);
+
+impl Hash for TokenKey {
+    /// A part of it is as evenly spread as the whole; the look-up's own hash has a random key.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        if let Some(first) = self.0.first_chunk() {
+            state.write_u64(u64::from_ne_bytes(*first));
+        }
+    }
 }
 
 /// A token that verified.
 #[derive(Clone)]
 pub(super) struct Entry {
-    pub(super) claims: Arc<Claims>,
+    pub(super) known: Arc<Known>,
     /// Its place in the list of issuers.
     pub(super) issuer: usize,
     /// The generation of the issuer's keys that it verified under; worth nothing under another.
     pub(super) generation: u64,
-    /// From its insertion to its `exp`.
-    pub(super) left: Duration,
+    /// Of a token of the built-in issuer.
+    pub(super) issued: Option<Arc<Issued>>,
+    /// When it verified, in whole seconds from 1970.
+    pub(super) since: u64,
 }
 
 /// How the token cache does, for metrics.
@@ -46,51 +58,39 @@ pub struct CacheStatus {
     pub hits: u64,
     /// Requests whose token did.
     pub misses: u64,
-    /// Tokens in it, about.
+    /// Tokens in it.
     pub entries: u64,
 }
 
 pub(super) struct TokenCache {
-    entries: Cache<TokenKey, Entry>,
+    entries: Cache<TokenKey, Entry, UnitWeighter, RandomState>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
-struct AtExp;
-
-impl Expiry<TokenKey, Entry> for AtExp {
-    fn expire_after_create(&self, _: &TokenKey, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(entry.left.min(MAX_AGE))
-    }
-
-    fn expire_after_update(&self, _: &TokenKey, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(entry.left.min(MAX_AGE))
-    }
-}
-
 impl TokenCache {
-    /// Holds `entries` tokens of less than 1 KiB, fewer longer ones; none when that is 0.
+    /// Holds `entries` tokens; none when that is 0. One that is past its time goes when it is asked for, or when there is no
+    /// room.
     pub(super) fn new(entries: u64) -> TokenCache {
+        let expected = usize::try_from(entries.min(EXPECTED)).unwrap_or(usize::MAX);
+        let hasher = RandomState::default();
         TokenCache {
-            entries: Cache::builder()
-                .max_capacity(entries)
-                .weigher(|key: &TokenKey, _: &Entry| key.weight)
-                .expire_after(AtExp)
-                .build(),
+            entries: Cache::with(expected, entries, UnitWeighter, hasher, DefaultLifecycle::default()),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }
     }
 
-    /// The name of a token, with the room that it takes.
+    /// The name of a token.
     pub(super) fn key(token: &str) -> TokenKey {
-        let weight = u32::try_from(1 + token.len() / 1024).unwrap_or(u32::MAX);
-        TokenKey { sha256: sha256(&[token.as_bytes()]), weight }
+        TokenKey(sha256(&[token.as_bytes()]))
     }
 
-    /// The entry, if `current` says that it still counts; tells hits from misses.
-    pub(super) fn get(&self, key: &TokenKey, current: impl Fn(&Entry) -> bool) -> Option<Entry> {
-        let found = self.entries.get(key).filter(current);
+    /// The entry, if it is not too old at `now`, since 1970, and `current` says that it still counts; tells hits from misses.
+    pub(super) fn get(&self, key: &TokenKey, now: Duration, current: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        // A clock that was set back makes it old, too.
+        let fresh = |entry: &Entry| now.abs_diff(Duration::from_secs(entry.since)) < MAX_AGE;
+        let found = self.entries.get(key).filter(|entry| fresh(entry) && current(entry));
         let counter = match found {
             Some(_) => &self.hits,
             None => &self.misses,
@@ -104,14 +104,14 @@ impl TokenCache {
     }
 
     pub(super) fn remove(&self, key: &TokenKey) {
-        self.entries.invalidate(key);
+        self.entries.remove(key);
     }
 
     pub(super) fn status(&self) -> CacheStatus {
         CacheStatus {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
-            entries: self.entries.entry_count(),
+            entries: u64::try_from(self.entries.len()).unwrap_or(u64::MAX),
         }
     }
 }

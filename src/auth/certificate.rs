@@ -20,8 +20,8 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::{DirectoryString, GeneralName};
 
 use super::keys::sha256;
-use super::verify::{Claims, Life, base64url};
-use super::{API_KEY, Caller};
+use super::verify::{Claims, Known, Life, base64url};
+use super::{API_KEY, Verified};
 
 #[cfg(test)]
 mod tests;
@@ -80,16 +80,17 @@ impl PeerCertificate {
         map.insert(THUMBPRINT.to_owned(), Value::from(URL_SAFE_NO_PAD.encode(thumbprint)));
         // The last second counts (RFC 5280, 4.1.2.5).
         let ends = ends.saturating_add(Duration::from_secs(1));
-        let claims = Claims { map, exp: ends, nbf: Some(begins), bound: None, memo: ArcSwapOption::empty() };
-        Some(Self { thumbprint, claims: Arc::new(claims), names: names.is_some() })
+        let known = Known { exp: ends, nbf: Some(begins), bound: None, memo: ArcSwapOption::empty() };
+        let claims = Arc::new(Claims { map, known: Arc::new(known) });
+        Some(Self { thumbprint, claims, names: names.is_some() })
     }
 
     /// The caller that it is in a request with these headers: none beside `Authorization` or `X-API-Key`, whatever they hold,
     /// none where one of its names cannot be read, and none outside its validity, which a session or a connection may outlive.
-    pub fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Option<Caller> {
+    pub fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Option<Verified<'static>> {
         let sent = headers.contains_key(AUTHORIZATION) || headers.contains_key(API_KEY);
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        (!sent && self.names && self.is_valid(now)).then(|| Caller(Arc::clone(&self.claims)))
+        (!sent && self.names && self.is_valid(now)).then(|| Verified::of(Arc::clone(&self.claims)))
     }
 
     /// Whether it is the one that a token is bound to; `now` counts from 1970.
@@ -98,7 +99,7 @@ impl PeerCertificate {
     }
 
     fn is_valid(&self, now: Duration) -> bool {
-        self.claims.life(now, Duration::ZERO) == Life::Valid
+        self.claims.known.life(now, Duration::ZERO) == Life::Valid
     }
 }
 

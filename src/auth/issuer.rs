@@ -10,8 +10,8 @@ use super::keys::pace::Pace;
 use super::keys::provider::{Location, Metadata, Provider};
 use super::keys::sha256;
 use super::keys::source::{Local, Origin, Source};
-use super::verify::{Claims, Life, Rules};
-use super::{Audiences, AuthError, Caller, IssuerSettings, KeySource, PeerCertificate, Refusal, invalid, proven};
+use super::verify::{Known, Life, Rules};
+use super::{Audiences, AuthError, IssuerSettings, KeySource, PeerCertificate, Refusal, invalid, proven};
 use crate::fetch::{Client, Url};
 use crate::hex::hex;
 
@@ -120,15 +120,10 @@ impl Issuer {
     }
 
     /// The last step, cached or not.
-    pub(super) fn accept(
-        &self,
-        claims: Arc<Claims>,
-        now: Duration,
-        peer: Option<&PeerCertificate>,
-    ) -> Result<Caller, Refusal> {
-        proven(&claims, now, peer)?;
-        match claims.life(now, self.leeway) {
-            Life::Valid => Ok(Caller(claims)),
+    pub(super) fn accept(&self, known: &Known, now: Duration, peer: Option<&PeerCertificate>) -> Result<(), Refusal> {
+        proven(known, now, peer)?;
+        match known.life(now, self.leeway) {
+            Life::Valid => Ok(()),
             Life::Expired => Err(Refusal::Expired),
             Life::NotYet => Err(invalid("not valid yet")),
         }

@@ -22,7 +22,7 @@ use super::bearer::is_spelled;
 use super::cache::{CacheStatus, TokenCache, TokenKey};
 use super::keys::pace::Pace;
 use super::verify::{Claims, Life};
-use super::{AuthError, Caller, OpaqueSettings, PeerCertificate, Refusal, invalid, proven};
+use super::{AuthError, OpaqueSettings, PeerCertificate, Refusal, invalid, proven};
 use crate::fetch::Client;
 use judge::Judge;
 
@@ -122,7 +122,7 @@ impl Opaque {
         token: &str,
         now: Duration,
         peer: Option<&PeerCertificate>,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Arc<Claims>, Refusal> {
         if !is_spelled(token) {
             return Err(invalid("not spelled as a bearer token"));
         }
@@ -138,12 +138,13 @@ impl Opaque {
             }
         };
         let claims = outcome?;
-        proven(&claims, now, peer)?;
+        let known = &claims.known;
+        proven(known, now, peer)?;
         // `exp` without leeway: it is the server's own word, and it may be asked again.
-        match (claims.life(now, Duration::ZERO), claims.life(now, NBF_LEEWAY)) {
+        match (known.life(now, Duration::ZERO), known.life(now, NBF_LEEWAY)) {
             (Life::Expired, _) => Err(Refusal::Expired),
             (_, Life::NotYet) => Err(invalid("not valid yet")),
-            (Life::Valid | Life::NotYet, Life::Valid | Life::Expired) => Ok(Caller(claims)),
+            (Life::Valid | Life::NotYet, Life::Valid | Life::Expired) => Ok(claims),
         }
     }
 
@@ -207,7 +208,7 @@ impl Opaque {
         let before = self.failing.swap(failed, Ordering::Relaxed);
         let (outcome, until) = match answer {
             Ok(Ok(claims)) => {
-                let left = claims.ends(Duration::ZERO).saturating_sub(now);
+                let left = claims.known.ends(Duration::ZERO).saturating_sub(now);
                 if left.is_zero() {
                     (Err(Refusal::Expired), asked + self.settings.negative_ttl.min(MAX_AGE))
                 } else {

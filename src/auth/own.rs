@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use serde_json::{Map, Value};
 
-use super::verify::Claims;
-use super::{Caller, Refusal, invalid};
+use super::verify::{Claims, Reason};
+use super::{Refusal, Verified, invalid};
 use crate::issuer::clients::Clients;
-use crate::issuer::{Issuer, Standing};
+use crate::issuer::{Issued, Issuer, Standing};
 
+/// A token that was good.
+pub(super) const ENDED: Reason = "revoked, or its client is not there any more";
 /// For Retry-After while the store is silent.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -34,20 +35,24 @@ impl Own {
     }
 
     /// Whether a token that verified still counts.
-    pub(super) fn stands(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
-        match self.issuer.standing(claims) {
+    pub(super) fn stands(&self, issued: &Issued) -> Result<(), Refusal> {
+        match self.issuer.standing(issued) {
             Standing::Good => Ok(()),
-            Standing::Ended => Err(invalid("revoked, or its client is not there any more")),
+            Standing::Ended => Err(invalid(ENDED)),
             Standing::Unknown => Err(Refusal::KeysUnavailable { retry_after: SOON }),
         }
     }
 
     /// The caller of an API key at `now`, since 1970.
-    pub(super) fn caller(&self, key: &str, now: Duration) -> Result<Caller, Refusal> {
+    pub(super) fn caller(&self, key: &str, now: Duration) -> Result<Verified<'static>, Refusal> {
         let clients = self.issuer.clients();
         let client = clients.by_api_key(key, now.as_secs()).ok_or(invalid("api key not known"))?;
         let callers = self.callers(&clients);
-        callers.by_client.get(&client.id).map(|claims| Caller(Arc::clone(claims))).ok_or(invalid("api key not usable"))
+        callers
+            .by_client
+            .get(&client.id)
+            .map(|claims| Verified::of(Arc::clone(claims)))
+            .ok_or(invalid("api key not usable"))
     }
 
     fn callers(&self, clients: &Arc<Clients>) -> Arc<Callers> {

@@ -3,6 +3,7 @@
 //! Everything here is read before a signature is checked, so it is written against hostile input: one reading for every token
 //! (RFC 8725, 2.4 and 3), nothing that a header asks us to fetch, and no claim that is trusted for more than choosing an issuer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -73,6 +74,13 @@ impl<'a> Jws<'a> {
         Ok(Jws { signed, signature, algorithm, kid, typ, claims })
     }
 
+    /// The claims of a token that was parsed and verified before: those that [`Rules::check`] gave of it.
+    pub(super) fn claims_again(token: &str) -> Option<Map<String, Value>> {
+        let (signed, _) = token.rsplit_once('.')?;
+        let (_, payload) = signed.split_once('.')?;
+        strict_object(&base64url(payload)?).map(without_certificate)
+    }
+
     /// `iss`, to choose the issuer by; not verified.
     pub(super) fn issuer(&self) -> Option<&str> {
         self.claims.get("iss").and_then(Value::as_str)
@@ -131,11 +139,17 @@ impl Rules {
 /// The claims of a token that follows its issuer's rules, or of a client certificate, and what was found out from them.
 pub(super) struct Claims {
     pub(super) map: Map<String, Value>,
+    pub(super) known: Arc<Known>,
+}
+
+/// What is kept of a token or certificate: what is asked on every request, and nothing else of what it says. A hundred
+/// thousand of them are remembered.
+pub(super) struct Known {
     pub(super) exp: Duration,
     pub(super) nbf: Option<Duration>,
     /// The certificate that must be shown beside it (`cnf`).
-    pub(super) bound: Option<Thumbprint>,
-    /// The roles that the bindings of one generation gave.
+    pub(super) bound: Option<Box<Thumbprint>>,
+    /// What one generation made of its claims.
     pub(super) memo: ArcSwapOption<Memo>,
 }
 
@@ -149,15 +163,17 @@ pub(super) enum Life {
 
 impl Claims {
     /// Those of a token. What it says under `cert.*` is dropped: only a certificate speaks there (policy.md, Bindings).
-    pub(super) fn of_token(mut map: Map<String, Value>, exp: Duration, nbf: Option<Duration>) -> Result<Self, Reason> {
-        map.retain(|name, _| !name.starts_with(certificate::CLAIMS));
+    pub(super) fn of_token(map: Map<String, Value>, exp: Duration, nbf: Option<Duration>) -> Result<Self, Reason> {
+        let map = without_certificate(map);
         let bound = match map.get("cnf") {
-            Some(cnf) => Some(certificate::confirmed(cnf).ok_or(NO_PROOF)?),
+            Some(cnf) => Some(Box::new(certificate::confirmed(cnf).ok_or(NO_PROOF)?)),
             None => None,
         };
-        Ok(Self { map, exp, nbf, bound, memo: ArcSwapOption::empty() })
+        Ok(Self { map, known: Arc::new(Known { exp, nbf, bound, memo: ArcSwapOption::empty() }) })
     }
+}
 
+impl Known {
     /// `now` and the claims count from 1970; valid while `nbf - leeway <= now < exp + leeway` (RFC 7519, 4.1.4 and 4.1.5).
     pub(super) fn life(&self, now: Duration, leeway: Duration) -> Life {
         if now >= self.ends(leeway) {
@@ -189,6 +205,11 @@ impl Claims {
         };
         Claims::of_token(map, exp, nbf)
     }
+}
+
+fn without_certificate(mut map: Map<String, Value>) -> Map<String, Value> {
+    map.retain(|name, _| !name.starts_with(certificate::CLAIMS));
+    map
 }
 
 /// RFC 7519, 4.1.3: a string or an array of strings; one that is anything else is refused whole.

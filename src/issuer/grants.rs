@@ -10,7 +10,7 @@ use super::endpoints::Credentials;
 use super::keys::Use;
 use super::secret::{is_generated, sha256};
 use super::store::{Ends, Family, Hash, Revocation, Rotation, StoreError, WINDOW_SECONDS};
-use super::{Issuer, IssuerError, LEEWAY, Minted, Standing, random_hex, refresh_token};
+use super::{Issued, Issuer, IssuerError, LEEWAY, Minted, Standing, random_hex, refresh_token};
 
 /// So many failed secrets of a client, from one address within a window, are answered 401; those after them 429.
 const ATTEMPTS: u32 = 10;
@@ -232,7 +232,8 @@ impl Issuer {
     pub(super) async fn introspected(&self, client: &str, token: &str, now: u64) -> Result<Value, Denied> {
         if let Some(mut claims) = self.verified(token, now) {
             let own = claims.get("client_id").and_then(Value::as_str) == Some(client);
-            match self.standing(&claims) {
+            let standing = Issued::of(&claims).map_or(Standing::Ended, |issued| self.standing(&issued));
+            match standing {
                 Standing::Good if own => {}
                 Standing::Unknown if own => return Err(Denied::Unavailable),
                 Standing::Good | Standing::Unknown | Standing::Ended => return Ok(json!({"active": false})),

@@ -11,16 +11,18 @@ use serde_json::{Value, json};
 use super::Exchange;
 use super::body::Incoming;
 use super::respond::{Body, Failure};
+use crate::auth::subject_of;
 use crate::issuer::endpoints::{Asked, Endpoint, MAX_BODY, Refused, Reply};
 use crate::snapshot::Snapshot;
 
 impl Exchange<'_> {
     /// Who the caller is, in the form of Chalk's own.
     pub(super) async fn who_am_i(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
-        let caller = self.authenticate(snapshot, &parts.headers).await?;
-        let user = caller.subject().or(caller.thumbprint());
+        let verified = self.authenticate(snapshot, &parts.headers).await?;
+        let claims = verified.claims();
+        let user = subject_of(&claims);
         // Of a token that the upstream vouches for, its team was compared with the configured one.
-        let team = caller.claims().get("team_id").and_then(Value::as_str);
+        let team = claims.get("team_id").and_then(Value::as_str);
         let environment = snapshot.settings.environment.as_deref();
         Ok(answer(&Reply::of(json!({"user": user, "environment_id": environment, "team_id": team}))))
     }

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use crate::auth::Caller;
+use crate::auth::{self, Caller};
 use crate::config::Enforcement;
 use crate::dialect::{Decision, Plan, shown};
 use crate::hex::hex;
@@ -88,12 +88,11 @@ pub fn line(of: &Of<'_>, how: &How<'_>) -> Vec<u8> {
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
     let _ = write!(
         line,
-        "\",\"decision_id\":\"{}\",\"generation\":{},\"policy_digest\":\"{}\",\"caller\":{},\"issuer\":{},\"roles\":{},\"route\":{},",
+        "\",\"decision_id\":\"{}\",\"generation\":{},\"policy_digest\":\"{}\",{}\"roles\":{},\"route\":{},",
         how.decision_id,
         of.snapshot.generation,
         of.snapshot.rules.digest,
-        json!(subject(of.caller, &of.snapshot.settings.subjects)),
-        json!(of.caller.issuer()),
+        of.caller.memo().audit,
         of.tables.names,
         json!(how.route),
     );
@@ -112,12 +111,18 @@ pub fn line(of: &Of<'_>, how: &How<'_>) -> Vec<u8> {
     line.into_bytes()
 }
 
+/// What every line about a caller says of it: members of a JSON object, each with a comma behind it.
+pub fn of_caller(claims: &Map<String, Value>, subjects: &Subjects) -> String {
+    format!("\"caller\":{},\"issuer\":{},", json!(subject(claims, subjects)), json!(auth::issuer_of(claims)))
+}
+
 /// Who asked: `sub`, else `client_id`, else `azp`, of a certificate its thumbprint; hashed with the issuer unless the
 /// configuration says plain.
-fn subject(caller: &Caller, subjects: &Subjects) -> String {
-    let named = |claim: &str| caller.claims().get(claim).and_then(|value| value.as_str());
-    let who = named("sub").or(named("client_id")).or(named("azp")).or(caller.thumbprint()).unwrap_or_default();
-    let joined = || [caller.issuer(), "\0", who].concat();
+fn subject(claims: &Map<String, Value>, subjects: &Subjects) -> String {
+    let named = |claim: &str| claims.get(claim).and_then(|value| value.as_str());
+    let who = named("sub").or(named("client_id")).or(named("azp"));
+    let who = who.or(auth::thumbprint_of(claims)).unwrap_or_default();
+    let joined = || [auth::issuer_of(claims), "\0", who].concat();
     let hash = match subjects {
         Subjects::Plain => return shown(who),
         Subjects::Hashed(Some(key)) => hmac::sign(key, joined().as_bytes()).as_ref().to_vec(),

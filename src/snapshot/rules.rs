@@ -1,11 +1,12 @@
 //! A policy ready to decide by: what the dialect looks up in it, and the caches that live and die with it.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use moka::sync::Cache;
 use prometheus::IntCounter;
+use serde_json::{Map, Value};
 
 use crate::chalk::Switch;
 use crate::config::Enforcement;
@@ -22,6 +23,8 @@ const TABLES_BYTES: u64 = 256 << 20;
 const LARGEST_KEY_BYTES: usize = 64 << 10;
 /// About what a plan holds of each feature that a short name stands for: its name as output and as field.
 const FEATURE_BYTES: usize = 256;
+/// Sets of roles that callers share a list of; a caller with another set has a list of its own.
+const SHARED_SETS: usize = 4096;
 /// The number of the set without a role; 2^32 sets would have to be made for it to come twice.
 const NOBODY: u32 = u32::MAX;
 
@@ -38,6 +41,7 @@ pub struct Rules {
     tables: Cache<Arc<[RoleId]>, Arc<CallerTables>>,
     plans: Cache<Arc<[u8]>, Arc<Decided>>,
     numbers: AtomicU32,
+    sets: Mutex<HashSet<Arc<[RoleId]>>>,
     counts: Counts,
 }
 
@@ -149,7 +153,32 @@ impl Rules {
             table_miss: count(table, "miss"),
         };
         let index = Index::new(&policy, chalk);
-        Self { digest, policy, index, enforcement, tables, plans, numbers: AtomicU32::new(0), counts }
+        Self {
+            digest,
+            policy,
+            index,
+            enforcement,
+            tables,
+            plans,
+            numbers: AtomicU32::new(0),
+            sets: Mutex::default(),
+            counts,
+        }
+    }
+
+    /// The roles that a caller's claims give, sorted, each once. Callers with the same roles share one list.
+    pub fn roles_of(&self, claims: &Map<String, Value>) -> Arc<[RoleId]> {
+        let roles = self.policy.roles_of(claims);
+        // Every change of the set is one call.
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = sets.get(&*roles) {
+            return Arc::clone(shared);
+        }
+        let roles: Arc<[RoleId]> = roles.into();
+        if sets.len() < SHARED_SETS {
+            sets.insert(Arc::clone(&roles));
+        }
+        roles
     }
 
     /// The tables of a set of roles, sorted; `None` for the empty set.

@@ -3,6 +3,7 @@ use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, KeyPair, SanTyp
 use serde_json::json;
 
 use super::*;
+use crate::auth::{Memo, issuer_of, subject_of};
 
 fn params(names: Vec<SanType>, common: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -35,7 +36,7 @@ fn at(seconds: u64) -> SystemTime {
 /// The claims of the caller that it is; `None` where it is none.
 fn claims(params: &CertificateParams) -> Option<Value> {
     let read = PeerCertificate::read(&der(params)).unwrap();
-    let mut map = read.caller(&HeaderMap::new(), at(WITHIN))?.claims().clone();
+    let mut map = read.caller(&HeaderMap::new(), at(WITHIN))?.claims().into_owned();
     let thumbprint = map.remove("cert.x5t#S256").unwrap();
     assert_eq!(thumbprint.as_str().unwrap().len(), 43);
     Some(Value::Object(map))
@@ -146,12 +147,13 @@ fn it_is_a_caller_within_its_validity_and_beside_no_credential() {
         assert!(read.caller(&headers, at(WITHIN)).is_none(), "{name}: {value}");
     }
     let caller = read.caller(&none, at(WITHIN)).unwrap();
-    assert_eq!((caller.issuer(), caller.subject()), ("certificate", None));
-    assert_eq!(caller.thumbprint(), Some(URL_SAFE_NO_PAD.encode(read.thumbprint).as_str()));
+    let claims = caller.claims();
+    let thumbprint = URL_SAFE_NO_PAD.encode(read.thumbprint);
+    assert_eq!((issuer_of(&claims), subject_of(&claims)), ("certificate", Some(thumbprint.as_str())));
     // The memo belongs to the connection.
-    let memo = crate::auth::Memo { generation: 3, roles: Arc::from([1]), shadow: None };
-    caller.memo().store(Some(Arc::new(memo)));
-    assert_eq!(read.caller(&none, at(WITHIN)).unwrap().memo().load().as_ref().unwrap().generation, 3);
+    let memo = |roles: [u16; 1]| Memo { generation: 3, roles: Arc::from(roles), shadow: None, audit: "".into() };
+    let made = |role: u16| read.caller(&none, at(WITHIN)).unwrap().caller(3, |_| memo([role])).memo().roles.to_vec();
+    assert_eq!((made(1), made(2)), (vec![1], vec![1]));
     assert_eq!(format!("{read:?}"), "PeerCertificate { .. }");
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::auth::tests::support::*;
-use crate::auth::{Auth, IssuerSettings, JudgeSettings, Judges};
+use crate::auth::{Auth, IssuerSettings, JudgeSettings, Judges, issuer_of, subject_of};
 use crate::fetch::Url;
 
 const TOKEN: &str = "canary-token+/~==";
@@ -102,11 +102,11 @@ async fn the_claims_are_those_of_the_answer() {
     let claims = json!({"active": true, "sub": "someone", "client_id": "c", "groups": ["a", "b"], "scope": "x y",
         "iss": world.provider.url, "token_type": "Bearer"});
     assert_eq!(json!(caller.claims()), claims);
-    assert_eq!((caller.issuer(), caller.subject()), (&*world.provider.url, Some("someone")));
+    assert_eq!((issuer_of(&caller.claims()), subject_of(&caller.claims())), (&*world.provider.url, Some("someone")));
     // policy.md, Bindings: the answer's `iss` counts, whoever's it is.
     for issuer in ["https://elsewhere.example/", ISSUER] {
         world.provider.reply(200, &active(json!({"iss": issuer})));
-        assert_eq!(ask(&world.auth, &format!("t{}", issuer.len())).await.unwrap().issuer(), issuer);
+        assert_eq!(issuer_of(&ask(&world.auth, &format!("t{}", issuer.len())).await.unwrap().claims()), issuer);
     }
     assert_eq!(world.told(json!({"active": true, "iss": ["x"]})).await, "iss not a string");
 }

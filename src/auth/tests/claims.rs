@@ -1,5 +1,6 @@
 //! The rules for claims, and the time.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -229,16 +230,27 @@ async fn a_token_that_is_bound_to_a_proof_is_no_bearer_token() {
 #[tokio::test]
 async fn a_known_token_is_not_verified_again_and_keeps_its_memo() {
     let auth = auth(usual());
-    let token = token(claims(json!({"jti": "t1"})));
-    let first = ask(&auth, &token).await.unwrap();
-    assert!(first.memo().load().is_none());
-    first.memo().store(Some(Arc::new(Memo { generation: 7, roles: Arc::from([1, 2]), shadow: None })));
-    let second = ask(&auth, &token).await.unwrap();
-    let memo = second.memo().load_full().unwrap();
-    assert_eq!((memo.generation, &*memo.roles), (7, &[1, 2][..]));
-    assert_eq!(second.jti(), Some("t1"));
-    assert_eq!(auth.cache_status().hits, 1);
-    assert_eq!(auth.cache_status().misses, 1);
+    let Value::Object(payload) = claims(json!({"jti": "t1", "scope": "a b"})) else { panic!() };
+    let token = token(Value::Object(payload.clone()));
+    let memo = |generation| Memo { generation, roles: Arc::from([1, 2]), shadow: None, audit: "".into() };
+    let made = Cell::new(0);
+    let mut first = None;
+    for (generation, times) in [(7, 1), (7, 1), (8, 2), (7, 3)] {
+        let verified = ask(&auth, &token).await.unwrap();
+        // Whether it was just verified or is remembered, and for whichever generation: the claims are those of the token.
+        let caller = verified.caller(generation, |claims| {
+            made.set(made.get() + 1);
+            assert_eq!(*claims, payload);
+            memo(generation)
+        });
+        assert_eq!((caller.memo(), made.get()), (&memo(generation), times), "{generation}");
+        assert_eq!(*verified.claims(), payload);
+        first.get_or_insert(caller);
+    }
+    // A request that read another generation meanwhile keeps its own.
+    assert_eq!(first.unwrap().memo().generation, 7);
+    let status = auth.cache_status();
+    assert_eq!((status.hits, status.misses, status.entries), (3, 1, 1));
 }
 
 #[tokio::test]

@@ -188,7 +188,8 @@ async fn what_is_kept_counts_for_its_issuer_and_its_time_alone() {
     for (text, counts) in cases {
         std::fs::write(&file, &text).unwrap();
         let again = auth(keeping(&provider, &folder, 3600), &TestClock::new());
-        let answer = ask(&again, &token(ISSUER, "k1")).await;
+        let token = token(ISSUER, "k1");
+        let answer = ask(&again, &token).await;
         match counts {
             true => assert_eq!(reason(answer), "accepted", "{text}"),
             false => assert!(matches!(answer, Err(Refusal::KeysUnavailable { .. })), "{text}"),

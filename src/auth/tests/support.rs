@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::auth::keys::pace::Pace;
-use crate::auth::{Audiences, Auth, Caller, IssuerSettings, KeySource, Refusal};
+use crate::auth::{Audiences, Auth, IssuerSettings, KeySource, Refusal, Verified};
 
 pub const ISSUER: &str = "https://idp.example/";
 pub const AUDIENCE: &str = "feature-server";
@@ -217,12 +217,12 @@ pub fn at(millis: i64) -> SystemTime {
 }
 
 /// What an issuer says to a token at `NOW`.
-pub async fn ask(auth: &Auth, token: &str) -> Result<Caller, Refusal> {
+pub async fn ask<'t>(auth: &Auth, token: &'t str) -> Result<Verified<'t>, Refusal> {
     auth.authenticate(token, at(0)).await
 }
 
 /// The reason of a refusal, or what else came out.
-pub fn reason(answer: Result<Caller, Refusal>) -> &'static str {
+pub fn reason(answer: Result<Verified<'_>, Refusal>) -> &'static str {
     match answer {
         Ok(_) => "accepted",
         Err(Refusal::Invalid { reason }) => reason,

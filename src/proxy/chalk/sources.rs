@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::calls::{Called, bare};
 use super::may_say;
+use crate::auth::subject_of;
 use crate::config::Enforcement;
 use crate::dialect::chalk::agent;
 use crate::dialect::chalk::integrations::{self, Asker, Call, Method, Refused, Step, data_source};
@@ -70,11 +71,13 @@ impl Exchange<'_> {
         parts: &Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
-        let asked = self.asked(snapshot, &parts.headers).await?;
+        let verified = self.authenticate(snapshot, &parts.headers).await?;
+        let (_, tables) = self.heard(snapshot, &verified)?;
         let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
         let GetAgentRequest {} = strict::decode(&message)?;
-        let permissions = agent::permissions(&snapshot.rules.policy, &asked.tables.tables);
-        let subject = asked.caller.subject().or(asked.caller.thumbprint()).unwrap_or_default();
+        let permissions = agent::permissions(&snapshot.rules.policy, &tables.tables);
+        let claims = verified.claims();
+        let subject = subject_of(&claims).unwrap_or_default();
         let environment = snapshot.settings.environment.as_deref().unwrap_or_default();
         let answer = agent::answer(permissions, subject, environment);
         bare(&called.call, answer.encode_to_vec().into()).await
