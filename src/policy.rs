@@ -14,6 +14,7 @@
 //!
 //! Everything here is pure: bytes and numbers in, decisions out.
 
+mod binding;
 pub mod bindings;
 pub mod catalogue;
 pub mod decide;
@@ -35,8 +36,10 @@ use serde_json::{Map, Value};
 
 use crate::chalk::Switch;
 use crate::diagnostic::{Code, Diagnostic, Place, Report, SourceFile};
+pub use binding::Binding;
+use binding::ByIssuer;
 use catalogue::{Catalogue, FeatureId, TagId};
-use file::{BindingText, Layer, LayerKind, RoleText, Text, Wanted};
+use file::{BindingText, Layer, LayerKind, RoleText, Text};
 pub use permission::Permission;
 use resolve::{RoleId, Table, Tables};
 use settings::{CatalogueTags, Combine, Declassification, Internal, Mode, Supplies, UnknownFeatures};
@@ -92,17 +95,6 @@ impl Role {
     }
 }
 
-/// Which callers hold which roles.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    /// Where it stands.
-    pub place: Place,
-    /// The roles that it gives.
-    pub roles: Vec<RoleId>,
-    /// Claim or JSON pointer, and the values of which one must match; all must.
-    when: Vec<(String, Vec<Wanted>)>,
-}
-
 /// What credentials a configuration accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sources {
@@ -123,6 +115,7 @@ pub struct Policy {
     pub roles: Vec<Role>,
     /// Bindings, in the order of the files.
     pub bindings: Vec<Binding>,
+    by_issuer: ByIssuer,
     role_ids: BTreeMap<String, RoleId>,
     /// Where `unknown_features` is said.
     unknown_features: Option<Place>,
@@ -173,12 +166,21 @@ pub fn assemble(rules: &Layer, imported: &Layer, report: &mut Report) -> Option<
         roles.push(role(name, text, &mut catalogue));
     }
     let unknown_features = rules.unknown_features.as_ref().map(|(_, place)| place.clone());
-    let mut policy = Policy { settings, catalogue, roles, bindings: Vec::new(), role_ids, unknown_features };
+    let mut policy = Policy {
+        settings,
+        catalogue,
+        roles,
+        bindings: Vec::new(),
+        by_issuer: ByIssuer::default(),
+        role_ids,
+        unknown_features,
+    };
     policy.reach(rules);
     for text in &rules.bindings {
         let binding = policy.binding(text, report);
         policy.bindings.push(binding);
     }
+    policy.by_issuer = ByIssuer::of(&policy.bindings);
     if report.has_errors() { None } else { Some(policy) }
 }
 
@@ -373,8 +375,8 @@ impl Policy {
 
     /// The roles that a caller's claims give, sorted, each once; all bindings that match add up.
     pub fn roles_of(&self, claims: &Map<String, Value>) -> Vec<RoleId> {
-        let mut roles: Vec<RoleId> =
-            self.bindings.iter().filter(|b| b.matches(claims)).flat_map(|b| b.roles.iter().copied()).collect();
+        let of = self.by_issuer.candidates(&self.bindings, claims).filter(|binding| binding.matches(claims));
+        let mut roles: Vec<RoleId> = of.flat_map(|binding| binding.roles.iter().copied()).collect();
         roles.sort_unstable();
         roles.dedup();
         roles
@@ -401,41 +403,6 @@ impl Policy {
             .map(|role| role.mode.unwrap_or(self.settings.mode));
         let Some(first) = modes.next() else { return Mode::Reject };
         if modes.all(|mode| mode == first) { first } else { Mode::Reject }
-    }
-}
-
-impl Binding {
-    /// Whether all wanted claims are there.
-    fn matches(&self, claims: &Map<String, Value>) -> bool {
-        !self.when.is_empty()
-            && self.when.iter().all(|(name, wanted)| {
-                claim(claims, name).is_some_and(|found| wanted.iter().any(|wanted| holds(name, found, wanted)))
-            })
-    }
-}
-
-/// A claim by its name, or by a JSON pointer (RFC 6901) where the name begins with `/`. A `cert.*` beside `iss` is a token's,
-/// so none.
-fn claim<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
-    if file::is_certificate(name) && claims.contains_key("iss") {
-        return None;
-    }
-    let Some(pointer) = name.strip_prefix('/') else { return claims.get(name) };
-    let (first, rest) = pointer.split_once('/').map_or((pointer, None), |(first, rest)| (first, Some(rest)));
-    let top = claims.get(&first.replace("~1", "/").replace("~0", "~"))?;
-    rest.map_or(Some(top), |rest| top.pointer(&format!("/{rest}")))
-}
-
-/// Exactly and by type; a list by membership; `scope` and `scp` texts by word.
-fn holds(name: &str, found: &Value, wanted: &Wanted) -> bool {
-    match (found, wanted) {
-        (Value::Array(items), _) => items.iter().any(|item| !item.is_array() && holds("", item, wanted)),
-        (Value::String(text), Wanted::Str(wanted)) => {
-            text == wanted || (matches!(name, "scope" | "scp") && text.split(' ').any(|word| word == wanted))
-        }
-        (Value::Number(number), Wanted::Int(wanted)) => number.as_i64() == Some(*wanted),
-        (Value::Bool(value), Wanted::Bool(wanted)) => value == wanted,
-        (Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null | Value::Object(_), _) => false,
     }
 }
 

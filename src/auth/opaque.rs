@@ -123,7 +123,7 @@ impl Opaque {
         now: Duration,
         peer: Option<&PeerCertificate>,
     ) -> Result<Arc<Claims>, Refusal> {
-        if !is_spelled(token) {
+        if !is_spelled(token.as_bytes()) {
             return Err(invalid("not spelled as a bearer token"));
         }
         let key = TokenCache::key(token);

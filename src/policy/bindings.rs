@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::policy::binding::{claim, holds};
 use crate::policy::file::{BindingText, Wanted};
-use crate::policy::{claim, holds};
 
 /// One binding held against a caller's claims (policy.md, Bindings).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,6 +1,9 @@
 use super::*;
 use decide::{Name, Resolved};
 
+use proptest::prelude::*;
+use serde_json::json;
+
 fn source(name: &str, text: &str) -> Arc<SourceFile> {
     Arc::new(SourceFile { name: name.into(), text: text.into() })
 }
@@ -48,4 +51,51 @@ fn the_handmade_vectors_hold() {
 #[test]
 fn the_generated_vectors_hold() {
     assert_eq!(vectors(include_str!("../../tests/fixtures/vectors/generated.jsonl")), 800);
+}
+
+/// One of few texts, so that they meet; a list of them; another kind.
+fn issuers() -> impl Strategy<Value = Value> {
+    let text = prop::sample::select(vec!["a", "b", "c d", ""]).prop_map(Value::from);
+    prop_oneof![
+        4 => text.clone(),
+        1 => prop::collection::vec(text, 1..3).prop_map(Value::from),
+        1 => prop::sample::select(vec![json!(1), json!(true), json!([1, "b"])]),
+    ]
+}
+
+fn bound() -> impl Strategy<Value = Value> {
+    let claims = prop::sample::select(vec!["iss", "/iss", "x", "/x", "/iss/0", "cert.cn", "scope"]);
+    let when = prop::collection::btree_map(claims, issuers(), 1..3);
+    let certificate = |when: &std::collections::BTreeMap<&str, Value>| {
+        when.contains_key("cert.cn") && (when.contains_key("iss") || when.contains_key("/iss"))
+    };
+    let when = when.prop_filter("a caller is one or the other", move |when| !certificate(when));
+    (when, 0..5u8).prop_map(|(when, role)| json!({"roles": [format!("r{role}")], "when": when}))
+}
+
+proptest! {
+    /// A caller is held against the bindings of its issuer alone, and gets what all of them would give.
+    #[test]
+    fn the_bindings_of_an_issuer_are_those_that_match(
+        bindings in prop::collection::vec(bound(), 0..12),
+        callers in prop::collection::vec(
+            prop::collection::btree_map(
+                prop::sample::select(vec!["iss", "x", "cert.cn", "scope"]),
+                prop_oneof![6 => issuers(), 1 => Just(json!(null)), 1 => Just(json!({"0": "a"}))],
+                0..4,
+            ),
+            1..8,
+        ),
+    ) {
+        let roles: Map<String, Value> = (0..5).map(|role| (format!("r{role}"), json!({}))).collect();
+        let text = json!({"version": 1, "roles": roles, "bindings": bindings}).to_string();
+        let (policy, report) = load(&[source("policy.yaml", &text)], &[]);
+        let Some(policy) = policy else { panic!("{report}") };
+        for caller in callers {
+            let claims: Map<String, Value> = caller.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            let matching = policy.bindings.iter().filter(|binding| binding.matches(&claims));
+            let each: BTreeSet<RoleId> = matching.flat_map(|binding| binding.roles.iter().copied()).collect();
+            prop_assert_eq!(policy.roles_of(&claims), Vec::from_iter(each));
+        }
+    }
 }
