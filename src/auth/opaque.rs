@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
 use super::bearer::is_spelled;
@@ -33,7 +33,7 @@ mod tests;
 /// Exchanges at once; a token beyond that is answered 503.
 const MAX_EXCHANGES: usize = 64;
 /// How many tokens are remembered as worth nothing.
-const MAX_BAD: u64 = 10_000;
+const MAX_BAD: usize = 10_000;
 /// Nothing is remembered longer, whatever the configuration says.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// After a failure about a token, and for Retry-After.
@@ -75,12 +75,9 @@ impl Opaque {
         pace: &Pace,
     ) -> Result<Self, AuthError> {
         let judge = Judge::new(&settings.judge, client)?;
-        let cache = |entries: u64, ttl: Duration| {
-            Cache::builder().max_capacity(entries).time_to_live(ttl.max(FLOOR).min(MAX_AGE)).build()
-        };
         Ok(Opaque {
-            good: cache(entries, settings.ttl),
-            bad: cache(MAX_BAD, settings.negative_ttl),
+            good: Cache::new(usize::try_from(entries).unwrap_or(usize::MAX)),
+            bad: Cache::new(MAX_BAD),
             settings,
             entries,
             judge,
@@ -112,7 +109,7 @@ impl Opaque {
         CacheStatus {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
-            entries: self.good.entry_count().saturating_add(self.bad.entry_count()),
+            entries: u64::try_from(self.good.len() + self.bad.len()).unwrap_or(u64::MAX),
         }
     }
 

@@ -1,11 +1,13 @@
 //! A policy ready to decide by: what the dialect looks up in it, and the caches that live and die with it.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use moka::sync::Cache;
 use prometheus::IntCounter;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 
 use crate::chalk::Switch;
@@ -19,6 +21,8 @@ use crate::policy::settings::Mode;
 
 /// Bytes of tables that are kept.
 const TABLES_BYTES: u64 = 256 << 20;
+/// About how many these are: few, so that the cache has few parts, and a set of many large tables fits in one.
+const TABLES: usize = 64;
 /// Requests with a larger fingerprint are decided each time.
 const LARGEST_KEY_BYTES: usize = 64 << 10;
 /// About what a plan holds of each feature that a short name stands for: its name as output and as field.
@@ -38,8 +42,8 @@ pub struct Rules {
     /// What the dialect looks up in them.
     pub index: Index,
     enforcement: Enforcement,
-    tables: Cache<Arc<[RoleId]>, Arc<CallerTables>>,
-    plans: Cache<Arc<[u8]>, Arc<Decided>>,
+    tables: Cache<Arc<[RoleId]>, Arc<CallerTables>, TablesWeigh>,
+    plans: Cache<Arc<[u8]>, Arc<Decided>, PlansWeigh>,
     numbers: AtomicU32,
     sets: Mutex<HashSet<Arc<[RoleId]>>>,
     counts: Counts,
@@ -74,6 +78,27 @@ struct Counts {
     decision_miss: IntCounter,
     table_hit: IntCounter,
     table_miss: IntCounter,
+}
+
+/// Tables count by their bytes.
+#[derive(Clone, Debug)]
+struct TablesWeigh;
+
+impl Weighter<Arc<[RoleId]>, Arc<CallerTables>> for TablesWeigh {
+    fn weight(&self, _: &Arc<[RoleId]>, tables: &Arc<CallerTables>) -> u64 {
+        tables.tables.iter().map(|table| table.bytes() as u64).sum()
+    }
+}
+
+/// A plan counts once for each KiB, so that the number of entries bounds the memory too.
+#[derive(Clone, Debug)]
+struct PlansWeigh;
+
+impl Weighter<Arc<[u8]>, Arc<Decided>> for PlansWeigh {
+    fn weight(&self, key: &Arc<[u8]>, decided: &Arc<Decided>) -> u64 {
+        let bytes = key.len() * 4 + decided.audit.len() + decided.plan.cost * FEATURE_BYTES;
+        1 + bytes as u64 / 1024
+    }
 }
 
 /// Whose caches they are, in `cache_requests_total{cache}`.
@@ -126,21 +151,8 @@ impl Rules {
         entries: u64,
         metrics: &Metrics,
     ) -> Self {
-        let tables = Cache::builder()
-            .max_capacity(TABLES_BYTES)
-            .weigher(|_: &Arc<[RoleId]>, tables: &Arc<CallerTables>| {
-                let bytes: usize = tables.tables.iter().map(|table| table.bytes()).sum();
-                u32::try_from(bytes).unwrap_or(u32::MAX)
-            })
-            .build();
-        // An entry counts once for each KiB, so that `entries` bounds the memory too.
-        let plans = Cache::builder()
-            .max_capacity(entries)
-            .weigher(|key: &Arc<[u8]>, decided: &Arc<Decided>| {
-                let bytes = key.len() * 4 + decided.audit.len() + decided.plan.cost * FEATURE_BYTES;
-                u32::try_from(1 + bytes / 1024).unwrap_or(u32::MAX)
-            })
-            .build();
+        let tables = Cache::with_weighter(TABLES, TABLES_BYTES, TablesWeigh);
+        let plans = Cache::with_weighter(usize::try_from(entries).unwrap_or(usize::MAX), entries, PlansWeigh);
         let (decision, table) = match part {
             Part::Live => ("decision", "tables"),
             Part::Shadow => ("shadow", "shadow_tables"),
@@ -191,13 +203,15 @@ impl Rules {
             return Some(tables);
         }
         self.counts.table_miss.inc();
-        Some(self.tables.get_with(Arc::clone(roles), || {
+        let made = self.tables.get_or_insert_with(roles, || {
             let names: Vec<&str> = roles.iter().map(|role| self.policy.role_name(*role)).collect();
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
             let tables = self.tables_by_group(roles);
             let names = serde_json::to_string(&names).unwrap_or_else(|_| "[]".to_owned());
-            Arc::new(CallerTables { number, mode: self.policy.mode_of(roles), tables, names, roles: (**roles).into() })
-        }))
+            let mode = self.policy.mode_of(roles);
+            Ok::<_, Infallible>(Arc::new(CallerTables { number, mode, tables, names, roles: (**roles).into() }))
+        });
+        made.ok()
     }
 
     /// The tables of a caller without a role: everything is denied.
@@ -257,6 +271,6 @@ impl Rules {
 
     /// Entries of the decision cache and of the table cache.
     pub fn cache_entries(&self) -> (u64, u64) {
-        (self.plans.entry_count(), self.tables.entry_count())
+        (self.plans.len() as u64, self.tables.len() as u64)
     }
 }

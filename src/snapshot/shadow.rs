@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 use crate::dialect::{Decision, Outcome, Plan, Query, Refusal};
 use crate::policy::resolve::RoleId;
@@ -20,8 +21,18 @@ const MOST_NAMED: usize = 10;
 pub struct Shadow {
     /// The candidate.
     pub rules: Arc<Rules>,
-    comparisons: Cache<Arc<[u8]>, Arc<Vec<Disagreement>>>,
+    comparisons: Cache<Arc<[u8]>, Arc<Vec<Disagreement>>, ComparisonsWeigh>,
     told: Mutex<HashSet<[u8; 32]>>,
+}
+
+/// A comparison counts by its key.
+#[derive(Clone, Debug)]
+struct ComparisonsWeigh;
+
+impl Weighter<Arc<[u8]>, Arc<Vec<Disagreement>>> for ComparisonsWeigh {
+    fn weight(&self, key: &Arc<[u8]>, _: &Arc<Vec<Disagreement>>) -> u64 {
+        1 + key.len() as u64 / 256
+    }
 }
 
 /// What the candidate would answer otherwise.
@@ -68,12 +79,8 @@ pub struct Compared {
 impl Shadow {
     /// Puts a candidate beside, with nothing compared. `entries`: how many comparisons are kept.
     pub fn new(rules: Arc<Rules>, entries: u64) -> Self {
-        let comparisons = Cache::builder()
-            .max_capacity(entries)
-            .weigher(|key: &Arc<[u8]>, _: &Arc<Vec<Disagreement>>| {
-                u32::try_from(1 + key.len() / 256).unwrap_or(u32::MAX)
-            })
-            .build();
+        let expected = usize::try_from(entries).unwrap_or(usize::MAX);
+        let comparisons = Cache::with_weighter(expected, entries, ComparisonsWeigh);
         Self { rules, comparisons, told: Mutex::default() }
     }
 

@@ -1,16 +1,17 @@
 //! Many tokens through the running sidecar: what is remembered, what is fetched, and that nobody else feels it. How much it costs
 //! is measured by tests/bench/tokens.py; nothing here depends on the time that it takes.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{Raw, query};
-use crate::support::sidecar::{FINE, Setup, Sidecar, reader};
-use crate::support::tokens::{KEY, b64, claims, unb64};
+use crate::support::sidecar::{FINE, POLICY, Setup, Sidecar, reader};
+use crate::support::tokens::{ISSUER, KEY, b64, claims, unb64};
 use crate::support::until;
 use crate::support::upstream::{Act, Upstream};
 
@@ -127,4 +128,39 @@ async fn garbage_leaves_nothing_behind_and_hurts_nobody() {
     // The keys were asked for at the start and by the first unknown name; further names, once in ten seconds, however many.
     let (fetched, most) = (provider.count() as u64, 2 + begun.elapsed().as_secs() / 10);
     assert!((2..=most).contains(&fetched), "{fetched} fetches of the keys, at most {most} are due");
+}
+
+/// What a token says is not kept, so it is read again where another policy asks for more of it.
+#[tokio::test]
+async fn a_known_token_is_held_against_what_a_new_policy_asks_for() {
+    let upstream = Upstream::start().await;
+    let sidecar = Sidecar::start(&upstream).await;
+    let token = KEY.sign(&claims(json!({"sub": "someone", "team": "fraud", "level": [1, 7]})));
+    let verified = async || sidecar.metric("tagwarden_cache_requests_total{cache=\"token\",result=\"miss\"}").await;
+    sidecar.until_status(&token, FINE, 200).await;
+    let before = verified().await;
+    let bound = |when: &str| POLICY.replace("{groups: readers}", when);
+    for (when, status) in [
+        ("{team: fraud, level: 8}", 403),
+        ("{team: fraud, level: 7}", 200),
+        ("{nobody: asks}", 403),
+        ("{sub: someone}", 200),
+    ] {
+        sidecar.setup.folder.write("policy.yaml", bound(when));
+        sidecar.until_status(&token, FINE, status).await;
+    }
+    assert_eq!(verified().await, before, "the signature was verified once");
+    // Every line names the same caller, whichever policy it was decided by.
+    let log = sidecar.setup.folder.path("audit.jsonl");
+    let callers = until("a line for each policy that lets it pass", async || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let whole = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines: Vec<Value> = whole.collect();
+        let generations: BTreeSet<_> = lines.iter().map(|line| line["generation"].as_u64()).collect();
+        (generations.len() == 3).then_some(lines)
+    })
+    .await;
+    let callers: BTreeSet<_> =
+        callers.iter().map(|line| (line["caller"].to_string(), line["issuer"].as_str())).collect();
+    assert_eq!((callers.len(), callers.first().unwrap().1), (1, Some(ISSUER)), "{callers:?}");
 }

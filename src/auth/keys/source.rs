@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use tokio::sync::watch;
 
 use super::pace::{Pace, after_failure, after_success};
@@ -23,7 +23,7 @@ use crate::fetch::FetchError;
 /// No key set is larger. In bytes.
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// How many unknown key names are remembered for an issuer.
-const MAX_UNKNOWN: u64 = 1000;
+const MAX_UNKNOWN: usize = 1000;
 
 /// What the keys are read from.
 pub(in crate::auth) enum Origin {
@@ -255,9 +255,8 @@ impl Source {
 
     /// How many unknown key names are remembered.
     #[cfg(test)]
-    pub(in crate::auth) fn remembered(&self) -> u64 {
-        self.unknown.run_pending_tasks();
-        self.unknown.entry_count()
+    pub(in crate::auth) fn remembered(&self) -> usize {
+        self.unknown.len()
     }
 
     /// `None`: there are no keys that count.
