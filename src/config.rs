@@ -90,7 +90,7 @@ pub enum Dialect {
 /// `chalk` (config.md): the deployment behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChalkSettings {
-    /// The environment behind us, which queries must mean; there with the Chalk dialect.
+    /// The environment behind us, which queries must mean. `None`: nobody said which, so a query names none.
     pub environment: Option<String>,
     /// Switches that any caller may use, whatever its roles say.
     pub allow: BTreeSet<Switch>,

@@ -89,6 +89,13 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
                 }
                 (sources, may_shrink, shadow) = (live::sources(&config), config.allow_shrink, config.shadow);
                 chalk = config.upstream.dialect == Dialect::Chalk;
+                if chalk && config.chalk.environment.is_none() {
+                    let files = policies::texts(&[path]).map_err(unreadable)?;
+                    let message = "`chalk.environment` is not there: a query that names an environment is refused, as chalkpy's do";
+                    report.diagnostics.extend(
+                        files.first().map(|file| Diagnostic::new(Code::NoEnvironment, &Place::file(file), message)),
+                    );
+                }
                 if config.chalk_graph.is_some() && catalogue.is_empty() {
                     let files = policies::texts(&[path]).map_err(unreadable)?;
                     let message =

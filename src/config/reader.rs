@@ -89,7 +89,7 @@ impl ConfigReader<'_, '_> {
             issuer.chalk_environment.clone_from(&chalk.environment);
         }
         let json = self.json(node, &fields, dialect);
-        let (catalogue, chalk_graph) = self.catalogue(fields.get("catalogue"), dialect);
+        let (catalogue, chalk_graph) = self.catalogue(fields.get("catalogue"), dialect, &chalk);
         // The one that is there most often, so that one mistake is not told as several.
         let dialect = dialect.unwrap_or(Dialect::Feast);
         let threads = fields.get("threads").and_then(|node| Some((node, self.size(node, "`threads`")?)));

@@ -142,6 +142,9 @@ fn the_smallest_configuration_of_chalk_has_the_documented_defaults() {
     assert_eq!(config.chalk, ChalkSettings { environment: Some("prod".into()), allow: BTreeSet::new() });
     assert_eq!((config.limits.request_body, config.limits.response_body), (100 << 20, 100 << 20));
     assert_eq!((config.upstream.engine.as_ref(), config.upstream.of_engine()), (None, config.upstream.clone()));
+    let none = ["", "chalk: {environment: null, allow: []}\n"]
+        .map(|section| load(&CHALK.replace("chalk: {environment: prod}\n", section)).unwrap().chalk);
+    assert_eq!(none, [ChalkSettings::default(), ChalkSettings::default()]);
     let feast = load(SMALLEST).unwrap();
     assert_eq!(
         (feast.upstream.dialect, feast.chalk, feast.listen.public_url),

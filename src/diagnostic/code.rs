@@ -224,6 +224,9 @@ codes! {
     NoCertificates Warning "no-certificates":
         "a binding asks for a client certificate, and the configuration asks clients for none",
         "set `listen.tls.client_ca`, or take the binding out";
+    NoEnvironment Warning "no-environment":
+        "nobody said which environment the Chalk deployment is, so that a query may name none, and chalkpy's name one",
+        "set `chalk.environment`, unless no client names one";
     NoSource Warning "no-source":
         "a role is limited to some data sources, and raw features that name none pass the limit by",
         "name the `sources` of raw features";

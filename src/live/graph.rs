@@ -77,7 +77,7 @@ impl Graph {
 pub(super) struct Asked {
     settings: GraphSettings,
     upstream: Upstream,
-    /// `chalk.environment`.
+    /// `chalk.environment`, without which a configuration has no live catalogue.
     environment: String,
     /// Bytes of an answer.
     most: usize,

@@ -74,14 +74,21 @@ texts! {
         },
         {
             "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "chalk"}}}}},
-            "then": {"required": ["listen", "chalk"], "properties": {
+            "then": {"required": ["listen"], "properties": {
                 "listen": {"type": "object", "required": ["public_url"], "properties": {"public_url": {
                     "type": "string", "pattern": r"^https?://[^/]+/*$|\$\{"
                 }}},
+                "json": {"type": "null"}
+            }}
+        },
+        {
+            "if": {"required": ["catalogue"], "properties": {
+                "catalogue": {"type": "array", "contains": {"type": "object"}}
+            }},
+            "then": {"required": ["chalk"], "properties": {
                 "chalk": {"type": "object", "required": ["environment"], "properties": {
                     "environment": {"type": "string"}
-                }},
-                "json": {"type": "null"}
+                }}
             }}
         }
     ]
@@ -210,7 +217,7 @@ struct Upstream {
 enum Dialect {
     /// Feast's feature server.
     Feast,
-    /// A Chalk deployment. Needs `chalk.environment`, and a `listen.public_url` without a path.
+    /// A Chalk deployment. Needs a `listen.public_url` without a path.
     Chalk,
     /// Any server that speaks JSON over HTTP, as `json` describes it.
     Json,
@@ -219,7 +226,8 @@ enum Dialect {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Chalk {
-    /// The environment that the deployment is; queries must mean it.
+    /// The environment that the deployment is; queries must mean it. Default: nobody says, so a query may name none. A live
+    /// catalogue needs it.
     environment: Option<Var<Environment>>,
     /// Switches that any caller may use; a role has its own.
     allow: Option<Vec<Var<Switch>>>,

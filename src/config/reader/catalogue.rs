@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::reader::ConfigReader;
-use crate::config::{Dialect, GraphCredentials, GraphSettings, Widening};
+use crate::config::{ChalkSettings, Dialect, GraphCredentials, GraphSettings, Widening};
 use crate::diagnostic::Code;
 use crate::yaml::{Fields, Node, Value};
 
@@ -17,6 +17,7 @@ impl ConfigReader<'_, '_> {
         &mut self,
         node: Option<&Node>,
         dialect: Option<Dialect>,
+        chalk: &ChalkSettings,
     ) -> (Vec<PathBuf>, Option<GraphSettings>) {
         let (mut files, mut graph, mut live) = (Vec::new(), None, false);
         let Some(items) = node.and_then(|node| self.r.list(node, "`catalogue`")) else { return (files, graph) };
@@ -30,6 +31,9 @@ impl ConfigReader<'_, '_> {
                 self.r.error(item, Code::Dialect, "a live catalogue goes with `dialect: chalk`");
             } else if live {
                 self.r.error(item, Code::Conflict, "`catalogue` has a second live item, and there is one deployment");
+            } else if chalk.environment.is_none() {
+                let message = "a live catalogue needs `chalk.environment`: it is asked for the graph of that one";
+                self.r.error(item, Code::Missing, message);
             }
             live = true;
             graph = graph.or(settings);

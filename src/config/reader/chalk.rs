@@ -9,10 +9,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::yaml::{Fields, Node, Value};
 
 impl ConfigReader<'_, '_> {
-    /// `chalk`, and what else must be there with `dialect: chalk`. `None`: nobody knows which dialect it is.
+    /// `chalk`, and what must be there with `dialect: chalk`. `None`: nobody knows which dialect it is.
     pub(super) fn chalk(&mut self, node: &Node, fields: &Fields<'_>, dialect: Option<Dialect>) -> ChalkSettings {
-        let section = fields.get("chalk");
-        let read = section.and_then(|node| self.r.fields(node, "`chalk`", &["environment", "allow"]));
+        let read = fields.get("chalk").and_then(|node| self.r.fields(node, "`chalk`", &["environment", "allow"]));
         let environment = read.as_ref().and_then(|fields| fields.get("environment"));
         let settings = ChalkSettings {
             environment: environment.and_then(|node| self.environment(node)),
@@ -23,13 +22,7 @@ impl ConfigReader<'_, '_> {
                 let place = self.r.key_place(key);
                 self.r.report.push(Diagnostic::new(Code::Dialect, &place, "`chalk` goes with `dialect: chalk`"));
             }
-            (Some(Dialect::Chalk), _) => {
-                if environment.is_none() {
-                    let message = "`chalk.environment` is missing: the one that the deployment is, which queries name";
-                    self.r.error(section.unwrap_or(node), Code::Missing, message);
-                }
-                self.origin(node, fields);
-            }
+            (Some(Dialect::Chalk), _) => self.origin(node, fields),
             (Some(Dialect::Feast | Dialect::Json) | None, _) => {}
         }
         settings

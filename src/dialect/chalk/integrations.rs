@@ -90,7 +90,7 @@ pub struct Asker<'a> {
     pub policy: &'a Policy,
     /// The caller's roles.
     pub roles: &'a [RoleId],
-    /// The configured environment; a source of another one is none.
+    /// The configured environment; a source of another one is none, and without it one that is said to be of any.
     pub environment: Option<&'a str>,
 }
 
@@ -237,8 +237,7 @@ impl Asker<'_> {
 
     /// Whether it is a data source of this environment that these roles reach.
     fn reaches(&self, roles: &[RoleId], source: &Integration) -> bool {
-        let here =
-            self.environment.is_none_or(|here| source.environment_id.is_empty() || source.environment_id == here);
+        let here = source.environment_id.is_empty() || self.environment == Some(source.environment_id.as_str());
         let Some(kind) = data_source(source.kind).filter(|_| here) else { return false };
         // One without a name is the default of its kind, which the importer calls so, too.
         let name = source.name.as_deref().filter(|name| !name.is_empty()).unwrap_or(kind.code);

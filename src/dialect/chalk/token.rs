@@ -66,11 +66,11 @@ fn granted(grant: &str) -> Result<(), Invalid> {
 }
 
 /// The deployment's answer, of status 200, as clients may have it: every address is `public_url` (without a slash at its end),
-/// and `environment` the only one that there is.
+/// and `environment` the only one that there is; without it none is named.
 ///
 /// # Errors
 /// It gives no token, or not in the form of section 2.2.
-pub fn rewrite_token_json(body: &[u8], public_url: &str, environment: &str) -> Result<Vec<u8>, Unreadable> {
+pub fn rewrite_token_json(body: &[u8], public_url: &str, environment: Option<&str>) -> Result<Vec<u8>, Unreadable> {
     let given = strict_object(body).ok_or_else(|| unreadable("the token's answer is no JSON object"))?;
     let text = |name: &str| match given.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Ok(json!(text)),
@@ -88,12 +88,12 @@ pub fn rewrite_token_json(body: &[u8], public_url: &str, environment: &str) -> R
         Some(Value::String(time)) if is_time(time) => anew.insert("expires_at".to_owned(), json!(time)),
         Some(_) => return Err(unreadable("the token's answer has an `expires_at` that is no time")),
     };
-    let name = given.get("environment_id_to_name").and_then(|names| names.get(environment)?.as_str());
+    let name = environment.and_then(|environment| given.get("environment_id_to_name")?.get(environment)?.as_str());
     anew.insert("api_server".to_owned(), json!(public_url));
     anew.insert("primary_environment".to_owned(), json!(environment));
     anew.insert("engines".to_owned(), json!(one(environment, public_url)));
     anew.insert("grpc_engines".to_owned(), json!(one(environment, public_url)));
-    anew.insert("environment_id_to_name".to_owned(), json!(one(environment, name.unwrap_or(environment))));
+    anew.insert("environment_id_to_name".to_owned(), json!(one(environment, name.or(environment).unwrap_or_default())));
     Ok(Value::Object(anew).to_string().into_bytes())
 }
 
@@ -104,18 +104,18 @@ pub fn rewrite_token_json(body: &[u8], public_url: &str, environment: &str) -> R
 pub fn rewrite_token_proto(
     given: GetTokenResponse,
     public_url: &str,
-    environment: &str,
+    environment: Option<&str>,
 ) -> Result<GetTokenResponse, Unreadable> {
     if given.access_token.is_empty() || given.token_type.is_empty() || given.expires_in < 0 {
         return Err(unreadable("the answer to GetToken holds no token, no type of it, or no time that it holds"));
     }
-    let name = given.environment_id_to_name.get(environment).map(String::as_str);
+    let name = environment.and_then(|environment| given.environment_id_to_name.get(environment)).map(String::as_str);
     Ok(GetTokenResponse {
         api_server: public_url.to_owned(),
-        primary_environment: Some(environment.to_owned()),
+        primary_environment: environment.map(str::to_owned),
         engines: one(environment, public_url),
         grpc_engines: one(environment, public_url),
-        environment_id_to_name: one(environment, name.unwrap_or(environment)),
+        environment_id_to_name: one(environment, name.or(environment).unwrap_or_default()),
         environment_id_to_authority: BTreeMap::new(),
         service_prefixes: BTreeMap::new(),
         access_token: given.access_token,
@@ -125,8 +125,8 @@ pub fn rewrite_token_proto(
     })
 }
 
-fn one(environment: &str, value: &str) -> BTreeMap<String, String> {
-    [(environment.to_owned(), value.to_owned())].into()
+fn one(environment: Option<&str>, value: &str) -> BTreeMap<String, String> {
+    environment.map(|environment| (environment.to_owned(), value.to_owned())).into_iter().collect()
 }
 
 /// Of the letters that a time of RFC 3339 has: nothing else fits where clients read one.

@@ -231,7 +231,7 @@ impl Exchange<'_> {
             let callee = Callee { to: &settings.upstream, path: parts.uri.path(), read: false, authorized: false };
             let answer = self.onward(snapshot, &called, callee, &request.encode_to_vec()).await?;
             let answer: GetTokenResponse = self.decoded(&answer.message)?;
-            let environment = settings.environment.as_deref().unwrap_or_default();
+            let environment = settings.environment.as_deref();
             let rewritten = token::rewrite_token_proto(answer, &settings.public_url, environment);
             rewritten.map_err(|unreadable| self.withheld(&unreadable))?
         };

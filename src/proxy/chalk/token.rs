@@ -30,7 +30,7 @@ impl Exchange<'_> {
         let (head, answer) = self.forward_unauthorized(snapshot, parts, upstream).await?;
         let settings = &snapshot.settings;
         let rewritten = if forward::is_plain(&head) && forward::is_json(&head.headers) {
-            let environment = settings.environment.as_deref().unwrap_or_default();
+            let environment = settings.environment.as_deref();
             token::rewrite_token_json(&answer, &settings.public_url, environment)
         } else {
             Err(Unreadable("it is not a plain 200 in JSON".to_owned()))

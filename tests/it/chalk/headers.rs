@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::ask::{Door, VERSIONED, ask};
+use super::ask::{Door, Part, VERSIONED, ask};
 use super::cases::{Both, Want::Invalid, Want::Sent};
 use super::decode::fails;
 use super::world::{Chalk, Seen};
@@ -112,6 +112,27 @@ async fn what_is_refused_never_goes_upstream() {
 }
 
 /// On routes that pass through, on pings and where credentials are exchanged, they are read as everywhere.
+/// Nobody said which environment is here: who names one is not told that it is this one.
+#[tokio::test]
+async fn without_a_configured_environment_a_query_names_none() {
+    let chalk = Chalk::start().await;
+    let sidecar = chalk.setup().start().await;
+    let both = Both { chalk, sidecar };
+    let refused = Invalid("the environment `prod` is named, and none is configured");
+    for door in Door::ALL {
+        let got = door.ask_with(&both.sidecar, "readers", &[VERSIONED], &[ask(&["user.name"])]).await;
+        both.check(door, &got, Sent(&["user.name"], &["user.name"]), "none is named");
+        let got = door.ask_with(&both.sidecar, "readers", &[VERSIONED, OURS], &[ask(&["user.name"])]).await;
+        both.check(door, &got, refused, "the header");
+        let named = ask(&["user.name"]).with(Part::Environment("prod"));
+        let got = door.ask_with(&both.sidecar, "readers", &[VERSIONED], &[named]).await;
+        both.check(door, &got, refused, "the query");
+    }
+    // Nothing is put in its place.
+    Door::Json.ask_with(&both.sidecar, "readers", &[], &[ask(&["user.name"])]).await;
+    assert_eq!(chalk_headers(&both.chalk.only()), []);
+}
+
 #[tokio::test]
 async fn they_are_read_on_every_other_way_upstream_too() {
     let chalk = Chalk::start().await;

@@ -96,7 +96,7 @@ fn a_request_over_grpc_is_made_anew() {
 
 #[test]
 fn an_answer_leads_nowhere_but_to_us() {
-    let anew = json_of(&rewrite_token_json(given().to_string().as_bytes(), US, ENVIRONMENT).unwrap());
+    let anew = json_of(&rewrite_token_json(given().to_string().as_bytes(), US, Some(ENVIRONMENT)).unwrap());
     let us = json!({"envmock1": "https://features.example"});
     assert_eq!(
         anew,
@@ -106,10 +106,15 @@ fn an_answer_leads_nowhere_but_to_us() {
             "engines": us, "grpc_engines": us, "environment_id_to_name": {"envmock1": "production"},
         })
     );
+    // Where nobody said which environment is here, none is named, and none of the deployment's.
+    let anew = json_of(&rewrite_token_json(given().to_string().as_bytes(), US, None).unwrap());
+    assert_eq!((&anew["api_server"], &anew["primary_environment"]), (&json!(US), &Value::Null));
+    let named = ["engines", "grpc_engines", "environment_id_to_name"].map(|key| anew[key].clone());
+    assert_eq!(named, [json!({}), json!({}), json!({})]);
     // Of an answer that tells next to nothing all is there too.
     let least =
         json!({"access_token": "at", "token_type": "Bearer", "expires_in": 0, "engines": null, "expires_at": null});
-    let anew = json_of(&rewrite_token_json(least.to_string().as_bytes(), US, ENVIRONMENT).unwrap());
+    let anew = json_of(&rewrite_token_json(least.to_string().as_bytes(), US, Some(ENVIRONMENT)).unwrap());
     assert_eq!(anew["environment_id_to_name"], json!({"envmock1": "envmock1"}));
     assert_eq!((&anew["engines"], &anew["grpc_engines"], anew.get("expires_at")), (&us, &us, None));
 }
@@ -133,7 +138,7 @@ fn an_answer_without_a_token_is_not_passed_on() {
         (with("expires_at", json!("https://chalk.example/")), "the token's answer has an `expires_at` that is no time"),
         (with("expires_at", json!(7)), "the token's answer has an `expires_at` that is no time"),
     ] {
-        let error = rewrite_token_json(body.as_bytes(), US, ENVIRONMENT).unwrap_err();
+        let error = rewrite_token_json(body.as_bytes(), US, Some(ENVIRONMENT)).unwrap_err();
         assert_eq!(error, Unreadable(message.to_owned()), "{body}");
     }
 }
@@ -164,7 +169,10 @@ fn an_answer_over_grpc_leads_nowhere_but_to_us() {
         service_prefixes: BTreeMap::new(),
         ..given.clone()
     };
-    let anew = rewrite_token_proto(given.clone(), US, ENVIRONMENT).unwrap();
+    let anew = rewrite_token_proto(given.clone(), US, None).unwrap();
+    assert_eq!((&*anew.api_server, &anew.primary_environment), (US, &None));
+    assert!(anew.engines.is_empty() && anew.grpc_engines.is_empty() && anew.environment_id_to_name.is_empty());
+    let anew = rewrite_token_proto(given.clone(), US, Some(ENVIRONMENT)).unwrap();
     // Field by field, for Debug shows no token.
     assert!(anew == wanted, "{anew:?}");
     let bytes = prost::Message::encode_to_vec(&anew);
@@ -175,6 +183,6 @@ fn an_answer_over_grpc_leads_nowhere_but_to_us() {
         GetTokenResponse { expires_in: -1, ..given },
     ] {
         let why = "the answer to GetToken holds no token, no type of it, or no time that it holds";
-        assert_eq!(rewrite_token_proto(broken, US, ENVIRONMENT), Err(Unreadable(why.to_owned())));
+        assert_eq!(rewrite_token_proto(broken, US, Some(ENVIRONMENT)), Err(Unreadable(why.to_owned())));
     }
 }

@@ -30,10 +30,25 @@ fn a_caller_sees_what_it_reaches() {
 #[test]
 fn another_environment_has_no_sources_here() {
     let world = world(&["all"]);
-    let anywhere = Asker { environment: None, ..world.asker() };
+    let elsewhere = Asker { environment: Some("other"), ..world.asker() };
     let get = |asker| Call::Get("i8".to_owned()).decide(asker, &server());
     assert_eq!(get(world.asker()), Err(Refused::NotFound));
-    assert!(matches!(get(anywhere), Ok(Step::Answer(..))));
+    assert!(matches!(get(elsewhere), Ok(Step::Answer(..))));
+    // Nobody said which one is here.
+    assert_eq!(get(Asker { environment: None, ..world.asker() }), Err(Refused::NotFound));
+}
+
+#[test]
+fn without_an_environment_none_is_of_ours() {
+    let world = world(&["all"]);
+    let nowhere = Asker { environment: None, ..world.asker() };
+    let listed = |mut sources: Vec<Integration>, of_none: bool| {
+        sources.iter_mut().filter(|_| of_none).for_each(|source| source.environment_id.clear());
+        let Ok(Step::Answer(message, _)) = Call::List.decide(nowhere, &sources) else { panic!() };
+        ListIntegrationsResponse::decode(message).unwrap().integrations.len()
+    };
+    assert_eq!(listed(server(), false), 0);
+    assert!(listed(server(), true) > 0);
 }
 
 #[test]
