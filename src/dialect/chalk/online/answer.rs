@@ -1,5 +1,6 @@
 //! The answer: cut to the permitted fields and columns, by name; what may pass keeps its exact text.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::request::{Request, comma};
@@ -11,7 +12,8 @@ use crate::json::{self, JsonError, Kind, Member, Value};
 /// Verifies and cuts the answer of `POST /v1/query/online`, status 200.
 ///
 /// ```text
-/// data[]   the fields of the permit, has-many cut to their columns; no field twice
+/// data[]   the fields of the permit, has-many cut to their columns; a field once a row: a row is a run of elements with one
+///          `pkey`, and those without are one
 ///          pkey where the primary key may come back, meta where it was asked for, error stripped
 /// errors[] stripped: their texts can carry values
 /// meta     the closed list of section 3.1; explain_output where `explain` was asked for
@@ -73,6 +75,26 @@ pub(super) fn json_error(error: &JsonError) -> Unreadable {
     Unreadable(format!("the answer cannot be read: {error}"))
 }
 
+/// The fields that stood in the row that is read, and of all the answer those without a `pkey`.
+#[derive(Default)]
+struct Rows<'a> {
+    key: &'a [u8],
+    row: HashSet<Cow<'a, str>>,
+    without: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Rows<'a> {
+    /// Whether the field stood not there before. `key`: the text of its `pkey`, unless that is null or missing.
+    fn insert(&mut self, key: Option<&'a [u8]>, field: Cow<'a, str>) -> bool {
+        let Some(key) = key else { return self.without.insert(field) };
+        if self.key != key {
+            self.key = key;
+            self.row.clear();
+        }
+        self.row.insert(field)
+    }
+}
+
 /// An answer on its way: `out` is the new one, `changed` whether it differs from what came.
 pub(super) struct Cut<'a> {
     body: &'a [u8],
@@ -111,7 +133,7 @@ impl<'a> Cut<'a> {
 
     fn data(&mut self, data: Value, with_meta: bool) -> Result<(), Unreadable> {
         let items = self.items(data, "`data`")?;
-        let mut seen = HashSet::with_capacity(items.len());
+        let mut rows = Rows::default();
         let mut kept = 0;
         for item in items {
             let members = self.members(item, "an element of `data`")?;
@@ -127,7 +149,8 @@ impl<'a> Cut<'a> {
             comma(&mut self.out, kept);
             kept += 1;
             self.element(item, &members, &name, field, with_meta)?;
-            if !seen.insert(name.clone()) {
+            let key = members.iter().find(|member| member.key == "pkey" && member.value.kind != Kind::Null);
+            if !rows.insert(key.map(|key| key.value.span.of(self.body)), name.clone()) {
                 return unreadable(format!("the field `{}` stands twice in the answer", shown(&name)));
             }
         }

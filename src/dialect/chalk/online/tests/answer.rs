@@ -48,6 +48,28 @@ fn a_field_that_stands_twice_stops_the_answer() {
     );
 }
 
+/// A row is a run of elements with one `pkey`.
+#[test]
+fn a_field_may_stand_again_in_another_row() {
+    let element = |key: &str| format!(r#"{{"field":"user.name","value":1{key}}}"#);
+    let of = |keys: &[&str]| data(&keys.iter().map(|key| element(key)).collect::<Vec<_>>().join(","));
+    let permit = Permit { primary_key: true, ..permit([("user.name", Field::Value)]) };
+    let (one, two, null) = (r#","pkey":1"#, r#","pkey":2"#, r#","pkey":null"#);
+    let fine: [&[&str]; 4] = [&[one, two], &[one, r#","pkey":"1""#], &[one, two, one], &[one, ""]];
+    for keys in fine {
+        assert_eq!(filtered("", &permit, &of(keys)), Ok(Answer::AsItCame), "{keys:?}");
+    }
+    let twice: [&[&str]; 6] = [&[one, one], &[two, one, one], &["", null], &[null, one, ""], &[null, null], &["", ""]];
+    for keys in twice {
+        let refused = filtered("", &permit, &of(keys)).unwrap_err();
+        assert_eq!(refused, "the field `user.name` stands twice in the answer", "{keys:?}");
+    }
+    // What is dropped makes no row.
+    let between = r#"{"field":"user.ssn","value":1,"pkey":2}"#;
+    let refused = filtered("", &permit, &data(&[&*element(one), between, &*element(one)].join(","))).unwrap_err();
+    assert_eq!(refused, "the field `user.name` stands twice in the answer");
+}
+
 #[test]
 fn the_primary_key_is_blanked_unless_it_may_come_back() {
     let answer = data(r#"{"field":"user.name","value":1,"pkey":"u-1"}"#);
