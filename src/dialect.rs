@@ -6,10 +6,12 @@
 pub mod chalk;
 pub mod feast;
 pub mod json;
+mod pieces;
 mod plan;
 pub mod shape;
 pub mod strict;
 
+pub use pieces::Pieces;
 pub use plan::{Asker, Decision, Index, Outcome, Permit, Plan, Query, Refusal};
 
 /// A request that cannot be read or that means two things: INVALID_QUERY, with what is in the way.
@@ -31,7 +33,7 @@ pub enum Answer {
     /// What is left of it.
     Cut {
         /// The new body.
-        body: Vec<u8>,
+        body: Pieces,
         /// How many fields and columns were dropped.
         dropped: usize,
     },

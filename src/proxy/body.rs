@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::vec;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -13,23 +14,39 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
 
-/// A body that is there as a whole. With trailers it has no `Content-Length`; they are for HTTP/2 alone.
+/// A body that is there as a whole, in one piece or in several. With trailers it has no `Content-Length`; they are for HTTP/2
+/// alone.
 #[derive(Clone, Debug, Default)]
 pub struct Whole {
-    data: Bytes,
+    /// The next frame; empty: there are no more.
+    next: Bytes,
+    /// Those behind it, none of them empty.
+    rest: vec::IntoIter<Bytes>,
+    /// Bytes of all of them.
+    left: usize,
     trailers: Option<HeaderMap>,
 }
 
 impl Whole {
     /// Data, then trailers.
     pub fn with_trailers(data: Bytes, trailers: HeaderMap) -> Self {
-        Self { data, trailers: Some(trailers) }
+        Self { trailers: Some(trailers), ..data.into() }
     }
 }
 
 impl From<Bytes> for Whole {
     fn from(data: Bytes) -> Self {
-        Self { data, trailers: None }
+        Self { left: data.len(), next: data, rest: vec::IntoIter::default(), trailers: None }
+    }
+}
+
+/// Each a frame, so that a connection may write them at once from where they are.
+impl From<Vec<Bytes>> for Whole {
+    fn from(mut pieces: Vec<Bytes>) -> Self {
+        pieces.retain(|piece| !piece.is_empty());
+        let left = pieces.iter().map(Bytes::len).sum();
+        let mut rest = pieces.into_iter();
+        Self { next: rest.next().unwrap_or_default(), rest, left, trailers: None }
     }
 }
 
@@ -38,20 +55,19 @@ impl Body for Whole {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let frame = if self.data.is_empty() {
-            self.trailers.take().map(Frame::trailers)
-        } else {
-            Some(Frame::data(mem::take(&mut self.data)))
-        };
+        let next = self.rest.next().unwrap_or_default();
+        let piece = mem::replace(&mut self.next, next);
+        self.left = self.left.saturating_sub(piece.len());
+        let frame = if piece.is_empty() { self.trailers.take().map(Frame::trailers) } else { Some(Frame::data(piece)) };
         Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_empty() && self.trailers.is_none()
+        self.next.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = u64::try_from(self.data.len()).unwrap_or(u64::MAX);
+        let length = u64::try_from(self.left).unwrap_or(u64::MAX);
         if self.trailers.is_none() {
             return SizeHint::with_exact(length);
         }
@@ -177,4 +193,25 @@ pub async fn read_to_trailers(
         }
     }
     Ok((rest.map(BytesMut::freeze).or(first).unwrap_or_default(), trailers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_are_frames_of_a_known_length() {
+        let pieces = ["", "ab", "", "c", ""].map(Bytes::from).to_vec();
+        let mut body = Whole::from(pieces);
+        let mut seen = Vec::new();
+        for left in [3, 1] {
+            assert_eq!(body.size_hint().exact(), Some(left));
+            assert!(!body.is_end_stream());
+            seen.push(body.frame().await.unwrap().unwrap().into_data().unwrap());
+        }
+        assert_eq!(seen, ["ab", "c"]);
+        assert!(body.is_end_stream() && body.frame().await.is_none());
+        assert_eq!(body.size_hint().exact(), Some(0));
+        assert!(Whole::from(vec![Bytes::new()]).is_end_stream() && Whole::from(Bytes::new()).is_end_stream());
+    }
 }

@@ -101,18 +101,20 @@ impl Exchange<'_> {
     }
 
     /// What may pass of an answer.
-    fn verified(&mut self, answer: Bytes, filtered: Result<Answer, Unreadable>) -> Result<Bytes, Failure> {
+    fn verified(&mut self, answer: Bytes, filtered: Result<Answer, Unreadable>) -> Result<Body, Failure> {
         match filtered {
-            Ok(Answer::AsItCame) => Ok(answer),
-            Ok(Answer::Cut { body, dropped }) => Ok(self.cut(body, dropped)),
+            Ok(Answer::AsItCame) => Ok(answer.into()),
+            Ok(Answer::Cut { body, dropped }) => {
+                self.cut(dropped);
+                Ok(body.into_bytes(&answer).into())
+            }
             Err(unreadable) => Err(self.withheld(&unreadable)),
         }
     }
 
-    /// The body that is left of an answer.
-    fn cut(&self, body: impl Into<Bytes>, dropped: usize) -> Bytes {
+    /// Counts what was cut of an answer.
+    fn cut(&self, dropped: usize) {
         self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
-        body.into()
     }
 
     /// An answer that cannot be verified: counted, told, and not passed on.
@@ -132,9 +134,9 @@ fn post(body: impl Into<Bytes>, kind: &HeaderValue, said: &Said) -> Request<Full
 }
 
 /// An answer that may pass.
-fn answered(head: &Head, body: Bytes, kind: &HeaderValue, mode: Mode, filtered: usize) -> Response<Body> {
+fn answered(head: &Head, body: Body, kind: &HeaderValue, mode: Mode, filtered: usize) -> Response<Body> {
     let mut response = forward::answer_head(head);
-    *response.body_mut() = body.into();
+    *response.body_mut() = body;
     response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
     if mode == Mode::Filter {
         response.headers_mut().insert(respond::FILTERED, HeaderValue::from(filtered));

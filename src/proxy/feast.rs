@@ -55,21 +55,21 @@ impl Exchange<'_> {
         filtered: Result<Answer, Unreadable>,
         filtered_out: Option<usize>,
     ) -> Result<Response<Body>, Failure> {
-        let body = match filtered {
-            Ok(Answer::AsItCame) => answer,
+        let body: Body = match filtered {
+            Ok(Answer::AsItCame) => answer.into(),
             Ok(Answer::Cut { body, dropped }) if enforcement == Enforcement::Enforce => {
                 self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
-                Bytes::from(body)
+                body.into_bytes(&answer).into()
             }
             // Nothing is cut while enforcement is suspended.
-            Ok(Answer::Cut { .. }) => answer,
+            Ok(Answer::Cut { .. }) => answer.into(),
             Err(unreadable) => {
                 self.unreadable(enforcement, &unreadable)?;
                 return Ok(forward::answer_as_it_came(head, answer));
             }
         };
         let mut response = forward::answer_head(head);
-        *response.body_mut() = body.into();
+        *response.body_mut() = body;
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
         if let Some(filtered_out) = filtered_out.filter(|_| enforcement == Enforcement::Enforce) {
             response.headers_mut().insert(respond::FILTERED, HeaderValue::from(filtered_out));

@@ -59,10 +59,10 @@ impl Exchange<'_> {
             Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
         };
         let (body, filtered) = match filtered {
-            Ok((Answer::AsItCame, filtered)) => (answer, filtered),
+            Ok((Answer::AsItCame, filtered)) => (answer.into(), filtered),
             Ok((Answer::Cut { body, dropped }, filtered)) => {
                 self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
-                (Bytes::from(body), filtered)
+                (Body::from(body.into_bytes(&answer)), filtered)
             }
             Err(unreadable) => {
                 self.unreadable(settings.enforcement, &unreadable)?;
@@ -70,7 +70,7 @@ impl Exchange<'_> {
             }
         };
         let mut response = forward::answer_head(&head);
-        *response.body_mut() = body.into();
+        *response.body_mut() = body;
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
         if let Some(filtered) = filtered.filter(|_| settings.enforcement == Enforcement::Enforce) {
             response.headers_mut().insert(respond::FILTERED, HeaderValue::from(filtered));

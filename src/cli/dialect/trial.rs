@@ -310,7 +310,7 @@ impl Trial {
             }
             Answer::Cut { body, dropped } => {
                 cut_to.dropped = dropped;
-                body
+                body.whole(&response.body)
             }
         };
         cut_to.body = Some(String::from_utf8_lossy(&body).into_owned());

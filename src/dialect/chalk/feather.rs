@@ -90,7 +90,7 @@ pub fn filter(
     if !cutter.changed {
         return Ok(Answer::AsItCame);
     }
-    Ok(Answer::Cut { body: answer.write(), dropped: cutter.dropped })
+    Ok(Answer::Cut { body: answer.write().into(), dropped: cutter.dropped })
 }
 
 /// The answer to a request of which no query went upstream. One that is [`Slot::Sent`] after all has no data in it.

@@ -121,7 +121,7 @@ pub fn filter_columns(body: &[u8], view_metadata: bool, permit: &Permit) -> Resu
         out.extend_from_slice(status.span.of(body));
     }
     out.push(b'}');
-    Ok(Answer::Cut { body: out, dropped })
+    Ok(Answer::Cut { body: out.into(), dropped })
 }
 
 /// What becomes of a column of an answer.

@@ -121,7 +121,9 @@ fn answered(policy: &Policy, roles: &str, body: &str, answer: &str) -> String {
     let permit = permitted(planned(policy, roles, body));
     match filter(answer.as_bytes(), &request, &permit) {
         Ok(Answer::AsItCame) => "as it came".to_owned(),
-        Ok(Answer::Cut { body, dropped }) => format!("cut {dropped} {}", String::from_utf8(body).unwrap()),
+        Ok(Answer::Cut { body, dropped }) => {
+            format!("cut {dropped} {}", String::from_utf8(body.whole(answer.as_bytes())).unwrap())
+        }
         Err(error) => format!("unreadable {error}"),
     }
 }
@@ -226,7 +228,7 @@ fn one_plan_serves_every_request_of_its_fingerprint() {
         let request = read(body.as_bytes()).unwrap();
         seen.push(String::from_utf8(rewrite(&request, &permit)).unwrap());
         let Ok(Answer::Cut { body, dropped: 0 }) = filter(answer, &request, &permit) else { panic!("{body}") };
-        seen.push(String::from_utf8(body).unwrap());
+        seen.push(String::from_utf8(body.whole(answer)).unwrap());
     }
     assert_eq!(
         seen,

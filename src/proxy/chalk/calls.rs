@@ -138,7 +138,8 @@ impl Exchange<'_> {
         }
         let filtered = heavy(|| queries::filter(&request, &slots, &answer.message, limits.response_body));
         let filtered = filtered.map_err(|unreadable| self.withheld(&unreadable))?;
-        let message = self.cut(filtered.message, filtered.dropped);
+        self.cut(filtered.dropped);
+        let message = filtered.message;
         let mut response = rpc::answered(&called.call, Answer { message, ..answer }).await?;
         if all.iter().all(|decided| decided.plan.mode == Mode::Filter) {
             let of = |slot: &Slot<'_>| if let Slot::Sent(permit) = slot { permit.filtered } else { 0 };

@@ -110,7 +110,7 @@ impl<'a> Cut<'a> {
     }
 
     pub fn finish(self) -> Answer {
-        if self.changed { Answer::Cut { body: self.out, dropped: self.dropped } } else { Answer::AsItCame }
+        if self.changed { Answer::Cut { body: self.out.into(), dropped: self.dropped } } else { Answer::AsItCame }
     }
 
     fn copy(&mut self, value: Value) {

@@ -103,7 +103,7 @@ pub fn filter_stores(body: &[u8], visible: &BTreeSet<&str>) -> Result<Answer, Un
         out.extend_from_slice(item.span.of(body));
     }
     out.extend_from_slice(b"]}");
-    Ok(if dropped == 0 { Answer::AsItCame } else { Answer::Cut { body: out, dropped } })
+    Ok(if dropped == 0 { Answer::AsItCame } else { Answer::Cut { body: out.into(), dropped } })
 }
 
 /// Verifies what was found in a store, and builds it anew: of each row the attributes that may be returned, and the texts
@@ -140,7 +140,7 @@ pub fn filter_found(body: &[u8], id: &str, request: &InStore<'_>, permit: &Permi
     out.extend_from_slice(br#"],"has_more":"#);
     out.extend_from_slice(more);
     out.extend_from_slice(br#","next_page":null}"#);
-    Ok(Answer::Cut { body: out, dropped })
+    Ok(Answer::Cut { body: out.into(), dropped })
 }
 
 /// One row; how many of its attributes are cut.

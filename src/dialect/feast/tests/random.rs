@@ -255,7 +255,7 @@ proptest! {
             }
             Answer::Cut { body, dropped } => {
                 prop_assert_eq!(cut, dropped);
-                String::from_utf8(body).unwrap()
+                String::from_utf8(body.whole(answer.as_bytes())).unwrap()
             }
         };
         prop_assert_eq!(columns(&passed), left);

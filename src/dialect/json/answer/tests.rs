@@ -104,7 +104,9 @@ impl Case {
     pub fn said(&self, body: &str) -> String {
         match self.answered(body) {
             Ok(Answer::AsItCame) => "as it came".to_owned(),
-            Ok(Answer::Cut { body, dropped }) => format!("{dropped} {}", String::from_utf8(body).unwrap()),
+            Ok(Answer::Cut { body: left, dropped }) => {
+                format!("{dropped} {}", String::from_utf8(left.whole(body.as_bytes())).unwrap())
+            }
             Err(Unreadable(why)) => format!("unreadable {why}"),
         }
     }

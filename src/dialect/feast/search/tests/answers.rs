@@ -6,10 +6,12 @@ use crate::dialect::Answer;
 
 const SECOND: &str = r#"{"results":[{"values":[9,10],"statuses":["PRESENT","PRESENT"]},{"values":[0.547722578048706,0.5385165214538574],"statuses":["PRESENT","PRESENT"]},{"values":[10,9],"statuses":["PRESENT","PRESENT"]}],"metadata":{"feature_names":["txn_count_7d","distance","customer_id"]}}"#;
 
-fn shown_as(answer: Result<Answer, crate::dialect::Unreadable>) -> String {
+fn shown_as(came: &str, answer: Result<Answer, crate::dialect::Unreadable>) -> String {
     match answer {
         Ok(Answer::AsItCame) => "as it came".to_owned(),
-        Ok(Answer::Cut { body, dropped }) => format!("cut {dropped} {}", String::from_utf8(body).unwrap()),
+        Ok(Answer::Cut { body, dropped }) => {
+            format!("cut {dropped} {}", String::from_utf8(body.whole(came.as_bytes())).unwrap())
+        }
         Err(error) => format!("unreadable {error}"),
     }
 }
@@ -18,7 +20,7 @@ fn answered(role: &str, body: &str, answer: &str) -> String {
     let policy = over_shop(ROLES);
     let request = read(body.as_bytes()).unwrap();
     let permit = permitted(plan(&policy, role, &request.search, Enforcement::Enforce));
-    shown_as(filter_columns(answer.as_bytes(), request.view_metadata, &permit))
+    shown_as(answer, filter_columns(answer.as_bytes(), request.view_metadata, &permit))
 }
 
 #[test]
@@ -86,7 +88,7 @@ fn found_with(policy: &Policy, role: &str, body: &str, answer: &str) -> String {
     let request = read_in_store(body.as_bytes()).unwrap();
     let search = request.search("vs_1", Some("customer_activity"));
     let permit = permitted(plan(policy, role, &search, Enforcement::Enforce));
-    shown_as(filter_found(answer.as_bytes(), "vs_1", &request, &permit))
+    shown_as(answer, filter_found(answer.as_bytes(), "vs_1", &request, &permit))
 }
 
 #[test]
@@ -157,8 +159,9 @@ fn stores_are_verified_and_cut() {
     };
     let list = |stores: &[String]| format!(r#"{{"object":"list","data":[{}]}}"#, stores.join(","));
     let both = list(&[one("vs_1", "a"), one("vs_2", "b")]);
-    let seen =
-        |views: &[&'static str], text: &str| shown_as(filter_stores(text.as_bytes(), &views.iter().copied().collect()));
+    let seen = |views: &[&'static str], text: &str| {
+        shown_as(text, filter_stores(text.as_bytes(), &views.iter().copied().collect()))
+    };
     assert_eq!(seen(&["a", "b", "c"], &both), "as it came");
     assert_eq!(seen(&["b"], &both), format!("cut 1 {}", list(&[one("vs_2", "b")])));
     assert_eq!(seen(&[], &both), format!("cut 2 {}", list(&[])));

@@ -89,7 +89,7 @@ proptest! {
         let (Ok(in_proto), Ok(in_json)) = (in_proto, in_json) else { return Ok(()) };
         let (text, dropped) = match in_json {
             Answer::AsItCame => (text.into_bytes(), 0),
-            Answer::Cut { body, dropped } => (body, dropped),
+            Answer::Cut { body, dropped } => (body.whole(text.as_bytes()), dropped),
         };
         let cut = columns(std::str::from_utf8(&text).unwrap());
         let cut: Left = cut.into_iter().map(|(name, entry)| (name, vector(&entry))).collect();
