@@ -491,6 +491,7 @@ fn wants(value: Value, kind: Kind, expected: &'static str) -> Result<(), JsonErr
     Err(JsonError::WrongKind { expected, at: value.span.start })
 }
 
+pub mod records;
 mod scan;
 mod strict;
 

@@ -18,6 +18,7 @@
 mod answer;
 mod part;
 mod request;
+mod rows;
 mod table;
 mod upload;
 

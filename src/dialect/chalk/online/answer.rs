@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::request::{Request, comma};
+use super::rows;
 use crate::dialect::chalk::error;
 use crate::dialect::chalk::query::{Field, Permit, Switch};
 use crate::dialect::{Answer, Unreadable, shown};
-use crate::json::{self, JsonError, Kind, Member, Value};
+use crate::json::{self, JsonError, Kind, Member, Span, Value};
 
 /// Verifies and cuts the answer of `POST /v1/query/online`, status 200.
 ///
@@ -22,6 +23,19 @@ use crate::json::{self, JsonError, Kind, Member, Value};
 /// # Errors
 /// [`Unreadable`]: another layout, a field or column twice, rows in another form. It names fields, never values.
 pub fn filter(body: &[u8], permit: &Permit, request: &Request<'_>) -> Result<Answer, Unreadable> {
+    rows::filter(body, permit, request).map_or_else(|| filter_strictly(body, permit, request), Ok)
+}
+
+/// The same, part by part: what [`rows`] leaves to it, and what that is held against.
+///
+/// # Errors
+/// As in [`filter`].
+pub(super) fn filter_strictly(body: &[u8], permit: &Permit, request: &Request<'_>) -> Result<Answer, Unreadable> {
+    cut(body, permit, request).map(Cut::finish)
+}
+
+/// The answer, cut.
+pub(super) fn cut<'a>(body: &'a [u8], permit: &'a Permit, request: &Request<'_>) -> Result<Cut<'a>, Unreadable> {
     let (mut data, mut errors, mut meta) = (None, None, None);
     let mut cut = Cut::new(body, permit);
     for Member { key, value } in json::object(body).map_err(|error| json_error(&error))? {
@@ -49,7 +63,7 @@ pub fn filter(body: &[u8], permit: &Permit, request: &Request<'_>) -> Result<Ans
         cut.meta(meta, explained)?;
     }
     cut.out.push(b'}');
-    Ok(cut.finish())
+    Ok(cut)
 }
 
 /// The JSON text of the meta of one result of a bulk query, cut as that of an answer is. `explained`: `explain` was asked for.
@@ -77,13 +91,13 @@ pub(super) fn json_error(error: &JsonError) -> Unreadable {
 
 /// The fields that stood in the row that is read, and of all the answer those without a `pkey`.
 #[derive(Default)]
-struct Rows<'a> {
+struct Seen<'a> {
     key: &'a [u8],
     row: HashSet<Cow<'a, str>>,
     without: HashSet<Cow<'a, str>>,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> Seen<'a> {
     /// Whether the field stood not there before. `key`: the text of its `pkey`, unless that is null or missing.
     fn insert(&mut self, key: Option<&'a [u8]>, field: Cow<'a, str>) -> bool {
         let Some(key) = key else { return self.without.insert(field) };
@@ -101,7 +115,15 @@ pub(super) struct Cut<'a> {
     permit: &'a Permit,
     pub out: Vec<u8>,
     pub changed: bool,
-    dropped: usize,
+    pub dropped: usize,
+}
+
+/// An element of `data` that is kept.
+pub(super) struct Element<'a> {
+    /// Its `field`.
+    pub name: Cow<'a, str>,
+    /// Its `pkey`, unless that is null or missing.
+    pub key: Option<Span>,
 }
 
 impl<'a> Cut<'a> {
@@ -133,28 +155,46 @@ impl<'a> Cut<'a> {
 
     fn data(&mut self, data: Value, with_meta: bool) -> Result<(), Unreadable> {
         let items = self.items(data, "`data`")?;
-        let mut rows = Rows::default();
+        let mut seen = Seen::default();
         let mut kept = 0;
         for item in items {
-            let members = self.members(item, "an element of `data`")?;
-            let name = members.iter().find(|member| member.key == "field" && member.value.kind == Kind::String);
-            let Some(name) = name else { return unreadable("an element of `data` has no `field`") };
-            let name = json::string(self.body, name.value).map_err(|error| json_error(&error))?;
-            let permit = self.permit;
-            let Some(field) = permit.fields.get(&*name) else {
-                self.dropped += 1;
-                self.changed = true;
-                continue;
-            };
-            comma(&mut self.out, kept);
+            let Some(Element { name, key }) = self.item(item, kept, with_meta)? else { continue };
             kept += 1;
-            self.element(item, &members, &name, field, with_meta)?;
-            let key = members.iter().find(|member| member.key == "pkey" && member.value.kind != Kind::Null);
-            if !rows.insert(key.map(|key| key.value.span.of(self.body)), name.clone()) {
+            if !seen.insert(key.map(|key| key.of(self.body)), name.clone()) {
                 return unreadable(format!("the field `{}` stands twice in the answer", shown(&name)));
             }
         }
         Ok(())
+    }
+
+    /// An answer of one element: writes that alone, if it is kept.
+    pub fn only(&mut self, request: &Request<'_>) -> Result<Option<Element<'a>>, Unreadable> {
+        let whole = json::object(self.body).map_err(|error| json_error(&error))?;
+        match whole.as_slice() {
+            [data] if data.key == "data" => match self.items(data.value, "`data`")?.as_slice() {
+                [item] => self.item(*item, 0, request.include_meta),
+                _ => unreadable("`data` has more than one element"),
+            },
+            _ => unreadable("the answer has more than `data`"),
+        }
+    }
+
+    /// Writes an element of `data` that is kept, with so many before it.
+    fn item(&mut self, item: Value, kept: usize, with_meta: bool) -> Result<Option<Element<'a>>, Unreadable> {
+        let members = self.members(item, "an element of `data`")?;
+        let name = members.iter().find(|member| member.key == "field" && member.value.kind == Kind::String);
+        let Some(name) = name else { return unreadable("an element of `data` has no `field`") };
+        let name = json::string(self.body, name.value).map_err(|error| json_error(&error))?;
+        let permit = self.permit;
+        let Some(field) = permit.fields.get(&*name) else {
+            self.dropped += 1;
+            self.changed = true;
+            return Ok(None);
+        };
+        comma(&mut self.out, kept);
+        self.element(item, &members, &name, field, with_meta)?;
+        let key = members.iter().find(|member| member.key == "pkey" && member.value.kind != Kind::Null);
+        Ok(Some(Element { name, key: key.map(|key| key.value.span) }))
     }
 
     /// Writes one element of `data`: as it came where nothing of it changes.
@@ -348,6 +388,6 @@ impl<'a> Cut<'a> {
 }
 
 /// A text that is a time as clients read them: digits and what stands between them.
-fn is_time(quoted: &[u8]) -> bool {
+pub(super) fn is_time(quoted: &[u8]) -> bool {
     quoted.len() <= 64 && quoted.iter().all(|b| b.is_ascii_digit() || b"\"TtZz:.+- ".contains(b))
 }

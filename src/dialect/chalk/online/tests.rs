@@ -9,6 +9,7 @@ mod answer;
 mod hostile;
 mod random;
 mod recorded;
+mod rows;
 mod table;
 mod upload;
 
