@@ -103,7 +103,12 @@ impl Pieces {
             return vec![self.written.into()];
         }
         let written = Bytes::from(self.written);
-        let mut all = Vec::with_capacity(self.pieces.len());
+        let mut all = Vec::new();
+        // Bytes of all that is copied: short pieces mostly follow each other.
+        let length = |piece: &Piece| match piece {
+            Piece::Came(span) | Piece::Written(span) => span.end.saturating_sub(span.start),
+        };
+        let mut copied: usize = self.pieces.iter().map(length).filter(|length| *length < WORTH_ITS_OWN).sum();
         let mut short: Vec<u8> = Vec::new();
         for piece in self.pieces {
             let (from, span) = match piece {
@@ -112,6 +117,10 @@ impl Pieces {
             };
             let bytes = span.of(from);
             if bytes.len() < WORTH_ITS_OWN {
+                if short.is_empty() {
+                    short.reserve_exact(copied);
+                }
+                copied = copied.saturating_sub(bytes.len());
                 short.extend_from_slice(bytes);
                 continue;
             }

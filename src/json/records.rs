@@ -15,7 +15,7 @@ pub fn space(text: &[u8], at: usize) -> usize {
 }
 
 /// The offset behind the string, number or literal that begins at `at`.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn scalar_end(text: &[u8], at: usize) -> Option<usize> {
     let literal = |literal: &[u8]| text.get(at..)?.starts_with(literal).then_some(at + literal.len());
@@ -30,12 +30,13 @@ pub fn scalar_end(text: &[u8], at: usize) -> Option<usize> {
 }
 
 /// [`scalar_end`], or that behind a list of such values.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn flat_end(text: &[u8], at: usize) -> Option<usize> {
     if text.get(at) == Some(&b'[') { list_end(text, at) } else { scalar_end(text, at) }
 }
 
+#[inline(never)]
 fn list_end(text: &[u8], at: usize) -> Option<usize> {
     let mut at = space(text, at + 1);
     if text.get(at) == Some(&b']') {
@@ -84,8 +85,8 @@ pub fn text_end(text: &[u8], at: usize) -> Option<usize> {
 #[inline(never)]
 fn other_text_end(text: &[u8], at: usize) -> Option<usize> {
     let (end, _) = string_end(text, at + 1).ok()?;
-    std::str::from_utf8(text.get(at..end)?).ok()?;
-    Some(end)
+    let whole = text.get(at..end)?;
+    (whole.is_ascii() || std::str::from_utf8(whole).is_ok()).then_some(end)
 }
 
 /// The offset behind the number that begins at `at`: RFC 8259 section 6.
@@ -122,23 +123,41 @@ pub fn object_end(text: &[u8], at: usize) -> Option<usize> {
     if text.get(at) == Some(&b'{') { container_end(text, at).ok() } else { None }
 }
 
-/// Whether the `length` bytes from `at` on are those from `before` on.
-#[inline]
-#[must_use]
-pub fn stands_at(text: &[u8], before: usize, length: usize, at: usize) -> bool {
-    let (Some(a), Some(b)) = (stretch(text, before, length), stretch(text, at, length)) else { return false };
-    let (Some(a_last), Some(b_last)) = (a.last_chunk::<16>(), b.last_chunk::<16>()) else { return a == b };
-    // The last ones overlap those before them.
-    let ((a, _), (b, _)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
-    alike(a_last, b_last) && a.iter().zip(b).all(|(a, b)| alike(a, b))
+/// A stretch of a text that may stand there again.
+#[derive(Clone, Copy, Debug)]
+pub struct Stretch<'a> {
+    /// What it is.
+    pub text: &'a [u8],
+    /// Its bytes, each with the bits of it that count: none behind its end.
+    bytes: [(u8x16, u8x16); 4],
 }
 
-#[inline]
-fn stretch(text: &[u8], at: usize, length: usize) -> Option<&[u8]> {
-    text.get(at..)?.get(..length)
-}
+impl<'a> Stretch<'a> {
+    /// A stretch; one of up to 64 bytes is found fastest.
+    #[must_use]
+    pub fn new(text: &'a [u8]) -> Self {
+        let (mut wanted, mut counts) = ([0; 64], [0; 64]);
+        wanted.iter_mut().zip(&mut counts).zip(text).for_each(|((to, counts), byte)| (*to, *counts) = (*byte, u8::MAX));
+        let mut blocks = wanted.as_chunks().0.iter().zip(counts.as_chunks().0);
+        let bytes = std::array::from_fn(|_| match blocks.next() {
+            Some((wanted, counts)) => (u8x16::new(*wanted), u8x16::new(*counts)),
+            None => (u8x16::splat(0), u8x16::splat(0)),
+        });
+        Self { text, bytes }
+    }
 
-#[inline]
-fn alike(a: &[u8; 16], b: &[u8; 16]) -> bool {
-    u128::from_ne_bytes(*a) == u128::from_ne_bytes(*b)
+    /// Whether it stands from `at` on.
+    #[inline(always)]
+    #[must_use]
+    pub fn stands_at(&self, text: &[u8], at: usize) -> bool {
+        let Some(rest) = text.get(at..) else { return false };
+        let Some(blocks) = rest.first_chunk::<64>().filter(|_| self.text.len() <= 64) else {
+            return rest.starts_with(self.text);
+        };
+        let mut differ = u8x16::splat(0);
+        for (block, (wanted, counts)) in blocks.as_chunks::<16>().0.iter().zip(&self.bytes) {
+            differ |= (u8x16::new(*block) ^ *wanted) & *counts;
+        }
+        differ.simd_eq(u8x16::splat(0)).to_bitmask() == 0xffff
+    }
 }

@@ -9,14 +9,18 @@
 //! that their keys differ. All else goes to the strict way of [`answer`](super::answer): an element of another form by itself,
 //! what stands around `data` by itself, and the answer as a whole where anything is wrong, so that it says what.
 
+mod out;
+
 use std::collections::HashMap;
+
+use out::Out;
 
 use super::answer::{Cut, Element, is_time};
 use super::request::Request;
+use crate::dialect::Answer;
 use crate::dialect::chalk::query::{Field, Permit};
-use crate::dialect::{Answer, Pieces};
 use crate::json::Span;
-use crate::json::records::{flat_end, object_end, scalar_end, space, stands_at, text_end};
+use crate::json::records::{Stretch, flat_end, object_end, scalar_end, space, text_end};
 
 /// How an answer begins that needs no other beginning.
 const BEGIN: &[u8] = br#"{"data":["#;
@@ -37,12 +41,12 @@ pub(super) fn filter(body: &[u8], permit: &Permit, request: &Request<'_>) -> Opt
         request,
         heads: Vec::new(),
         next: 0,
-        tail: Tail::default(),
+        tail: None,
         instead: Vec::new(),
         fields: HashMap::default(),
         seen: Vec::new(),
-        row: 0,
-        key: Span { start: 0, end: 0 },
+        row: 1,
+        key: b"",
         alone: Vec::new(),
         out: Out::default(),
     };
@@ -53,9 +57,8 @@ pub(super) fn filter(body: &[u8], permit: &Permit, request: &Request<'_>) -> Opt
 
 /// What stands before a value: `{"field":"user.age","value":`.
 #[derive(Clone, Copy)]
-struct Head {
-    start: usize,
-    length: usize,
+struct Head<'a> {
+    stretch: Stretch<'a>,
     is: Is,
     /// It has blanks, which what is written anew has not.
     blank: bool,
@@ -72,128 +75,15 @@ enum Is {
 }
 
 /// What stands behind a value, brace included.
-#[derive(Clone, Copy, Default)]
-struct Tail {
-    start: usize,
-    length: usize,
+struct Tail<'a> {
+    stretch: Stretch<'a>,
     /// `pkey`, unless it is missing or null.
-    key: Option<Span>,
-    /// The row that it is known to be of.
-    row: Option<usize>,
+    key: Option<&'a [u8]>,
+    /// The row that it is known to be of; 0: none.
+    row: usize,
     /// [`Rows::instead`] stands for it: it has a primary key that may not come back.
     changes: bool,
     blank: bool,
-}
-
-/// What is kept of the answer.
-#[derive(Default)]
-struct Out {
-    pieces: Pieces,
-    /// It is another answer than the one that came.
-    changed: bool,
-    dropped: usize,
-    /// Elements that are kept.
-    kept: usize,
-    /// What stays as it is, up to where it was read, and is in no piece yet.
-    pending: Option<Span>,
-}
-
-/// Goes from token to token.
-struct Walk<'a> {
-    body: &'a [u8],
-    /// Never on a blank.
-    at: usize,
-    /// There were blanks.
-    blank: bool,
-}
-
-impl<'a> Walk<'a> {
-    fn from(body: &'a [u8], at: usize) -> Self {
-        let mut walk = Self { body, at, blank: false };
-        walk.go(at);
-        walk
-    }
-
-    /// Goes to what is at or behind this.
-    fn go(&mut self, to: usize) {
-        self.at = space(self.body, to);
-        self.blank |= self.at != to;
-    }
-
-    fn take(&mut self, token: &[u8]) -> Option<()> {
-        let is_there = self.body.get(self.at..)?.starts_with(token);
-        is_there.then(|| self.go(self.at + token.len()))
-    }
-
-    fn all<const N: usize>(&mut self, tokens: [&[u8]; N]) -> Option<()> {
-        tokens.iter().try_for_each(|token| self.take(token))
-    }
-}
-
-impl Out {
-    /// Keeps an element as it stands.
-    #[inline]
-    fn keep(&mut self, body: &[u8], element: Span) {
-        let first = self.kept == 0;
-        self.kept += 1;
-        match &mut self.pending {
-            // Between two that are kept a comma stands, if nothing else does.
-            Some(pending) if pending.end + usize::from(!first) == element.start => pending.end = element.end,
-            Some(_) | None => self.keep_apart(body, element, first),
-        }
-    }
-
-    /// Behind one that is not kept, or blanks.
-    fn keep_apart(&mut self, body: &[u8], Span { start, end }: Span, first: bool) {
-        self.flush();
-        let comma = Span { start: start.saturating_sub(1), end };
-        self.pending = Some(match comma.of(body).first() {
-            Some(b',') if !first => comma,
-            _ if first => Span { start, end },
-            _ => {
-                self.pieces.write(b",");
-                Span { start, end }
-            }
-        });
-    }
-
-    /// An element that is another than the one that came.
-    fn write_element(&mut self, element: &[u8]) {
-        self.flush();
-        if self.kept > 0 {
-            self.pieces.write(b",");
-        }
-        self.kept += 1;
-        self.write(element);
-    }
-
-    fn write(&mut self, text: &[u8]) {
-        self.flush();
-        self.changed = true;
-        self.pieces.write(text);
-    }
-
-    /// Keeps what stands there, whether it is an element or not.
-    fn stay(&mut self, span: Span) {
-        match &mut self.pending {
-            Some(pending) if pending.end == span.start => pending.end = span.end,
-            Some(_) | None => {
-                self.flush();
-                self.pending = Some(span);
-            }
-        }
-    }
-
-    fn drop(&mut self) {
-        self.changed = true;
-        self.dropped += 1;
-    }
-
-    fn flush(&mut self) {
-        if let Some(pending) = self.pending.take() {
-            self.pieces.keep(pending);
-        }
-    }
 }
 
 struct Rows<'a> {
@@ -201,21 +91,21 @@ struct Rows<'a> {
     permit: &'a Permit,
     request: &'a Request<'a>,
     /// Those of the last row, in their order.
-    heads: Vec<Head>,
+    heads: Vec<Head<'a>>,
     /// Which of them may stand next.
     next: usize,
     /// That of the last element that was read here.
-    tail: Tail,
+    tail: Option<Tail<'a>>,
     instead: Vec<u8>,
     /// The number of each field that may come back.
     fields: HashMap<&'a str, usize, foldhash::fast::RandomState>,
-    /// In which row each stood last.
+    /// In which row each stood last; 0: in none.
     seen: Vec<usize>,
     /// Which have no primary key, wherever they stood.
     alone: Vec<bool>,
-    /// The row of what was kept last, from 1, and its `pkey`.
+    /// The row of what was kept last, and its `pkey`.
     row: usize,
-    key: Span,
+    key: &'a [u8],
     out: Out,
 }
 
@@ -223,7 +113,7 @@ impl<'a> Rows<'a> {
     /// Behind the bracket of `data`, which stands first.
     fn begin(&mut self) -> Option<usize> {
         if self.body.starts_with(BEGIN) {
-            self.out.pending = Some(Span { start: 0, end: BEGIN.len() });
+            self.out.stay(Span { start: 0, end: BEGIN.len() });
             return Some(BEGIN.len());
         }
         self.out.pieces.write(BEGIN);
@@ -238,37 +128,60 @@ impl<'a> Rows<'a> {
         if self.body.get(at) == Some(&b']') {
             return Some(at);
         }
+        if at != start {
+            self.out.flush();
+        }
         loop {
-            at = space(self.body, self.element(at)?);
-            match self.body.get(at)? {
-                b',' => at = space(self.body, at + 1),
-                b']' => return Some(at),
-                _ => return None,
-            }
+            let end = self.element(at)?;
+            at = match self.body.get(end..)? {
+                [b',', b'{', ..] => end + 1,
+                [b']', ..] => return Some(end),
+                _ => {
+                    // Of what is written anew, blanks are no part.
+                    self.out.flush();
+                    let end = space(self.body, end);
+                    match self.body.get(end)? {
+                        b',' => space(self.body, end + 1),
+                        b']' => return Some(end),
+                        _ => return None,
+                    }
+                }
+            };
         }
     }
 
     /// One element; where it ends.
     #[inline]
     fn element(&mut self, at: usize) -> Option<usize> {
-        let Some(head) = self.head(at) else { return self.strictly(at) };
-        let value = at + head.length;
+        let head = match self.heads.get(self.next) {
+            Some(head) if head.stretch.stands_at(self.body, at) => head,
+            Some(_) | None => match self.other_head(at) {
+                Some(head) => head,
+                None => return self.strictly(at),
+            },
+        };
+        let (is, blank, value) = (head.is, head.blank, at + head.stretch.text.len());
+        self.next += 1;
         let Some(behind) = flat_end(self.body, value) else { return self.strictly(at) };
-        let mut tail = self.tail;
-        if tail.length == 0 || !stands_at(self.body, tail.start, tail.length, behind) {
-            let Some(new) = self.new_tail(behind) else { return self.strictly(at) };
-            (tail, self.tail) = (new, new);
+        let stays = self.tail.as_ref().is_some_and(|tail| tail.stretch.stands_at(self.body, behind));
+        if !stays {
+            let Some(tail) = self.new_tail(behind) else { return self.strictly(at) };
+            self.tail = Some(tail);
         }
-        let end = behind + tail.length;
-        match head.is {
+        let tail = self.tail.as_ref()?;
+        let end = behind + tail.stretch.text.len();
+        let (changes, key, row) = (tail.changes, tail.key, tail.row);
+        match is {
             Is::Dropped => self.out.drop(),
             Is::Rows => return self.strictly(at),
-            Is::Value(_) if tail.changes && (head.blank || tail.blank) => return self.strictly(at),
+            Is::Value(_) if changes && (blank || tail.blank) => return self.strictly(at),
             Is::Value(field) => {
-                self.once(field, tail.key, tail.row)?;
-                self.tail.row = tail.key.map(|_| self.row);
-                self.out.keep(self.body, Span { start: at, end: if tail.changes { behind } else { end } });
-                if tail.changes {
+                let row = self.once(field, key, row)?;
+                if let Some(tail) = &mut self.tail {
+                    tail.row = row;
+                }
+                self.out.keep(self.body, Span { start: at, end: if changes { behind } else { end } });
+                if changes {
                     self.out.write(&self.instead);
                 }
             }
@@ -276,25 +189,15 @@ impl<'a> Rows<'a> {
         Some(end)
     }
 
-    /// The head that begins at `at`.
-    #[inline]
-    fn head(&mut self, at: usize) -> Option<Head> {
-        for next in [self.next, 0] {
-            if let Some(head) = self.heads.get(next)
-                && stands_at(self.body, head.start, head.length, at)
-            {
-                self.next = next + 1;
-                return Some(*head);
-            }
-        }
-        self.new_head(at)
-    }
-
-    /// One that did not stand where it was looked for.
+    /// The head at `at`, which is not the next: the first of a row, or a new one. [`Rows::next`] is its place.
     #[cold]
-    fn new_head(&mut self, start: usize) -> Option<Head> {
+    fn other_head(&mut self, at: usize) -> Option<&Head<'a>> {
+        if self.heads.first().is_some_and(|head| head.stretch.stands_at(self.body, at)) {
+            self.next = 0;
+            return self.heads.first();
+        }
         let body = self.body;
-        let mut walk = Walk::from(body, start);
+        let mut walk = Walk::from(body, at);
         walk.all([b"{", br#""field""#, b":"])?;
         let (name, end) = (walk.at + 1, text_end(body, walk.at)?);
         walk.go(end);
@@ -308,13 +211,15 @@ impl<'a> Rows<'a> {
             Some((name, Field::Value)) => Is::Value(self.field(name)),
             Some((_, Field::Rows(_))) => Is::Rows,
         };
-        let head = Head { start, length: walk.at - start, is, blank: walk.blank };
+        let head = Head { stretch: Stretch::new(body.get(at..walk.at)?), is, blank: walk.blank };
         match self.heads.get_mut(self.next) {
             Some(other) => *other = head,
-            None => self.heads.push(head),
+            None => {
+                self.next = self.heads.len();
+                self.heads.push(head);
+            }
         }
-        self.next += 1;
-        Some(head)
+        self.heads.get(self.next)
     }
 
     /// The number of a field.
@@ -329,11 +234,12 @@ impl<'a> Rows<'a> {
     }
 
     /// The tail that begins at `start`, if all of it may pass but for the primary key.
-    fn new_tail(&mut self, start: usize) -> Option<Tail> {
-        let mut tail = Tail { start, ..Tail::default() };
-        let mut walk = Walk::from(self.body, start);
+    fn new_tail(&mut self, start: usize) -> Option<Tail<'a>> {
+        let body = self.body;
+        let mut walk = Walk::from(body, start);
         let mut seen = [false; KEYS.len()];
-        while self.body.get(walk.at)? != &b'}' {
+        let mut pkey = None;
+        while body.get(walk.at)? != &b'}' {
             walk.take(b",")?;
             let mut keys = KEYS.iter().zip(&mut seen);
             let (key, seen) = keys.find_map(|(key, seen)| walk.take(key).map(|()| (*key, seen)))?;
@@ -341,39 +247,47 @@ impl<'a> Rows<'a> {
                 return None;
             }
             walk.take(b":")?;
-            let span = Span { start: walk.at, end: scalar_end(self.body, walk.at)? };
-            match (key, span.of(self.body)) {
+            let span = Span { start: walk.at, end: scalar_end(body, walk.at)? };
+            match (key, span.of(body)) {
                 (_, b"null") | (VALID, b"true" | b"false") => {}
-                (PKEY, _) => tail.key = Some(span),
+                (PKEY, _) => pkey = Some(span),
                 (TS, text) if text.starts_with(b"\"") && is_time(text) => {}
                 _ => return None,
             }
             walk.go(span.end);
         }
-        let end = walk.at + 1;
-        (tail.length, tail.blank) = (end - start, walk.blank);
-        if let Some(key) = tail.key.filter(|_| !self.permit.primary_key) {
-            tail.changes = true;
+        let whole = Span { start, end: walk.at + 1 };
+        let withheld = pkey.filter(|_| !self.permit.primary_key);
+        if let Some(key) = withheld {
             self.instead.clear();
-            self.instead.extend_from_slice(Span { start, end: key.start }.of(self.body));
+            self.instead.extend_from_slice(Span { end: key.start, ..whole }.of(body));
             self.instead.extend_from_slice(b"null");
-            self.instead.extend_from_slice(Span { start: key.end, end }.of(self.body));
+            self.instead.extend_from_slice(Span { start: key.end, ..whole }.of(body));
         }
-        Some(tail)
+        let key = pkey.map(|key| key.of(body));
+        Some(Tail {
+            stretch: Stretch::new(whole.of(body)),
+            key,
+            row: 0,
+            changes: withheld.is_some(),
+            blank: walk.blank,
+        })
     }
 
-    /// Notes a field that is kept, with its `pkey` and the row that it is known to be of. `None`: it stood in this row already.
+    /// Notes a field that is kept, with its `pkey` and the row that it is known to be of; in which it is, 0 for none.
+    ///
+    /// `None`: it stood there already.
     #[inline]
-    fn once(&mut self, field: usize, key: Option<Span>, row: Option<usize>) -> Option<()> {
+    fn once(&mut self, field: usize, key: Option<&'a [u8]>, row: usize) -> Option<usize> {
         let Some(key) = key else {
             let alone = self.alone.get_mut(field)?;
-            return (!std::mem::replace(alone, true)).then_some(());
+            return (!std::mem::replace(alone, true)).then_some(0);
         };
-        if row != Some(self.row) && key.of(self.body) != self.key.of(self.body) {
+        if row != self.row && key != self.key {
             (self.row, self.key) = (self.row + 1, key);
         }
         let seen = self.seen.get_mut(field)?;
-        (std::mem::replace(seen, self.row) != self.row).then_some(())
+        (std::mem::replace(seen, self.row) != self.row).then_some(self.row)
     }
 
     /// An element in the strict way: by itself, as deep as it stands.
@@ -394,8 +308,8 @@ impl<'a> Rows<'a> {
         let field = self.field(name);
         // From where it stands in `text` to where it stands in the answer.
         let there = |offset: usize| offset + at - BEGIN.len();
-        let key = key.map(|key| Span { start: there(key.start), end: there(key.end) });
-        self.once(field, key, None)?;
+        let key = key.map(|key| Span { start: there(key.start), end: there(key.end) }.of(body));
+        self.once(field, key, 0)?;
         if cut.changed {
             self.out.dropped += cut.dropped;
             self.out.write_element(&cut.out);
@@ -428,5 +342,37 @@ impl<'a> Rows<'a> {
         }
         self.out.flush();
         Some(Answer::Cut { body: self.out.pieces, dropped: self.out.dropped })
+    }
+}
+
+/// Goes from token to token.
+struct Walk<'a> {
+    body: &'a [u8],
+    /// Never on a blank.
+    at: usize,
+    /// There were blanks.
+    blank: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn from(body: &'a [u8], at: usize) -> Self {
+        let mut walk = Self { body, at, blank: false };
+        walk.go(at);
+        walk
+    }
+
+    /// Goes to what is at or behind this.
+    fn go(&mut self, to: usize) {
+        self.at = space(self.body, to);
+        self.blank |= self.at != to;
+    }
+
+    fn take(&mut self, token: &[u8]) -> Option<()> {
+        let is_there = self.body.get(self.at..)?.starts_with(token);
+        is_there.then(|| self.go(self.at + token.len()))
+    }
+
+    fn all<const N: usize>(&mut self, tokens: [&[u8]; N]) -> Option<()> {
+        tokens.iter().try_for_each(|token| self.take(token))
     }
 }
