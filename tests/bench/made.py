@@ -183,15 +183,16 @@ def query(kind: str, size: str) -> bytes:
 
 
 def configuration(folder: pathlib.Path, kind: str, upstream: int, keys: dict, algorithm: str, policy: dict, **more) -> None:
-    """tagwarden.yaml and policy.yaml, which are JSON; one worker thread, as the peers have."""
+    """tagwarden.yaml and policy.yaml, which are JSON; one worker thread, as the peers have. `auth` of `more` is added to the issuer."""
     here = {"address": "127.0.0.1:0"}
     issuer = {"issuer": ISSUER, "audiences": [AUDIENCE], "algorithms": [algorithm], "keys": keys}
     # Chalk's clients are told where to come to and what it is called; nobody here asks.
-    chalk = {"listen": {**here, "public_url": "http://127.0.0.1"}, "chalk": {"environment": "bench"}}
+    chalk = {"listen": {**here, "public_url": "http://127.0.0.1"}, "chalk": {"environment": "bench"}} if kind == "chalk" else {}
     settings = {
         "version": 1, "threads": 1, "listen": here, "metrics": here, "admin": here,
-        "upstream": {"url": f"http://127.0.0.1:{upstream}", "dialect": kind}, "auth": {"issuers": [issuer]},
-        "policies": "policy.yaml", "audit": {"log": "/dev/null"}, "drain": {"delay": "0ms", "timeout": "5s"}, **(chalk if kind == "chalk" else {}), **more,
+        "upstream": {"url": f"http://127.0.0.1:{upstream}", "dialect": kind},
+        "auth": {"issuers": [issuer], **more.pop("auth", {})}, "policies": "policy.yaml", "audit": {"log": "/dev/null"},
+        "drain": {"delay": "0ms", "timeout": "5s"}, **chalk, **more,
     }
     (folder / "policy.yaml").write_text(json.dumps(policy))
     (folder / "tagwarden.yaml").write_text(json.dumps(settings))

@@ -20,6 +20,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 HERE = pathlib.Path(__file__).resolve().parent
 # Where Debian has servers, which is on few people's path.
 SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+NGINX_FROM = "apt-get install nginx-light"
 
 
 class Broken(Exception):
@@ -137,6 +138,7 @@ class Process:
 # What they are told. `user` is for a container, where everybody is root and files are for root alone.
 
 NGINX = """\
+%(modules)s
 daemon off; %(user)s worker_processes 1; pid %(folder)s/pid; error_log stderr warn;
 events { worker_connections 4096; }
 http {
@@ -165,11 +167,20 @@ UPSTREAM = """\
 PLAIN = """\
   proxy_buffers 32 16k; proxy_buffer_size 16k; proxy_busy_buffers_size 64k; proxy_max_temp_file_size 0;
   upstream features { server 127.0.0.1:%(upstream)d; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 600s; }
+  %(before)s
   server {
     listen 127.0.0.1:%(port)d backlog=4096;
-    location / { proxy_pass http://features; proxy_http_version 1.1; proxy_set_header Connection ""; }
+    location / { %(hooks)s proxy_pass http://features; proxy_http_version 1.1; proxy_set_header Connection ""; }
   }
 """
+
+# filter.lua's work between the two.
+LUA_BEFORE = """\
+lua_package_path "%(here)s/?.lua;;";
+  init_by_lua_block { require("filter").read("%(folder)s/filter.json") }"""
+LUA_HOOKS = " ".join(f"{at}_by_lua_block {{ require('filter').{what}() }}" for at, what in
+                     (("access", "request"), ("header_filter", "head"), ("body_filter", "answer")))
+
 
 # It verifies the token and looks at issuer, audience and expiry; bodies go through unread.
 HAPROXY = """\
@@ -221,13 +232,28 @@ class Grounds:
         folder.mkdir()
         return folder
 
-    def nginx(self, name: str, rest: str, folder: pathlib.Path | None = None) -> Process:
+    def nginx(self, name: str, rest: str = PLAIN, folder: pathlib.Path | None = None, **lua: str) -> Process:
         folder, port = folder or self.place(name), free_port()
         user = "user root;" if os.geteuid() == 0 else ""
-        rest %= {"port": port, "folder": folder, "upstream": self.upstream}
-        (folder / "nginx.conf").write_text(NGINX % {"user": user, "folder": folder, "rest": rest})
-        command = [program("nginx", "apt-get install nginx-light"), "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
+        rest %= {"port": port, "folder": folder, "upstream": self.upstream, "before": lua.get("before", ""), "hooks": lua.get("hooks", "")}
+        (folder / "nginx.conf").write_text(NGINX % {"modules": lua.get("modules", ""), "user": user, "folder": folder, "rest": rest})
+        command = [program("nginx", NGINX_FROM), "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
         return self.start(name, command, folder, port)
+
+    def nginx_lua(self, name: str, key: made.RsaKey) -> Process:
+        said = subprocess.run([program("nginx", NGINX_FROM), "-V"], capture_output=True, text=True).stderr
+        found = re.search(r"--modules-path=(\S+)", said)
+        modules = [pathlib.Path(found[1] if found else "", f"{module}.so") for module in ("ndk_http_module", "ngx_http_lua_module")]
+        if not all(module.exists() for module in modules):
+            raise Broken("nginx has no Lua: apt-get install libnginx-mod-http-lua lua-cjson lua-luaossl")
+        folder = self.place(name)
+        names = [made.name("feast", number) for number in range(made.FEATURES) if made.tags(number) == ["pii"]]
+        # As they are asked for, and as they are answered.
+        denied = names + [each.replace(":", "__") for each in names]
+        settings = {"key": key.public_pem.decode(), "issuer": made.ISSUER, "audience": made.AUDIENCE, "denied": denied}
+        (folder / "filter.json").write_text(json.dumps(settings))
+        load = " ".join(f"load_module {module};" for module in modules)
+        return self.nginx(name, PLAIN, folder, modules=load, before=LUA_BEFORE % {"here": HERE, "folder": folder}, hooks=LUA_HOOKS)
 
     def feature_server(self, cells: set[tuple[str, str]]) -> Process:
         folder = self.place("upstream")

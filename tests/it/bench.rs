@@ -91,7 +91,7 @@ fn the_comparison_finds_a_peer_that_answers_what_is_not_due() {
         "--tokens",
         "2",
         "--peers",
-        "haproxy,tagwarden,old",
+        "haproxy,nginx-lua,tagwarden,old",
         "--old",
         loose.to_str().unwrap(),
     ];
@@ -104,26 +104,36 @@ fn the_comparison_finds_a_peer_that_answers_what_is_not_due() {
 }
 
 #[test]
-fn what_a_request_costs_is_measured_by_features_roles_and_tokens_and_through_a_reload() {
-    let small =
-        ["--rounds", "1", "--duration", "1", "--most", "1000", "--roles", "3", "--reloads", "1", "--before", "1"];
-    let (code, out, said) = bench("flat.py", &small);
+fn what_a_request_costs_is_measured_by_features_roles_and_tokens() {
+    let parts = ["--only", "features", "--only", "roles", "--only", "tokens", "--only", "sizes"];
+    let small = ["--rounds", "1", "--duration", "1", "--most", "1000", "--roles", "3"];
+    let (code, out, said) = bench("flat.py", &[&parts[..], &small].concat());
     assert_eq!(code, Some(0), "{out}{said}");
     for point in ["10 features", "1,000 features", "1 role", "3 roles", "1 token", "1,000 tokens"] {
         let cells = row(&out, point);
-        assert!(cells.len() == 5 && cells[1].parse::<f64>().unwrap() > 0.0, "{out}");
+        let numbers: Vec<f64> = [1, 3, 4, 5].iter().map(|at| cells[*at].parse().unwrap()).collect();
+        assert!(cells.len() == 6 && numbers.iter().all(|number| *number > 0.0), "{out}");
     }
-    let cells = row(&out, "1");
-    assert!(
-        cells.len() == 9 && cells[5].parse::<f64>().unwrap() > 0.0 && cells[1].parse::<f64>().unwrap() > 0.0,
-        "{out}"
-    );
-    assert!(out.contains(" requests in all, 0 lost; 1,000 features.\n"), "{out}");
     let sizes =
         ["50 features: their files, bytes", "the audit line of a query of 10 features, bytes", "`/metrics`: series"];
     for what in sizes {
         assert!(row(&out, what)[1].replace(',', "").parse::<u32>().unwrap() > 100, "{out}");
     }
+}
+
+#[test]
+fn what_a_reload_does_to_callers_is_measured_and_too_much_of_it_fails() {
+    let small = ["--only", "reload", "--most", "1000", "--reloads", "1", "--before", "1"];
+    let (code, out, said) = bench("flat.py", &[&small[..], &["--times", "0.0001"]].concat());
+    let times = said.strip_prefix("flat: p99 is ").unwrap_or_else(|| panic!("{out}{said}"));
+    let (times, rest) = times.split_once(' ').unwrap();
+    assert_eq!((code, rest), (Some(1), "times as long during a reload, and may be 0.0001 times\n"), "{out}");
+    let cells = row(&out, "1");
+    let numbers: Vec<f64> = cells[1..8].iter().map(|cell| cell.parse().unwrap()).collect();
+    assert!(cells.len() == 9 && numbers.iter().all(|number| *number > 0.0), "{out}");
+    let due =
+        format!(" requests in all, 0 lost; 1,000 features. p99 during a reload is {times} times that before it.\n");
+    assert!(out.contains(&due), "{out}");
 }
 
 /// Valgrind and the benchmark are stood in for: what is built and counted there takes minutes.

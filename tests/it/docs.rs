@@ -98,11 +98,7 @@ const COVERED: &[(&str, &str, &str)] = &[
         "tests/it/bench.rs",
         "fn the_comparison_checks_every_peer_and_measures_them_beside_each_other(",
     ),
-    (
-        "tests/bench/flat.py",
-        "tests/it/bench.rs",
-        "fn what_a_request_costs_is_measured_by_features_roles_and_tokens_and_through_a_reload(",
-    ),
+    ("tests/bench/flat.py", "tests/it/bench.rs", "fn what_a_request_costs_is_measured_by_features_roles_and_tokens("),
     ("tests/bench/counts", "tests/it/bench.rs", "fn counts_are_compared_and_what_grew_is_named("),
     ("tests/bench/counts --against HEAD~1", "tests/it/bench.rs", "fn counts_are_compared_and_what_grew_is_named("),
     ("tests/bench/scale.py", "tests/it/bench.rs", "fn the_large_policy_is_written_checked_compared_and_reloaded("),
