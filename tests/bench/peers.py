@@ -140,36 +140,33 @@ class Process:
 NGINX = """\
 %(modules)s
 daemon off; %(user)s worker_processes 1; pid %(folder)s/pid; error_log stderr warn;
-events { worker_connections 4096; }
+events { worker_connections 2048; }
 http {
-  access_log off; tcp_nodelay on; keepalive_timeout 600s; keepalive_requests 1000000000;
-  client_body_buffer_size 1m; client_max_body_size 16m;
-  client_body_temp_path %(folder)s/t1; proxy_temp_path %(folder)s/t2; fastcgi_temp_path %(folder)s/t3;
-  uwsgi_temp_path %(folder)s/t4; scgi_temp_path %(folder)s/t5;
+  access_log off; keepalive_timeout 1h; keepalive_requests 100000000; client_body_buffer_size 128k;
+  client_body_temp_path %(folder)s/body; proxy_temp_path %(folder)s/proxy; fastcgi_temp_path %(folder)s/fastcgi;
+  uwsgi_temp_path %(folder)s/uwsgi; scgi_temp_path %(folder)s/scgi;
 %(rest)s
 }
 """
 
-# nginx gives files to GET alone: a POST is answered by what stands in for 405.
+# nginx gives files to GET alone: a POST is answered by what stands in for 405. Files stay open, and are read by the megabyte.
 UPSTREAM = """\
-  default_type application/json; sendfile off; output_buffers 2 512k; etag off;
-  open_file_cache max=64 inactive=1d; open_file_cache_valid 1d;
-  map $http_x_answer $answer { default small; medium medium; large large; }
+  default_type application/json; etag off; open_file_cache max=16; open_file_cache_valid 1h; output_buffers 2 1m;
+  map $uri $kind { /get-online-features feast; /v1/query/online chalk; }
   server {
-    listen 127.0.0.1:%(port)d backlog=4096;
-    root %(folder)s;
-    location = /get-online-features { error_page 405 =200 /answers/feast-$answer.json; return 405; }
-    location = /v1/query/online { error_page 405 =200 /answers/chalk-$answer.json; return 405; }
-    location /answers/ { internal; }
+    listen 127.0.0.1:%(port)d backlog=1024;
+    location / { error_page 405 =200 /answers/$kind-$http_x_answer.json; return 405; }
+    location /answers/ { internal; root %(folder)s; }
   }
 """
 
+# The largest answer, 2 MB, fits in the buffers, and none goes to disk.
 PLAIN = """\
-  proxy_buffers 32 16k; proxy_buffer_size 16k; proxy_busy_buffers_size 64k; proxy_max_temp_file_size 0;
-  upstream features { server 127.0.0.1:%(upstream)d; keepalive 256; keepalive_requests 1000000000; keepalive_timeout 600s; }
+  proxy_buffer_size 32k; proxy_buffers 72 32k; proxy_busy_buffers_size 256k; proxy_max_temp_file_size 0;
+  upstream features { server 127.0.0.1:%(upstream)d; keepalive 128; keepalive_timeout 1h; keepalive_requests 100000000; }
   %(before)s
   server {
-    listen 127.0.0.1:%(port)d backlog=4096;
+    listen 127.0.0.1:%(port)d backlog=1024;
     location / { %(hooks)s proxy_pass http://features; proxy_http_version 1.1; proxy_set_header Connection ""; }
   }
 """
