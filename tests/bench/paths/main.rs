@@ -5,6 +5,7 @@
 //! cargo test --bench paths                  each case once, in the profile of the tests: that they run
 //! cargo bench --bench paths -- --list-cases   the names of all cases, one a line
 //! cargo bench --bench paths -- --count NAME   runs a case once, for callgrind: its instructions are those within `counted`
+//! cargo bench --bench paths -- --memory       what remembered tokens take of memory, and forged ones; on Linux
 //! ```
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that is not set up ends")]
 
@@ -56,6 +57,8 @@ fn main() {
         for case in cases() {
             println!("{}", case.name);
         }
+    } else if after("--memory").is_some() {
+        tokens::memory();
     } else if let Some(name) = after("--count").and_then(|at| arguments.get(at)) {
         let mut case = cases().into_iter().find(|case| case.name == *name).expect("no case has this name");
         // Caches are filled, lazy parts made.
