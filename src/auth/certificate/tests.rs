@@ -3,6 +3,8 @@ use rcgen::{CertificateParams, CustomExtension, DnType, DnValue, KeyPair, SanTyp
 use serde_json::json;
 
 use super::*;
+use crate::auth::tests::support;
+use crate::auth::verify::NO_PROOF;
 use crate::auth::{Memo, issuer_of, subject_of};
 
 fn params(names: Vec<SanType>, common: &[&str]) -> CertificateParams {
@@ -196,4 +198,23 @@ fn a_confirmation_is_one_thumbprint_and_nothing_else() {
     ] {
         assert_eq!(confirmed(&wrong), None, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_known_token_that_is_bound_is_held_against_the_connection_each_time() {
+    let own = PeerCertificate::read(&der(&params(vec![], &["own"]))).unwrap();
+    let another = PeerCertificate::read(&der(&params(vec![], &["another"]))).unwrap();
+    let auth = support::auth(support::usual());
+    let life = json!({"exp": LIFE.1 + 1000, "cnf": {"x5t#S256": URL_SAFE_NO_PAD.encode(own.thumbprint)}});
+    let token = support::token(support::claims(life));
+    let ask = async |peer, seconds| support::reason(auth.authenticate_within(&token, 9999, at(seconds), peer).await);
+    // So near the end of the certificate that what was verified is still known after it.
+    let last = LIFE.1 - 1;
+    for _ in 0..2 {
+        assert_eq!(ask(None, last).await, NO_PROOF);
+        assert_eq!(ask(Some(&another), last).await, NO_PROOF);
+        assert_eq!(ask(Some(&own), last).await, "accepted");
+        assert_eq!(ask(Some(&own), last + 2).await, NO_PROOF, "the certificate is past its time");
+    }
+    assert_eq!(auth.cache_status().hits, 5, "verified when it was first shown with its proof, and known since");
 }

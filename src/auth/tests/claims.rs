@@ -247,10 +247,13 @@ async fn a_known_token_is_not_verified_again_and_keeps_its_memo() {
         assert_eq!(*verified.claims(), payload);
         first.get_or_insert(caller);
     }
+    let verified = ask(&auth, &token).await.unwrap();
+    let shown = format!("{verified:?} {:?} {auth:?}", first.as_ref().unwrap());
+    assert_eq!(shown, "Verified { .. } Caller { .. } Auth(1 issuers)");
     // A request that read another generation meanwhile keeps its own.
     assert_eq!(first.unwrap().memo().generation, 7);
     let status = auth.cache_status();
-    assert_eq!((status.hits, status.misses, status.entries), (3, 1, 1));
+    assert_eq!((status.hits, status.misses, status.entries), (4, 1, 1));
 }
 
 #[tokio::test]
