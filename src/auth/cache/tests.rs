@@ -2,8 +2,9 @@ use super::*;
 use crate::auth::tests::support::{
     Folder, NOW, P256, Provider, TestKey, ask, at, auth, b64, claims, jwks, reason, settings, token, token_with, usual,
 };
-use crate::auth::{Auth, KeySource};
-use serde_json::json;
+use crate::auth::verify::Claims;
+use crate::auth::{Auth, KeySource, Memo};
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn an_entry_goes_at_exp_and_is_verified_again_after_a_day() {
@@ -139,5 +140,44 @@ async fn a_long_token_takes_no_more_room_than_a_short_one() {
     }
     assert_eq!(held(&auth), (32, 32));
     // Nothing of what it says is in what is kept.
-    assert_eq!((size_of::<Entry>(), size_of::<Known>()), (40, 48));
+    assert_eq!((size_of::<Entry>(), size_of::<Known>(), size_of::<Memo>()), (40, 48, 56));
+}
+
+/// An entry whose token says nothing more than when it ends.
+fn entry() -> Entry {
+    let Value::Object(claims) = json!({"exp": 1}) else { panic!() };
+    let known = Claims::of_token(claims, Duration::from_secs(1), None).unwrap().known;
+    Entry { known, issuer: 0, generation: 1, issued: None, since: 0 }
+}
+
+fn bytes(cache: &TokenCache) -> usize {
+    let used = cache.entries.memory_used();
+    used.entries + used.map
+}
+
+#[test]
+fn a_million_tokens_take_no_more_memory_than_fill_the_room() {
+    let (cache, entry) = (TokenCache::new(1024), entry());
+    let put = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            cache.put(TokenKey(sha256(&[&number.to_be_bytes()])), entry.clone());
+        }
+        (cache.status().entries, bytes(&cache))
+    };
+    let (entries, full) = put(0..50_000);
+    assert_eq!(entries, 1024);
+    assert_eq!(put(50_000..1_000_000), (1024, full));
+    // What was let go of is gone: one pointer for each entry, and ours.
+    assert_eq!(Arc::strong_count(&entry.known), 1025);
+}
+
+#[test]
+fn a_hundred_thousand_entries_take_at_most_160_bytes_each() {
+    let (cache, entry) = (TokenCache::new(100_000), entry());
+    for number in 0..300_000_u32 {
+        cache.put(TokenKey(sha256(&[&number.to_be_bytes()])), entry.clone());
+    }
+    assert_eq!(cache.status().entries, 100_000);
+    let each = bytes(&cache) / 100_000;
+    assert!((72..=160).contains(&each), "{each}");
 }
