@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::PeerCertificate;
@@ -206,17 +206,28 @@ impl Connection {
         Ok(())
     }
 
-    /// Drives a connection until it ends, is past a deadline, or the server stops.
+    /// Drives a connection until it ends, is past a deadline, or the server stops. A task of its own watches for the latter
+    /// two, so that requests do not.
     async fn watch<C: Future<Output = hyper::Result<()>>>(
-        &mut self,
+        &self,
         mut connection: Pin<&mut C>,
-        activity: &Activity,
+        activity: &Arc<Activity>,
         goodbye: impl Fn(Pin<&mut C>),
     ) -> hyper::Result<()> {
+        let (mut tell, told) = oneshot::channel();
+        let (activity, limits, mut stop) = (Arc::clone(activity), self.limits, self.stop.clone());
+        tokio::spawn(async move {
+            let stopped = tokio::select! {
+                () = tell.closed() => return,
+                () = activity.past_deadline(&limits) => false,
+                _ = stop.wait_for(|stop| *stop) => true,
+            };
+            tell.send(stopped).ok();
+        });
         let stopped = tokio::select! {
+            biased;
             ended = &mut connection => return ended,
-            () = activity.past_deadline(&self.limits) => false,
-            _ = self.stop.wait_for(|stop| *stop) => true,
+            stopped = told => stopped.unwrap_or(true),
         };
         goodbye(connection.as_mut());
         if stopped {

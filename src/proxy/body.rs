@@ -143,23 +143,24 @@ pub enum BodyError {
     Broken(#[from] hyper::Error),
 }
 
-/// Reads a body of at most `cap` bytes until `deadline`. A body that comes in one piece is not copied.
+/// Reads a body of at most `cap` bytes until `deadline`.
 ///
 /// # Errors
 /// [`BodyError`].
 pub async fn read(body: hyper::body::Incoming, cap: usize, deadline: Instant) -> Result<Bytes, BodyError> {
-    Ok(read_to_trailers(body, cap, deadline).await?.0)
+    let read = timeout_at(deadline, collect(body, cap)).await.map_err(|_| BodyError::Timeout)?;
+    Ok(read?.0)
 }
 
-/// The same, and the trailers behind it; empty where there are none.
+/// A body of at most `cap` bytes, and the trailers behind it; empty where there are none. A body that comes in one piece is
+/// not copied.
 ///
 /// # Errors
-/// [`BodyError`].
-pub async fn read_to_trailers(
-    mut body: hyper::body::Incoming,
-    cap: usize,
-    deadline: Instant,
-) -> Result<(Bytes, HeaderMap), BodyError> {
+/// [`BodyError`], not that it is late.
+pub async fn collect<B>(mut body: B, cap: usize) -> Result<(Bytes, HeaderMap), BodyError>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > cap {
         return Err(BodyError::TooLarge(cap));
@@ -167,9 +168,8 @@ pub async fn read_to_trailers(
     let mut first: Option<Bytes> = None;
     let mut rest: Option<BytesMut> = None;
     let mut trailers = HeaderMap::new();
-    loop {
-        let frame = timeout_at(deadline, body.frame()).await.map_err(|_| BodyError::Timeout)?;
-        let Some(frame) = frame else { break };
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
         let data = match frame?.into_data() {
             Ok(data) => data,
             Err(frame) => {

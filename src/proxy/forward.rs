@@ -177,8 +177,6 @@ impl Exchange<'_> {
     ) -> Result<(hyper::http::response::Parts, Bytes, HeaderMap), Failure> {
         let settings = &snapshot.settings;
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
-        let Some(uri) = way.to.uri(way.path) else { return Err(Failure::NotFound) };
-        *request.uri_mut() = uri;
         let listed = headers::listed(&parts.headers);
         for (name, value) in &parts.headers {
             if headers::request_passes(name, &listed) {
@@ -209,46 +207,43 @@ impl Exchange<'_> {
             Protocol::Http1 => settings.limits.response_body,
             Protocol::Http2 => settings.limits.response_body.saturating_add(rpc::PREFIX),
         };
-        let result = async {
-            let response = match timeout_at(deadline, way.to.send(request, way.protocol, way.read)).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(UpstreamError::Connect(why))) => {
-                    count("connect");
-                    tracing::warn!(why, "the upstream cannot be reached");
-                    return Err(Failure::UpstreamFailed(None));
-                }
-                Ok(Err(UpstreamError::Broken(why))) => {
-                    count("broken");
-                    tracing::warn!(why, "the upstream broke off");
-                    return Err(Failure::UpstreamFailed(None));
-                }
-                Err(_) => {
-                    count("timeout");
-                    return Err(Failure::UpstreamTimeout);
-                }
-            };
-            let (head, body) = response.into_parts();
-            let (answer, trailers) =
-                body::read_to_trailers(body, cap, deadline).await.map_err(|error| match error {
-                    BodyError::TooLarge(_) => {
-                        count("too_large");
-                        Failure::UpstreamUnreadable
+        let late = || {
+            count("timeout");
+            Failure::UpstreamTimeout
+        };
+        let exchanged = timeout_at(deadline, async {
+            let response =
+                way.to.send(request, way.path, way.protocol, way.read).await.map_err(|error| match error {
+                    UpstreamError::Path => Failure::NotFound,
+                    UpstreamError::Connect(why) => {
+                        count("connect");
+                        tracing::warn!(why, "the upstream cannot be reached");
+                        Failure::UpstreamFailed(None)
                     }
-                    BodyError::Timeout => {
-                        count("timeout");
-                        Failure::UpstreamTimeout
-                    }
-                    BodyError::Broken(why) => {
+                    UpstreamError::Broken(why) => {
                         count("broken");
-                        tracing::warn!(%why, "the upstream broke off within its answer");
+                        tracing::warn!(why, "the upstream broke off");
                         Failure::UpstreamFailed(None)
                     }
                 })?;
-            Ok((head, answer, trailers))
-        }
-        .await;
+            let (head, body) = response.into_parts();
+            let (answer, trailers) = body::collect(body, cap).await.map_err(|error| match error {
+                BodyError::TooLarge(_) => {
+                    count("too_large");
+                    Failure::UpstreamUnreadable
+                }
+                BodyError::Timeout => late(),
+                BodyError::Broken(why) => {
+                    count("broken");
+                    tracing::warn!(%why, "the upstream broke off within its answer");
+                    Failure::UpstreamFailed(None)
+                }
+            })?;
+            Ok::<_, Failure>((head, answer, trailers))
+        });
+        let exchanged = exchanged.await;
         self.upstream = Some(sent.elapsed());
-        let (head, answer, trailers) = result?;
+        let (head, answer, trailers) = exchanged.map_err(|_| late())??;
         if head.status.is_success() {
             return Ok((head, answer, trailers));
         }

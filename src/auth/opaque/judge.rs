@@ -191,11 +191,12 @@ impl WhoAmI {
         bearer.set_sensitive(true);
         let upstream = self.upstream.load_full();
         let mut request = Request::new(Full::default());
-        *request.uri_mut() = upstream.uri("/v1/who-am-i").ok_or(Fault::Request)?;
         request.headers_mut().insert(AUTHORIZATION, bearer);
-        let answer = upstream.send(request, Protocol::Http1, true).await.map_err(|error| match error {
-            UpstreamError::Connect(why) | UpstreamError::Broken(why) => Fault::Upstream(why),
-        })?;
+        let answer =
+            upstream.send(request, "/v1/who-am-i", Protocol::Http1, true).await.map_err(|error| match error {
+                UpstreamError::Path => Fault::Request,
+                UpstreamError::Connect(why) | UpstreamError::Broken(why) => Fault::Upstream(why),
+            })?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(Err("not known to the upstream")),

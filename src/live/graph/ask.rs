@@ -217,27 +217,28 @@ impl Deployment<'_> {
     async fn exchange(
         &self,
         path: &'static str,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         protocol: Protocol,
         most: usize,
     ) -> Result<(Parts, Bytes, HeaderMap), GraphError> {
         let within = self.asked.upstream.timeout;
         let until = Instant::now() + within;
         let late = || GraphError::Late { path, within };
-        if let Some(uri) = self.upstream.uri(path) {
-            *request.uri_mut() = uri;
-        }
-        let sent = tokio::time::timeout_at(until, self.upstream.send(request, protocol, false)).await;
-        let response = sent.map_err(|_| late())?.map_err(|error| match error {
-            UpstreamError::Connect(why) | UpstreamError::Broken(why) => GraphError::NoAnswer { path, why },
-        })?;
-        let (head, body) = response.into_parts();
-        let (body, trailers) = body::read_to_trailers(body, most, until).await.map_err(|error| match error {
-            BodyError::TooLarge(most) => GraphError::TooLarge { path, most },
-            BodyError::Timeout => late(),
-            BodyError::Broken(error) => GraphError::NoAnswer { path, why: error.to_string() },
-        })?;
-        Ok((head, body, trailers))
+        let exchange = async {
+            let sent = self.upstream.send(request, path, protocol, false).await;
+            let response = sent.map_err(|error| match error {
+                UpstreamError::Path => GraphError::Unreadable { path, why: "it has no such path".to_owned() },
+                UpstreamError::Connect(why) | UpstreamError::Broken(why) => GraphError::NoAnswer { path, why },
+            })?;
+            let (head, body) = response.into_parts();
+            let (body, trailers) = body::collect(body, most).await.map_err(|error| match error {
+                BodyError::TooLarge(most) => GraphError::TooLarge { path, most },
+                BodyError::Timeout => late(),
+                BodyError::Broken(error) => GraphError::NoAnswer { path, why: error.to_string() },
+            })?;
+            Ok((head, body, trailers))
+        };
+        tokio::time::timeout_at(until, exchange).await.map_err(|_| late())?
     }
 }
 

@@ -1,0 +1,281 @@
+//! Kept HTTP/1.1 connections, and exchanges over them.
+//!
+//! A connection is driven by whoever asks over it: no task of its own stands between a request and its socket, so that an
+//! answer costs one wake-up, on the thread that waits for it. Between requests nobody drives it; whether its other end is
+//! still there is seen when it is next taken, and every few seconds by a sweeper.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
+use tokio::time::Instant;
+
+use super::connect::{Answered, Connector, Stream};
+use super::{UpstreamError, told};
+
+/// How long an idle connection is kept: under Feast's 30 s, so that it is ours to close.
+pub const IDLE: Duration = Duration::from_secs(20);
+/// How often those that have ended, or were idle for too long, are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+/// Threads that keep connections apart from those of others.
+const MOST_SHARDS: usize = 16;
+
+/// The connections of one upstream.
+#[derive(Debug)]
+pub struct Pool {
+    connector: Connector,
+    /// One for each thread, the newest last. Nobody waits for one that is held: there are others, and new connections.
+    shards: Box<[Mutex<Vec<Idle>>]>,
+    swept: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    line: Box<Line>,
+    since: Instant,
+}
+
+/// A connection.
+#[derive(Debug)]
+struct Line {
+    sender: SendRequest<Full<Bytes>>,
+    wire: http1::Connection<TokioIo<Stream>, Full<Bytes>>,
+    /// Whether its other end said anything since a request went out.
+    answered: Answered,
+    /// Not the first request.
+    used: bool,
+}
+
+/// What became of a request that has no answer.
+pub enum Lost {
+    /// Nothing of it was sent: here it is.
+    Unsent(Request<Full<Bytes>>, UpstreamError),
+    /// The connection was an old one, which had died: no byte of an answer came.
+    Died(UpstreamError),
+    /// Whatever else.
+    Failed(UpstreamError),
+}
+
+impl From<Lost> for UpstreamError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Unsent(_, error) | Lost::Died(error) | Lost::Failed(error) => error,
+        }
+    }
+}
+
+impl Pool {
+    /// Of connections that are made so; there is none yet.
+    pub fn new(connector: Connector) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_SHARDS);
+        Self { connector, shards: (0..threads).map(|_| Mutex::default()).collect(), swept: AtomicBool::new(false) }
+    }
+
+    /// Sends a request over a kept connection where there is one, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
+        match self.take() {
+            Some(line) => self.exchange(line, request).await,
+            None => self.send_fresh(request).await,
+        }
+    }
+
+    /// The same over a new connection.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn send_fresh(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
+        let connect = |error: &dyn std::error::Error| Lost::Failed(UpstreamError::Connect(told(error)));
+        let stream = self.connector.open().await.map_err(|error| connect(&error))?;
+        let answered = stream.answered();
+        let (sender, wire) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| connect(&error))?;
+        self.exchange(Box::new(Line { sender, wire, answered, used: false }), request).await
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        mut line: Box<Line>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Answer>, Lost> {
+        line.answered.set(false);
+        // What is polled without a waker makes progress when the wire does, and has no budget that it could exceed.
+        let mut answer = pin!(unconstrained(line.sender.try_send_request(request)));
+        let wire = &mut line.wire;
+        let answer = std::future::poll_fn(|cx| {
+            let ended = Pin::new(&mut *wire).poll(cx).is_ready();
+            match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending if ended => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        let Some(answer) = answer.await else {
+            return Err(Lost::Failed(UpstreamError::Broken("the connection ended".to_owned())));
+        };
+        match answer {
+            Ok(response) => {
+                line.used = true;
+                Ok(response.map(|body| Answer { body, ended: false, line: Some((line, Arc::clone(self))) }))
+            }
+            Err(mut error) => {
+                let broken = UpstreamError::Broken(told(error.error()));
+                Err(match error.take_message() {
+                    Some(request) => Lost::Unsent(request, broken),
+                    None if line.used && !line.answered.get() => Lost::Died(broken),
+                    None => Lost::Failed(broken),
+                })
+            }
+        }
+    }
+
+    /// The newest that is alive.
+    fn take(&self) -> Option<Box<Line>> {
+        let own = shard(self.shards.len());
+        let (before, from) = self.shards.split_at_checked(own).unwrap_or_default();
+        let now = Instant::now();
+        for shard in from.iter().chain(before) {
+            while let Some(mut idle) = held(shard).and_then(|mut shard| shard.pop()) {
+                if idle.is_good(now) {
+                    return Some(idle.line);
+                }
+            }
+        }
+        None
+    }
+
+    fn keep(self: Arc<Self>, line: Box<Line>) {
+        let own = shard(self.shards.len());
+        let (before, from) = self.shards.split_at_checked(own).unwrap_or_default();
+        // Where all are held, it ends.
+        if let Some(mut shard) = from.iter().chain(before).find_map(held) {
+            shard.push(Idle { line, since: Instant::now() });
+        }
+        self.have_swept();
+    }
+
+    /// Starts the sweeper, where there is none.
+    fn have_swept(self: &Arc<Self>) {
+        if self.swept.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let sweeper = Sweeper(Arc::downgrade(self));
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                let Some(pool) = sweeper.0.upgrade() else { return };
+                let now = Instant::now();
+                for mut shard in pool.shards.iter().filter_map(held) {
+                    shard.retain_mut(|idle| idle.is_good(now));
+                }
+            }
+        });
+    }
+}
+
+/// While it is there, nobody else sweeps: where its runtime ends, another may.
+struct Sweeper(Weak<Pool>);
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.swept.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A shard that nobody else holds.
+fn held(shard: &Mutex<Vec<Idle>>) -> Option<MutexGuard<'_, Vec<Idle>>> {
+    match shard.try_lock() {
+        Ok(shard) => Some(shard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// The number of this thread's own shard, of so many.
+fn shard(of: usize) -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+    NUMBER.try_with(|number| number.checked_rem(of)).ok().flatten().unwrap_or(0)
+}
+
+impl Idle {
+    fn is_good(&mut self, now: Instant) -> bool {
+        now.duration_since(self.since) < IDLE && self.line.is_idle()
+    }
+}
+
+impl Line {
+    /// Whether it can take a request: the answer before was read to its end, and the other end is there. Costs no system call
+    /// while its socket has nothing to tell.
+    fn is_idle(&mut self) -> bool {
+        let wire = pin!(unconstrained(&mut self.wire));
+        wire.poll(&mut Context::from_waker(Waker::noop())).is_pending() && self.sender.is_ready()
+    }
+}
+
+/// The body of an answer. Its connection is kept when it was read to its end, and ends where it was not.
+#[derive(Debug)]
+pub struct Answer {
+    body: Incoming,
+    ended: bool,
+    /// What brings it; none over HTTP/2, whose connections are driven by tasks of their own.
+    line: Option<(Box<Line>, Arc<Pool>)>,
+}
+
+impl From<Incoming> for Answer {
+    fn from(body: Incoming) -> Self {
+        Self { body, ended: false, line: None }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let Some((line, _)) = &mut this.line else { return Pin::new(&mut this.body).poll_frame(cx) };
+        // What is there already, else what the wire brings. It is the wire that wakes.
+        let mut without = Context::from_waker(Waker::noop());
+        let mut frame = Pin::new(&mut this.body).poll_frame(&mut without);
+        if frame.is_pending() {
+            let _ = Pin::new(&mut line.wire).poll(cx);
+            frame = Pin::new(&mut this.body).poll_frame(&mut without);
+        }
+        this.ended |= matches!(frame, Poll::Ready(None));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let whole = self.is_end_stream();
+        if let Some((mut line, pool)) = self.line.take().filter(|_| whole)
+            && (line.sender.is_ready() || line.is_idle())
+        {
+            pool.keep(line);
+        }
+    }
+}
