@@ -95,7 +95,7 @@ pub fn cut(
     walk.value(&layout.root, whole)?;
     walk.complete()?;
     let dropped = walk.memos.cut();
-    Ok(walk.holes.rest().map_or(Answer::AsItCame, |body| Answer::Cut { body: body.into(), dropped }))
+    Ok(walk.holes.rest().map_or(Answer::AsItCame, |body| Answer::Cut { body, dropped }))
 }
 
 /// One answer as it is read.

@@ -23,12 +23,24 @@ pub(super) struct Memos<'a, 'l> {
 /// An alternative, and its variables.
 pub(super) type Key<'a, 'l> = (usize, Vec<(&'l str, Cow<'a, str>)>);
 
+/// A column that was decided.
+#[derive(Debug)]
+struct Decided<'a> {
+    name: Cow<'a, str>,
+    fate: Fate,
+    /// The last container that had it.
+    last: usize,
+}
+
 /// The columns of one alternative under one set of variables.
 #[derive(Debug)]
 pub(super) struct Memo<'a, 'l> {
     scope: Vec<(&'l str, Cow<'a, str>)>,
-    /// Of each column, its fate and the last container that had it.
-    columns: HashMap<Cow<'a, str>, (Fate, usize)>,
+    columns: Vec<Decided<'a>>,
+    /// Of each, where it is.
+    places: HashMap<Cow<'a, str>, usize, foldhash::fast::RandomState>,
+    /// Where the next one is, if it comes in the order of the container before.
+    next: usize,
     container: usize,
     /// So many of the container's columns were asked for.
     kept: usize,
@@ -62,12 +74,13 @@ impl<'a, 'l> Memos<'a, 'l> {
             Entry::Occupied(memo) => memo.into_mut(),
             Entry::Vacant(place) => {
                 let scope = place.key().1.clone();
-                place.insert(Memo { scope, columns: HashMap::new(), container: 0, kept: 0 })
+                let (columns, places) = (Vec::new(), HashMap::default());
+                place.insert(Memo { scope, columns, places, next: 0, container: 0, kept: 0 })
             }
         };
         let first = memo.container != self.container;
         if first {
-            (memo.container, memo.kept) = (self.container, 0);
+            (memo.container, memo.kept, memo.next) = (self.container, 0, 0);
         }
         Ok((memo, first))
     }
@@ -76,8 +89,8 @@ impl<'a, 'l> Memos<'a, 'l> {
     pub fn cut(&self) -> usize {
         let mut cut: HashSet<(&[Variable<'_>], &str)> = HashSet::new();
         for memo in self.known.values() {
-            let columns = memo.columns.iter().filter(|(_, (fate, _))| *fate == Fate::Cut);
-            cut.extend(columns.map(|(name, _)| (memo.scope.as_slice(), name.as_ref())));
+            let columns = memo.columns.iter().filter(|column| column.fate == Fate::Cut);
+            cut.extend(columns.map(|column| (memo.scope.as_slice(), column.name.as_ref())));
         }
         cut.len()
     }
@@ -86,19 +99,26 @@ impl<'a, 'l> Memos<'a, 'l> {
 impl<'a> Memo<'a, '_> {
     /// The fate of the container's next column.
     pub fn column(&mut self, judge: &mut Judge<'_>, part: &Part, name: Cow<'a, str>) -> Result<Fate, Unreadable> {
-        let fate = match self.columns.get_mut(name.as_ref()) {
-            Some((_, last)) if *last == self.container => {
+        let place = match self.columns.get(self.next) {
+            Some(next) if next.name == name => Some(self.next),
+            Some(_) | None => self.places.get(name.as_ref()).copied(),
+        };
+        let place = place.unwrap_or(self.columns.len());
+        self.next = place + 1;
+        let fate = match self.columns.get_mut(place) {
+            Some(column) if column.last == self.container => {
                 return unreadable(format!("column `{}` of `{}` stands twice", shown(&name), part.at));
             }
-            Some((fate, last)) => {
-                *last = self.container;
-                *fate
+            Some(column) => {
+                column.last = self.container;
+                column.fate
             }
             None => {
                 let Some(fate) = judge(&Column { name: &name, scope: &self.scope }) else {
                     return unreadable(format!("column `{}` of `{}` was not asked for", shown(&name), part.at));
                 };
-                self.columns.insert(name, (fate, self.container));
+                self.places.insert(name.clone(), place);
+                self.columns.push(Decided { name, fate, last: self.container });
                 fate
             }
         };

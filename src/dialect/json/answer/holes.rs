@@ -1,5 +1,6 @@
 //! What is taken out of a text: everything else stays byte for byte.
 
+use crate::dialect::Pieces;
 use crate::json::{Span, Value};
 
 /// Parts of a text that are taken out.
@@ -72,19 +73,20 @@ impl<'a> Holes<'a> {
     }
 
     /// What is left of the text; `None`: all of it.
-    pub fn rest(mut self) -> Option<Vec<u8>> {
+    pub fn rest(mut self) -> Option<Pieces> {
         if self.spans.is_empty() {
             return None;
         }
+        // They come in order but for the members that are left out once what stands behind them is known.
         self.spans.sort_unstable_by_key(|hole| hole.start);
-        let mut out = Vec::with_capacity(self.body.len());
+        let mut out = Pieces::with_capacity(self.spans.len() + 1, 0);
         let mut at = 0;
         for hole in self.spans {
-            out.extend_from_slice(self.body.get(at..hole.start).unwrap_or_default());
+            out.keep(Span { start: at, end: hole.start });
             // Of two that overlap, none brings back what the other takes out.
             at = at.max(hole.end);
         }
-        out.extend_from_slice(self.body.get(at..).unwrap_or_default());
+        out.keep(Span { start: at, end: self.body.len() });
         Some(out)
     }
 }
