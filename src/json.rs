@@ -10,20 +10,13 @@
 //! handed back with whatever text.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
 
-use scan::{colon, container_end, expect, literal_end, number_end, repeated, space, string_end};
-use scan::{not_utf8, unescape, unexpected};
+pub use reader::{Model, Reader, Seen, Text};
+use scan::{colon, container_end, expect, scalar, space, string_end, text_of, unescape, unexpected};
 pub use strict::{shown, strict_object, strict_value};
 
 /// Levels of nesting that a text may have; the outermost value is the first.
 pub const MAX_DEPTH: usize = 128;
-
-/// So many keys of an object are compared each with each, more of them by their hashes.
-const FEW_KEYS: usize = 16;
-
-/// Characters of a key that an error shows.
-const SHOWN_KEY_CHARS: usize = 64;
 
 /// A half-open range of bytes of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +109,9 @@ pub enum JsonError {
     /// RFC 8259 section 6; `at` is where the number begins.
     #[error("a number that is not spelt as in json at byte {at} of the json text")]
     Number { at: usize },
+    /// Whoever reads it stopped before its end.
+    #[error("the json text was not read from byte {at} on")]
+    Unread { at: usize },
     /// The value is not of the kind that was asked for.
     #[error("the value at byte {at} of the json text is not {expected}")]
     WrongKind { expected: &'static str, at: usize },
@@ -128,7 +124,15 @@ pub enum JsonError {
 /// # Errors
 /// What is wrong with the text; a duplicate key is told at the end of its object.
 pub fn object(text: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
-    read(text, b"{", "an object").map(|(members, _)| members)
+    let mut reader = Reader::object(text)?;
+    reader.open()?;
+    let mut members = Vec::new();
+    while let Some(key) = reader.key()? {
+        let value = reader.skip()?;
+        members.push((key, value));
+    }
+    reader.finish()?;
+    members.into_iter().map(|(key, value)| Ok(Member { key: key.text()?, value })).collect()
 }
 
 /// [`object`], as one value of the text.
@@ -136,7 +140,7 @@ pub fn object(text: &[u8]) -> Result<Vec<Member<'_>>, JsonError> {
 /// # Errors
 /// As there.
 pub fn whole(text: &[u8]) -> Result<Value, JsonError> {
-    read(text, b"{", "an object").map(|(_, whole)| whole)
+    all_of(Reader::object(text)?)
 }
 
 /// [`whole`], of a text that is one JSON object or one JSON array: as strict, and as deep.
@@ -144,25 +148,13 @@ pub fn whole(text: &[u8]) -> Result<Value, JsonError> {
 /// # Errors
 /// As there.
 pub fn container(text: &[u8]) -> Result<Value, JsonError> {
-    read(text, b"{[", "an object or an array").map(|(_, whole)| whole)
+    all_of(Reader::container(text)?)
 }
 
-/// The members of the outermost value, none where it is an array, and the value. `open`: the bytes that it may begin with.
-fn read<'t>(text: &'t [u8], open: &[u8], expected: &'static str) -> Result<(Vec<Member<'t>>, Value), JsonError> {
-    if text.starts_with(b"\xef\xbb\xbf") {
-        return Err(JsonError::ByteOrderMark { at: 0 });
-    }
-    std::str::from_utf8(text).map_err(|error| not_utf8(0, error))?;
-    let start = space(text, 0);
-    if !text.get(start).is_some_and(|byte| open.contains(byte)) {
-        return Err(unexpected(text, start, expected));
-    }
-    let mut reader = Reader { text, ..Reader::default() };
-    let end = reader.value(start)?;
-    match space(text, end) {
-        at if at < text.len() => Err(JsonError::Trailing { at }),
-        _ => Ok((reader.outermost, value_of(text, Span { start, end })?)),
-    }
+fn all_of(mut reader: Reader<'_>) -> Result<Value, JsonError> {
+    let whole = reader.skip()?;
+    reader.finish()?;
+    Ok(whole)
 }
 
 /// The members of an object, in the order of the text. `value` comes from [`object`] or was cut
@@ -247,9 +239,9 @@ impl<'a> Iterator for Members<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next(|text, start| {
-            let (end, _) = string_end(text, expect(text, start, b'"', "a key")?)?;
+            let (end, escaped) = string_end(text, expect(text, start, b'"', "a key")?, &mut 0)?;
             let value = skip(text, colon(text, end)?)?;
-            let key = unescape(text, Span { start, end })?;
+            let key = text_of(text, Span { start, end }, escaped)?;
             Ok((Member { key, value }, value.span.end))
         })
     }
@@ -304,184 +296,29 @@ impl<'a> Items<'a> {
     }
 }
 
-/// Reads a text once, by the letter.
-#[derive(Default)]
-struct Reader<'a> {
-    text: &'a [u8],
-    /// What is open, innermost last.
-    open: Vec<Open>,
-    /// The keys of all open objects, those of the innermost last.
-    keys: Vec<Span>,
-    outermost: Vec<Member<'a>>,
-    /// Where the value of the outermost object's last key begins.
-    outermost_value: usize,
-    /// Reused by [`Reader::distinct`].
-    hashed: Vec<(u64, Span)>,
-    /// Keyed at random, so that nobody can choose keys that collide.
-    hasher: RandomState,
-}
-
-struct Open {
-    object: bool,
-    /// Where the object's keys begin in [`Reader::keys`].
-    first_key: usize,
-    /// One of them has an escape.
-    escaped: bool,
-}
-
-impl Reader<'_> {
-    /// The end of the outermost object or array, which begins at `at`.
-    fn value(&mut self, mut at: usize) -> Result<usize, JsonError> {
-        let text = self.text;
-        // Whether the innermost that is open is an object.
-        let mut object = false;
-        'value: loop {
-            at = match text.get(at) {
-                Some(b'"') => {
-                    let (end, _) = string_end(text, at + 1)?;
-                    if !object && text.get(end) == Some(&b',') {
-                        let next = space(text, end + 1);
-                        at = next + repeated(text, at, next);
-                        continue 'value;
-                    }
-                    end
-                }
-                Some(b'-' | b'0'..=b'9') => number_end(text, at)?,
-                Some(&bracket @ (b'{' | b'[')) => {
-                    object = bracket == b'{';
-                    self.enter(at, object)?;
-                    at = space(text, at + 1);
-                    match (text.get(at), object) {
-                        (Some(b'}'), true) | (Some(b']'), false) => at,
-                        (_, true) => {
-                            at = self.key(at)?;
-                            continue 'value;
-                        }
-                        (_, false) => continue 'value,
-                    }
-                }
-                _ => literal_end(text, at)?,
-            };
-            // `at` is behind a value, or on the bracket that closes what is empty.
-            loop {
-                let end = at;
-                at = space(text, at);
-                if object && self.open.len() == 1 {
-                    self.note_outermost(end)?;
-                }
-                match (text.get(at), object) {
-                    (Some(b','), false) => {
-                        at = space(text, at + 1);
-                        continue 'value;
-                    }
-                    (Some(b','), true) => {
-                        at = self.key(space(text, at + 1))?;
-                        continue 'value;
-                    }
-                    (Some(b']'), false) => {}
-                    (Some(b'}'), true) => self.distinct()?,
-                    (_, false) => return Err(unexpected(text, at, "`,` or `]`")),
-                    (_, true) => return Err(unexpected(text, at, "`,` or `}`")),
-                }
-                at += 1;
-                self.open.pop();
-                let Some(open) = self.open.last() else { return Ok(at) };
-                object = open.object;
-            }
-        }
-    }
-
-    fn enter(&mut self, at: usize, object: bool) -> Result<(), JsonError> {
-        if self.open.len() >= MAX_DEPTH {
-            return Err(JsonError::TooDeep { at });
-        }
-        self.open.push(Open { object, first_key: self.keys.len(), escaped: false });
-        Ok(())
-    }
-
-    /// Notes the key that must begin at `start`; where its value begins.
-    fn key(&mut self, start: usize) -> Result<usize, JsonError> {
-        let (end, escaped) = string_end(self.text, expect(self.text, start, b'"', "a key")?)?;
-        let value = colon(self.text, end)?;
-        self.keys.push(Span { start, end });
-        if let Some(open) = self.open.last_mut() {
-            open.escaped |= escaped;
-        }
-        if self.open.len() == 1 {
-            self.outermost_value = value;
-        }
-        Ok(value)
-    }
-
-    /// Notes the outermost object's member whose value ends at `end`; none while it has no key.
-    fn note_outermost(&mut self, end: usize) -> Result<(), JsonError> {
-        if let Some(&key) = self.keys.last() {
-            let key = unescape(self.text, key)?;
-            let value = value_of(self.text, Span { start: self.outermost_value, end })?;
-            self.outermost.push(Member { key, value });
-        }
-        Ok(())
-    }
-
-    /// Checks the keys of the innermost object, and forgets them. To sort them by their hashes is
-    /// O(n log n) whatever keys are sent, and takes no allocation per object or plain key.
-    fn distinct(&mut self) -> Result<(), JsonError> {
-        let text = self.text;
-        let Some(open) = self.open.last() else { return Ok(()) };
-        let keys = self.keys.get(open.first_key..).unwrap_or_default();
-        let twice = if keys.len() < 2 {
-            None
-        } else if keys.len() <= FEW_KEYS && !open.escaped {
-            first_twice(keys, |a, b| a.of(text) == b.of(text)).copied()
-        } else {
-            self.hashed.clear();
-            for &key in keys {
-                let hash = self.hasher.hash_one(unescape(text, key)?.as_ref());
-                self.hashed.push((hash, key));
-            }
-            self.hashed.sort_unstable_by_key(|(hash, key)| (*hash, key.start));
-            let same = |a: &(_, Span), b: &(_, Span)| unescape(text, a.1) == unescape(text, b.1);
-            let runs = self.hashed.chunk_by(|a, b| a.0 == b.0);
-            let twice = runs.filter_map(|run| first_twice(run, same).map(|(_, key)| *key));
-            twice.min_by_key(|key| key.start)
-        };
-        self.keys.truncate(open.first_key);
-        let Some(key) = twice else { return Ok(()) };
-        let name = unescape(text, key)?;
-        let shown = name.chars().take(SHOWN_KEY_CHARS).flat_map(char::escape_default).collect();
-        Err(JsonError::DuplicateKey { key: shown, at: key.start })
-    }
-}
-
-/// The first item that is the same as one before it. Quadratic: for few, or for all the same.
-fn first_twice<T>(items: &[T], same: impl Fn(&T, &T) -> bool) -> Option<&T> {
-    let twice = |(at, item)| items.iter().take(at).any(|earlier| same(earlier, item));
-    items.iter().enumerate().find(|&item| twice(item)).map(|(_, item)| item)
-}
-
 /// The value that begins at `start`; what stands in an object or array is taken on trust.
 fn skip(text: &[u8], start: usize) -> Result<Value, JsonError> {
     let end = match text.get(start) {
-        Some(b'"') => string_end(text, start + 1)?.0,
         Some(b'{' | b'[') => container_end(text, start)?,
-        Some(b'-' | b'0'..=b'9') => number_end(text, start)?,
-        _ => literal_end(text, start)?,
+        _ => scalar(text, start, &mut 0)?,
     };
-    value_of(text, Span { start, end })
+    let kind = kind_of(text, start).ok_or_else(|| unexpected(text, start, "a value"))?;
+    Ok(Value { kind, span: Span { start, end } })
 }
 
-fn value_of(text: &[u8], span: Span) -> Result<Value, JsonError> {
-    let kind = match text.get(span.start) {
-        Some(b'{') => Kind::Object,
-        Some(b'[') => Kind::Array,
-        Some(b'"') => Kind::String,
-        Some(b't') => Kind::Bool(true),
-        Some(b'f') => Kind::Bool(false),
-        Some(b'n') => Kind::Null,
-        Some(b'-' | b'0'..=b'9') => Kind::Number,
-        _ => return Err(unexpected(text, span.start, "a value")),
-    };
-    Ok(Value { kind, span })
+/// What begins at `at`, by its first byte.
+#[inline]
+fn kind_of(text: &[u8], at: usize) -> Option<Kind> {
+    Some(match text.get(at)? {
+        b'{' => Kind::Object,
+        b'[' => Kind::Array,
+        b'"' => Kind::String,
+        b't' => Kind::Bool(true),
+        b'f' => Kind::Bool(false),
+        b'n' => Kind::Null,
+        b'-' | b'0'..=b'9' => Kind::Number,
+        _ => return None,
+    })
 }
 
 fn wants(value: Value, kind: Kind, expected: &'static str) -> Result<(), JsonError> {
@@ -491,6 +328,7 @@ fn wants(value: Value, kind: Kind, expected: &'static str) -> Result<(), JsonErr
     Err(JsonError::WrongKind { expected, at: value.span.start })
 }
 
+mod reader;
 pub mod records;
 mod scan;
 mod strict;

@@ -15,7 +15,7 @@ pub mod search;
 pub mod write;
 
 pub use answer::{filter, filter_columns};
-pub use plan::{Index, Permit, decide, unenforced};
+pub use plan::{Column, Index, Permit, decide, unenforced};
 pub use request::{Entity, Request, Wanted, read, rewrite};
 pub use search::Search;
 pub use write::{Write, Written};

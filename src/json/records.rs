@@ -84,7 +84,7 @@ pub fn text_end(text: &[u8], at: usize) -> Option<usize> {
 #[cold]
 #[inline(never)]
 fn other_text_end(text: &[u8], at: usize) -> Option<usize> {
-    let (end, _) = string_end(text, at + 1).ok()?;
+    let (end, _) = string_end(text, at + 1, &mut 0).ok()?;
     let whole = text.get(at..end)?;
     (whole.is_ascii() || std::str::from_utf8(whole).is_ok()).then_some(end)
 }

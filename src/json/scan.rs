@@ -3,6 +3,14 @@
 use super::{JsonError, Span};
 use std::borrow::Cow;
 use std::str::Utf8Error;
+use wide::u8x16;
+
+pub(super) use scalars::scalars;
+
+mod scalars;
+
+/// Bytes that are looked at at once.
+const LANES: usize = 16;
 
 /// The error for what stands at `at`, be it a byte or the end of the text.
 #[cold]
@@ -55,13 +63,9 @@ pub(super) fn literal_end(text: &[u8], at: usize) -> Result<usize, JsonError> {
 }
 
 /// The offset behind the number that begins at `start`. RFC 8259 section 6.
-#[inline]
 pub(super) fn number_end(text: &[u8], start: usize) -> Result<usize, JsonError> {
     let digits = |first| {
-        let mut at = first;
-        while let Some(b'0'..=b'9') = text.get(at) {
-            at += 1;
-        }
+        let at = digits_end(text, first);
         if at > first {
             Ok(at)
         } else if at < text.len() {
@@ -88,21 +92,40 @@ pub(super) fn number_end(text: &[u8], start: usize) -> Result<usize, JsonError> 
     Ok(at)
 }
 
-/// The offset behind the string whose text begins at `at`, and whether it has an escape.
+/// The first offset from `at` on that has no digit.
 #[inline]
-pub(super) fn string_end(text: &[u8], mut at: usize) -> Result<(usize, bool), JsonError> {
+fn digits_end(text: &[u8], mut at: usize) -> usize {
+    loop {
+        let others = no_digits(block_or_padded(text, at));
+        at += others.trailing_zeros() as usize;
+        if others != 1 << LANES {
+            return at;
+        }
+    }
+}
+
+/// The offset behind the string whose text begins at `at`, and whether it has an escape. `high` is no longer 0 if it has
+/// something that is not ASCII; it may be so, too, if something behind it has.
+#[inline]
+pub(super) fn string_end(text: &[u8], mut at: usize, high: &mut u32) -> Result<(usize, bool), JsonError> {
     let mut escaped = false;
     loop {
-        let stops = string_stops(load(text, at));
+        let block = block_or_padded(text, at);
+        *high |= block.to_bitmask();
+        let stops = string_stops(block);
         if stops == 0 {
-            at += 8;
+            at += LANES;
             continue;
         }
-        at += stops.trailing_zeros() as usize / 8;
+        at += stops.trailing_zeros() as usize;
         match text.get(at) {
             Some(b'"') => return Ok((at + 1, escaped)),
             Some(b'\\') => {
-                (_, at) = escape(text, at)?;
+                at = match text.get(at + 1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at + 2,
+                    Some(b'u') if plain_unit(text, at) => at + 6,
+                    _ => escape(text, at)?.1,
+                };
                 escaped = true;
             }
             Some(_) => return Err(JsonError::Control { at }),
@@ -111,18 +134,60 @@ pub(super) fn string_end(text: &[u8], mut at: usize) -> Result<(usize, bool), Js
     }
 }
 
-/// How many bytes from `next` on repeat those from `start` on, in whole steps of `next - start`.
-///
-/// If an element of an array begins at either of them, one begins behind each step, and what they
-/// hold was judged already: the statuses and times of a column are such runs (wire-feast.md,
-/// section 2). What is compared in vain is less than one step and one chunk, so time stays linear.
+/// Whether the `\u` escape at `at` is whole and no half of a surrogate pair.
+#[inline(always)]
+fn plain_unit(text: &[u8], at: usize) -> bool {
+    let Some(&[_, _, a, b, c, d]) = text.get(at..).and_then(<[u8]>::first_chunk) else { return false };
+    let hexadecimal = [a, b, c, d].iter().fold(true, |all, digit| all & digit.is_ascii_hexdigit());
+    hexadecimal && !matches!(a, b'd' | b'D')
+}
+
+/// The offset behind the text, the number or the literal that begins at `at`; `high` as in [`string_end`].
 #[inline]
-pub(super) fn repeated(text: &[u8], start: usize, next: usize) -> usize {
-    let (before, _) = text.get(start..).unwrap_or_default().as_chunks::<32>();
-    let (behind, _) = text.get(next..).unwrap_or_default().as_chunks::<32>();
-    let same = 32 * before.iter().zip(behind).take_while(|(a, b)| a == b).count();
-    let step = next.saturating_sub(start).max(1);
-    if same < step { 0 } else { same - same % step }
+pub(super) fn scalar(text: &[u8], at: usize, high: &mut u32) -> Result<usize, JsonError> {
+    match text.get(at) {
+        Some(b'"') => string_end(text, at + 1, high).map(|(end, _)| end),
+        Some(b'-' | b'0'..=b'9') => number_end(text, at),
+        _ => literal_end(text, at),
+    }
+}
+
+/// Sixteen bytes from `at` on; none where the text has not as many.
+#[inline(always)]
+fn block(text: &[u8], at: usize) -> Option<u8x16> {
+    text.get(at..)?.first_chunk().map(|block| u8x16::new(*block))
+}
+
+/// The same; zeros behind the end of the text.
+#[inline(always)]
+fn block_or_padded(text: &[u8], at: usize) -> u8x16 {
+    block(text, at).unwrap_or_else(|| u8x16::new(padded(text.get(at..).unwrap_or_default())))
+}
+
+/// A bit for each byte at which a string has to be looked at closer, the first one lowest: a quotation mark, a reverse
+/// solidus, a control character.
+#[inline(always)]
+fn string_stops(block: u8x16) -> u32 {
+    let controls = block.min(u8x16::splat(0x1f)).simd_eq(block);
+    let marks = block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'));
+    (controls | marks).to_bitmask()
+}
+
+/// A bit for each byte that is no digit, the first one lowest; and one behind them.
+#[inline(always)]
+fn no_digits(block: u8x16) -> u32 {
+    let values = block - u8x16::splat(b'0');
+    !values.min(u8x16::splat(9)).simd_eq(values).to_bitmask() & 0xffff | 1 << LANES
+}
+
+/// [`unescape`], where it is known whether it is `escaped`.
+#[inline]
+pub(super) fn text_of(text: &[u8], span: Span, escaped: bool) -> Result<Cow<'_, str>, JsonError> {
+    let inner = text.get(span.start.saturating_add(1)..span.end.saturating_sub(1)).filter(|_| !escaped);
+    match inner.map(std::str::from_utf8) {
+        Some(Ok(plain)) => Ok(Cow::Borrowed(plain)),
+        Some(Err(_)) | None => unescape(text, span),
+    }
 }
 
 /// The text of the string at `span`, which has its quotes.
@@ -193,43 +258,11 @@ fn code_unit(text: &[u8], at: usize) -> Result<u16, JsonError> {
     Ok(unit)
 }
 
-const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
-
-/// Eight bytes from `at` on, the first one lowest; zeros behind the end of the text.
-#[inline]
-fn load(text: &[u8], at: usize) -> u64 {
-    let rest = text.get(at..).unwrap_or_default();
-    u64::from_le_bytes(rest.first_chunk().copied().unwrap_or_else(|| padded(rest)))
-}
-
 #[cold]
 fn padded<const N: usize>(rest: &[u8]) -> [u8; N] {
     let mut block = [0; N];
     block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
     block
-}
-
-/// The high bit of each byte from the lowest zero byte of `word` on may be set; below it none is.
-#[inline]
-fn zero(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGHS
-}
-
-/// The high bit of each byte that is zero.
-#[inline]
-fn zeros(word: u64) -> u64 {
-    !((word & !HIGHS).wrapping_add(!HIGHS) | word) & HIGHS
-}
-
-/// The lowest bit set is that of the first byte at which a string has to be looked at closer: a
-/// quotation mark, a reverse solidus, a control character. The bits above mean nothing.
-#[inline]
-fn string_stops(word: u64) -> u64 {
-    // With bit 1 flipped, the quotation mark is 0x20 and adjoins the control characters.
-    let flipped = word ^ (ONES * 0x02);
-    let quotes_and_controls = flipped.wrapping_sub(ONES * 0x21) & !flipped & HIGHS;
-    quotes_and_controls | zero(word ^ (ONES * u64::from(b'\\')))
 }
 
 /// The offset behind the object or array that begins at `start`, found by counting brackets.
@@ -286,27 +319,23 @@ pub(super) fn container_end(text: &[u8], start: usize) -> Result<usize, JsonErro
 /// solidi, which most blocks of an answer have not.
 #[inline]
 fn nothing_but_quotes(block: &[u8; 64]) -> Option<bool> {
-    let (words, _) = block.as_chunks();
-    let (mut quotes, mut others) = (0, 0);
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let folded = word | (ONES * 0x20);
-        quotes ^= zeros(word ^ (ONES * u64::from(b'"')));
-        others |= zero(word ^ (ONES * u64::from(b'\\')));
-        others |= zero(folded ^ (ONES * u64::from(b'{')));
-        others |= zero(folded ^ (ONES * u64::from(b'}')));
+    let (lanes, _) = block.as_chunks::<LANES>();
+    let mut others = u8x16::splat(0);
+    for lane in lanes {
+        let lane = u8x16::new(*lane);
+        let folded = lane | u8x16::splat(0x20);
+        let brackets = folded.simd_eq(u8x16::splat(b'{')) | folded.simd_eq(u8x16::splat(b'}'));
+        others |= lane.simd_eq(u8x16::splat(b'\\')) | brackets;
     }
-    (others == 0).then_some(quotes.count_ones() % 2 == 1)
+    (!others.any()).then(|| positions(block, 0, b'"').count_ones() % 2 == 1)
 }
 
 /// A bit for each byte that is `wanted` once the bits of `fold` are set, the first byte lowest.
 #[inline]
 fn positions(block: &[u8; 64], fold: u8, wanted: u8) -> u64 {
-    let (words, _) = block.as_chunks();
-    words.iter().rev().fold(0, |bits, word| {
-        let word = u64::from_le_bytes(*word) | (ONES * u64::from(fold));
-        let same = zeros(word ^ (ONES * u64::from(wanted)));
-        // The product has the eight bits, each moved beside the one before it, in its top byte.
-        bits << 8 | (same >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    let (lanes, _) = block.as_chunks::<LANES>();
+    lanes.iter().rev().fold(0, |bits, lane| {
+        let same = (u8x16::new(*lane) | u8x16::splat(fold)).simd_eq(u8x16::splat(wanted));
+        bits << LANES | u64::from(same.to_bitmask())
     })
 }

@@ -1,7 +1,10 @@
 use super::JsonError as E;
+use super::reader::{FEW_KEYS, SHOWN_KEY_CHARS};
 use super::*;
 use proptest::prelude::*;
 use serde_json::Value as Tree;
+
+mod alike;
 
 /// The error of a text that must have one.
 #[track_caller]

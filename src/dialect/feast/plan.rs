@@ -52,7 +52,7 @@ pub struct Permit {
     /// What the upstream is asked for.
     pub wanted: Wanted<'static>,
     /// Column names as Feast answers them -> what becomes of them.
-    pub columns: HashMap<String, Column>,
+    pub columns: HashMap<String, Column, foldhash::fast::RandomState>,
     /// Names of entities that are forwarded; their columns may come back under the same name.
     pub entities: BTreeSet<String>,
     /// How many outputs were taken out.

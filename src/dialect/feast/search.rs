@@ -283,7 +283,7 @@ fn permit<'k>(
     features: impl Iterator<Item = &'k str>,
     filtered: usize,
 ) -> Permit {
-    let mut columns: HashMap<String, Column> = HashMap::from([(NO_KEY.to_owned(), Column::Cut)]);
+    let mut columns = HashMap::from_iter([(NO_KEY.to_owned(), Column::Cut)]);
     let mut entities: BTreeSet<String> = BTreeSet::new();
     for (key, returnable) in keys {
         if returnable {

@@ -35,7 +35,7 @@ pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Inva
         Wanted::Service(name) => Wanted::Service(name.clone().into_owned().into()),
         Wanted::Features(_) => asked(&outputs),
     };
-    let (mut columns, mut views) = (HashMap::with_capacity(outputs.len()), BTreeSet::new());
+    let (mut columns, mut views) = (HashMap::with_capacity_and_hasher(outputs.len(), <_>::default()), BTreeSet::new());
     for output in &outputs {
         let name = if request.full_names { output.full.as_str() } else { output.short };
         columns.insert(name.to_owned(), Column::Keep(name.to_owned()));
@@ -100,7 +100,7 @@ pub(super) fn permit<'m>(
             }
         }
     }
-    let mut columns = HashMap::with_capacity(kept.len() + cut.len());
+    let mut columns = HashMap::with_capacity_and_hasher(kept.len() + cut.len(), <_>::default());
     let mut answered: BTreeMap<&str, &str> = BTreeMap::new();
     let mut views = BTreeSet::new();
     for output in kept {

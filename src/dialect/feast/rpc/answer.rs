@@ -1,7 +1,5 @@
 //! The answer: verified column by column against what was decided, by name, and cut.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use prost::Message as _;
 
@@ -33,7 +31,7 @@ pub fn filter(message: &Bytes, request: &Request<'_>, permit: &Permit) -> Result
         answer.metadata.take().unwrap_or_default();
     let names = feature_names.unwrap_or_default().val;
     let mut columns = Columns::of(permit);
-    let fates = names.iter().map(|name| columns.next(Cow::Borrowed(name))).collect::<Result<Vec<_>, _>>()?;
+    let fates = names.iter().map(|name| columns.next(name)).collect::<Result<Vec<_>, _>>()?;
     let dropped = columns.end()?;
     if answer.results.len() != names.len() {
         return unreadable(format!("{} names stand for {} columns", names.len(), answer.results.len()));

@@ -1,0 +1,100 @@
+//! Values that are like the one before: compared with it, where it was judged.
+
+use super::{CHECKED_AT_ONCE, Next, Reader};
+use crate::json::{JsonError, Kind, Span, Value, kind_of, scan};
+
+/// What stands around a list in a value that a [`Reader`] read, and goes for that one alone: whatever else is in it, and all that it begins and ends with.
+///
+/// ```text
+/// {"values":[  1,2  ],"statuses":["PRESENT","PRESENT"]}
+/// the head          the tail
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'t> {
+    head: &'t [u8],
+    tail: &'t [u8],
+    /// How many are open around it.
+    depth: usize,
+}
+
+/// A value that a [`Reader`] read, and goes for that one alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'t> {
+    text: &'t [u8],
+    kind: Kind,
+    depth: usize,
+}
+
+impl<'t> Reader<'t> {
+    /// [`Reader::skip`]. If it is `before` once more, byte for byte, it was judged there, and is compared and no more;
+    /// `before` is this one then.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn skip_again(&mut self, before: &mut Option<Seen<'t>>) -> Result<Value, JsonError> {
+        let (start, depth) = (self.at, self.open.len());
+        if let Some(seen) = before
+            && seen.depth == depth
+            && self.next == Next::Value
+            && stands_at(self.text, start, seen.text)
+        {
+            let end = start + seen.text.len();
+            (self.at, self.next) = (end, Next::Behind);
+            return Ok(Value { kind: seen.kind, span: Span { start, end } });
+        }
+        let value = self.skip()?;
+        // Others do not say themselves where they end.
+        if let Kind::Object | Kind::Array = value.kind {
+            *before = Some(Seen { text: value.span.of(self.text), kind: value.kind, depth });
+        }
+        Ok(value)
+    }
+
+    /// What stands around `list` in the value that was just read, which began at `start`; `None`: it is no list of it.
+    #[must_use]
+    pub fn model(&self, start: usize, list: Value) -> Option<Model<'t>> {
+        let (inner, close) = (list.span.start + 1, list.span.end.checked_sub(1)?);
+        let (head, tail) = (self.text.get(start..inner)?, self.text.get(close..self.at)?);
+        let is_list = list.kind == Kind::Array && self.next == Next::Behind;
+        is_list.then_some(Model { head, tail, depth: self.open.len() })
+    }
+
+    /// [`Reader::skip`], if the value that begins here is one like the model, with other texts, numbers and literals in the
+    /// list: the rest stands there byte for byte, was judged there, and is compared and no more. Otherwise nothing is read.
+    ///
+    /// Time is linear in what is read then and what is read instead: where a value is another one, it differs from the model
+    /// before it ends.
+    #[inline]
+    pub fn skip_like(&mut self, model: &Model<'t>) -> Option<Value> {
+        let start = self.at;
+        if self.next != Next::Value || self.open.len() != model.depth || !stands_at(self.text, start, model.head) {
+            return None;
+        }
+        let first = start + model.head.len();
+        let mut high = 0;
+        let behind = match scan::scalars(self.text, first, &mut high) {
+            Ok((behind, true)) => behind,
+            // The list is empty.
+            Ok((at, false)) if at == first && self.text.get(at) == Some(&b']') => at,
+            // The last one, or something else.
+            Ok((at, false)) => scan::scalar(self.text, at, &mut high).ok()?,
+            Err(_) => return None,
+        };
+        if !stands_at(self.text, behind, model.tail) {
+            return None;
+        }
+        self.high |= high;
+        let end = behind + model.tail.len();
+        if end.saturating_sub(self.checked) >= CHECKED_AT_ONCE {
+            self.check(end).ok()?;
+        }
+        (self.at, self.next) = (end, Next::Behind);
+        Some(Value { kind: kind_of(self.text, start)?, span: Span { start, end } })
+    }
+}
+
+#[inline]
+fn stands_at(text: &[u8], at: usize, wanted: &[u8]) -> bool {
+    text.get(at..).is_some_and(|rest| rest.starts_with(wanted))
+}
