@@ -17,6 +17,7 @@ use crate::audit::{Audit, AuditError, Shown};
 use crate::config::{Config, Drain};
 use crate::live::{self, ConfigFile, Live, LoadError};
 use crate::metrics::Metrics;
+use crate::proxy::record;
 use crate::reload::WatchSettings;
 use crate::server::Server;
 
@@ -78,7 +79,9 @@ impl App {
             None => Hasher::Plain,
         };
         let shown = Shown { lines: metrics.audit_lines.clone(), head: metrics.audit_chain_head.clone() };
-        let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full, hasher, shown)?;
+        let mut text = record::Writer::default();
+        let append = move |line: &record::Line, out: &mut Vec<u8>| text.append(line, out);
+        let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full, hasher, shown, append)?;
         let (listen, drain) = (config.listen.address, config.drain);
         let (metrics_address, admin_address) = (config.metrics, config.admin);
         let live = Live::start(config_file, config, audit, metrics, watch).await?;

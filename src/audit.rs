@@ -1,15 +1,18 @@
 //! The audit log: one JSON line a decision (config.md, Audit line). Never a value, never a token.
 //!
-//! Lines are made on the request's task and written by a thread of their own, behind a bounded queue: when it is full,
-//! requests wait or are refused, and no line is dropped. The writer links each line to the one before ([`chain`]), goes
-//! on with the chain of the file that it finds, and follows a rotation by rename.
+//! A request hands over what its line is about; a thread of its own makes the lines and writes them, behind a bounded
+//! queue: when it is full, requests wait or are refused, and no line is dropped. The writer links each line to the one
+//! before ([`chain`]), goes on with the chain of the file that it finds, and follows a rotation by rename.
 
 pub mod chain;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use chain::{Hash, Hasher};
@@ -20,15 +23,24 @@ use tokio::sync::mpsc;
 use crate::config::AuditLog;
 use crate::hex::hex;
 
-/// Lines that may wait for the writer.
+/// Lines that may wait for the writer: it would take 1.6 million a second to fill the queue while it rests.
 const QUEUE_LINES: usize = 8192;
+/// How long the writer rests behind a batch before it looks for more. To wake it costs a request more than to queue its
+/// line, and it is woken only where it found nothing: so however many lines come, it begins 200 batches a second, and a
+/// line is in the file that much later at most. A line that finds the writer waiting is written at once.
+const REST: Duration = Duration::from_millis(5);
+/// Bytes of lines that are written at once.
+const BATCH_BYTES: usize = 64 << 10;
 
-/// The way to the writer.
-#[derive(Clone, Debug)]
-pub struct Audit {
-    queue: mpsc::Sender<Vec<u8>>,
+/// The way to the writer, for what lines are made of.
+#[derive(Debug)]
+pub struct Audit<L> {
+    queue: mpsc::Sender<L>,
     block_when_full: bool,
 }
+
+/// A place in the queue; `send` puts a line there.
+pub type Place<'a, L> = mpsc::Permit<'a, L>;
 
 /// The queue is full and `audit.on_full` is `refuse`.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +75,9 @@ pub struct Shown {
 /// How often the chain's head is told on standard error.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-impl Audit {
-    /// Opens the log and starts the writer; it ends when all handles are gone and the queue is empty.
+impl<L: Send + 'static> Audit<L> {
+    /// Opens the log and starts the writer; it ends when all handles are gone and the queue is empty. `text` appends a
+    /// line's JSON object without the brace at its end.
     ///
     /// # Errors
     /// [`AuditError`] where the file or the thread cannot be had, or the file ends with a line of no chain.
@@ -73,17 +86,32 @@ impl Audit {
         block_when_full: bool,
         hasher: Hasher,
         shown: Shown,
-    ) -> Result<(Self, std::thread::JoinHandle<()>), AuditError> {
-        let mut writer = Writer::open(log, hasher, shown)?;
-        let (queue, mut lines) = mpsc::channel::<Vec<u8>>(QUEUE_LINES);
+        text: impl FnMut(&L, &mut Vec<u8>) + Send + 'static,
+    ) -> Result<(Self, JoinHandle<()>), AuditError> {
+        Self::of(Writer::open(log, hasher, shown)?, block_when_full, text)
+    }
+
+    fn of(
+        mut writer: Writer,
+        block_when_full: bool,
+        mut text: impl FnMut(&L, &mut Vec<u8>) + Send + 'static,
+    ) -> Result<(Self, JoinHandle<()>), AuditError> {
+        let (queue, mut lines) = mpsc::channel::<L>(QUEUE_LINES);
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn(move || {
             while let Some(line) = lines.blocking_recv() {
-                writer.add(&line);
-                while writer.batch.len() < 64 << 10 {
-                    let Ok(line) = lines.try_recv() else { break };
-                    writer.add(&line);
+                let mut next = Some(line);
+                while next.is_some() {
+                    while let Some(line) = next {
+                        writer.add(|batch| text(&line, batch));
+                        if writer.batch.len() >= BATCH_BYTES {
+                            writer.write();
+                        }
+                        next = lines.try_recv().ok();
+                    }
+                    writer.write();
+                    std::thread::sleep(REST);
+                    next = lines.try_recv().ok();
                 }
-                writer.write();
             }
             if writer.shown.lines.get() > 0 {
                 writer.tell();
@@ -92,18 +120,37 @@ impl Audit {
         Ok((Self { queue, block_when_full }, thread.map_err(AuditError::Thread)?))
     }
 
-    /// Hands a line (with its line feed) to the writer.
+    /// A place for a line, which is waited for where there is none. A line that is not put there yet is still its
+    /// maker's: nothing is lost with a caller that hangs up meanwhile.
     ///
     /// # Errors
     /// [`Full`], with `audit.on_full: refuse` alone.
-    pub async fn write(&self, line: Vec<u8>) -> Result<(), Full> {
-        match self.queue.try_send(line) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(line)) if self.block_when_full => {
-                self.queue.send(line).await.map_err(|_| Full)
+    pub async fn place(&self) -> Result<Place<'_, L>, Full> {
+        match self.queue.try_reserve() {
+            Ok(place) => Ok(place),
+            Err(mpsc::error::TrySendError::Full(())) if self.block_when_full => {
+                self.queue.reserve().await.map_err(|_| Full)
             }
-            Err(mpsc::error::TrySendError::Full(_) | mpsc::error::TrySendError::Closed(_)) => Err(Full),
+            Err(mpsc::error::TrySendError::Full(()) | mpsc::error::TrySendError::Closed(())) => Err(Full),
         }
+    }
+
+    /// Hands over a line that nobody is answered for any more: where the queue is full it waits by itself.
+    pub fn leave(&self, line: L) {
+        let line = match self.queue.try_send(line) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Full(line) | mpsc::error::TrySendError::Closed(line)) => line,
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            tracing::error!("a line of the audit log is lost: there is no runtime for it to wait on");
+            return;
+        };
+        let queue = self.queue.clone();
+        runtime.spawn(async move {
+            if queue.send(line).await.is_err() {
+                tracing::error!("a line of the audit log is lost: its writer is gone");
+            }
+        });
     }
 }
 
@@ -135,15 +182,25 @@ impl Writer {
                 (Out::File { file, path: path.clone() }, head)
             }
         };
-        Ok(Self { out, hasher, shown, head, batch: Vec::with_capacity(64 << 10), batched: 0, told: Instant::now() })
+        Ok(Self::to(out, hasher, shown, head))
     }
 
-    fn add(&mut self, line: &[u8]) {
-        self.head = self.hasher.link(line, &self.head, &mut self.batch);
+    fn to(out: Out, hasher: Hasher, shown: Shown, head: Hash) -> Self {
+        Self { out, hasher, shown, head, batch: Vec::with_capacity(2 * BATCH_BYTES), batched: 0, told: Instant::now() }
+    }
+
+    /// Adds a line to the batch.
+    fn add(&mut self, text: impl FnOnce(&mut Vec<u8>)) {
+        let begin = self.batch.len();
+        text(&mut self.batch);
+        self.head = self.hasher.link(begin, &self.head, &mut self.batch);
         self.batched += 1;
     }
 
     fn write(&mut self) {
+        if self.batched == 0 {
+            return;
+        }
         self.follow_rotation();
         let out: &mut dyn Write = match &mut self.out {
             Out::Stream(out) => out,

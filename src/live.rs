@@ -31,6 +31,7 @@ use crate::dialect::json::Description;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::proxy::Proxy;
+use crate::proxy::record::Line;
 use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watcher};
 use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
 use description::described;
@@ -140,7 +141,7 @@ impl Live {
     pub async fn start(
         config_file: Option<ConfigFile>,
         config: Config,
-        audit: Audit,
+        audit: Audit<Line>,
         metrics: Arc<Metrics>,
         watch: WatchSettings,
     ) -> Result<Arc<Self>, LoadError> {

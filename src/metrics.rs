@@ -1,5 +1,6 @@
 //! Every metric family, once (config.md, Metrics). Base units; nothing with a caller or a feature in a label.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -218,9 +219,9 @@ impl Metrics {
     }
 
     /// The handles of a route.
-    pub fn route(&self, route: &str) -> RouteMetrics {
+    pub fn route(&self, route: &str) -> Arc<RouteMetrics> {
         let decision = |decision: &str| self.decisions.with_label_values(&[route, decision]);
-        RouteMetrics {
+        Arc::new(RouteMetrics {
             route: route.to_owned(),
             requests: self.requests.clone(),
             request_duration: self.request_duration.with_label_values(&[route]),
@@ -230,7 +231,7 @@ impl Metrics {
             filtered: decision("filtered"),
             refused: decision("refused"),
             dropped: self.dropped.with_label_values(&[route]),
-        }
+        })
     }
 
     /// The text form (Prometheus exposition format 0.0.4).

@@ -12,6 +12,7 @@ pub mod respond;
 pub mod route;
 pub mod rpc;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use tokio::time::Instant;
@@ -31,6 +32,7 @@ use crate::dialect::{Decision, Invalid, Outcome, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::snapshot::{CallerTables, Decided, Snapshot};
 use body::{BodyError, Incoming};
+use record::{DecisionId, Line, Made, TraceId};
 use respond::{Body, Failure, Form};
 use route::{Kind, Route};
 
@@ -42,7 +44,7 @@ pub struct Proxy {
     /// Every family.
     pub metrics: Arc<Metrics>,
     /// Where decisions are logged.
-    pub audit: Audit,
+    pub audit: Audit<Line>,
     /// Requests being served.
     pub inflight: AtomicUsize,
 }
@@ -79,14 +81,14 @@ pub struct Peer<'p> {
 struct Exchange<'p> {
     proxy: &'p Proxy,
     peer: Peer<'p>,
-    metrics: RouteMetrics,
-    decision_id: HeaderValue,
+    metrics: &'p Arc<RouteMetrics>,
+    decision_id: DecisionId,
     /// In which form a failure is told.
     form: Form,
     started: Instant,
     upstream: Option<Duration>,
     /// One for each query of the request.
-    decisions: Vec<Made>,
+    decisions: VecDeque<Made>,
     /// The token, or the certificate, was.
     verified: bool,
 }
@@ -95,18 +97,7 @@ struct Exchange<'p> {
 struct Asked {
     caller: Caller,
     tables: Arc<CallerTables>,
-    trace_id: Option<String>,
-}
-
-/// A decision that was made, until its line is written.
-struct Made {
-    snapshot: Arc<Snapshot>,
-    caller: Caller,
-    tables: Arc<CallerTables>,
-    decided: Arc<Decided>,
-    trace_id: Option<String>,
-    /// While enforcement is suspended: the answer was passed on although it could not be verified.
-    unverified: bool,
+    trace_id: Option<TraceId>,
 }
 
 /// Answers one request, on a connection from there. Never fails: every failure has its answer.
@@ -116,16 +107,16 @@ pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<hyper
     let (started, limits) = (Instant::now(), &snapshot.settings.limits);
     let incoming = Incoming::new(incoming, &parts, limits.request_body, started + limits.body_timeout);
     let route = snapshot.settings.routes.find(&parts.method, parts.uri.path());
-    let metrics = route.as_ref().map_or(&snapshot.settings.routes.other, |route| &route.metrics).clone();
+    let metrics = route.as_ref().map_or(&snapshot.settings.routes.other, |route| &route.metrics);
     let mut exchange = Exchange {
         proxy,
         peer,
         metrics,
-        decision_id: decision_id(),
+        decision_id: DecisionId::random(),
         form: route::form(&snapshot, &parts, route.as_ref().ok().map(|route| &route.kind)),
         started,
         upstream: None,
-        decisions: Vec::new(),
+        decisions: VecDeque::new(),
         verified: false,
     };
     let in_flight = InFlight::begin(proxy, limits.inflight);
@@ -140,24 +131,38 @@ pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<hyper
 
 impl Exchange<'_> {
     fn answer(&self, result: Result<Response<Body>, Failure>) -> Response<Body> {
-        let mut response = result.unwrap_or_else(|failure| failure.response_in(self.form, &self.decision_id));
-        response.headers_mut().insert(respond::DECISION_ID, self.decision_id.clone());
+        let id = self.decision_id.header();
+        let mut response = result.unwrap_or_else(|failure| failure.response_in(self.form, &id));
+        response.headers_mut().insert(respond::DECISION_ID, id);
         response
     }
 
-    /// Writes the audit line and the metrics.
+    /// Hands the audit lines over, and counts.
     async fn finish(mut self, mut response: Response<Body>) -> Response<Body> {
-        for made in std::mem::take(&mut self.decisions) {
-            if let Some(line) = made.line(&self, status(&response))
-                && self.proxy.audit.write(line).await.is_err()
-            {
+        let ended = Instant::now();
+        while let Some(made) = self.decisions.front() {
+            if !made.is_logged(&self.decision_id) {
+                self.decisions.pop_front();
+                continue;
+            }
+            // The place first: of a caller that hangs up meanwhile there is a line all the same.
+            let Ok(place) = self.proxy.audit.place().await else {
                 // What cannot be recorded is not answered.
+                self.decisions.clear();
                 response = self.answer(Err(Failure::Overloaded));
                 break;
+            };
+            if let Some(made) = self.decisions.pop_front() {
+                place.send(self.line(made, status(&response), ended));
             }
         }
-        self.metrics.finished(status(&response), self.started.elapsed(), self.upstream);
+        self.metrics.finished(status(&response), ended - self.started, self.upstream);
         response
+    }
+
+    fn line(&self, made: Made, status: u16, ended: Instant) -> Line {
+        let (duration, time) = (ended - self.started, SystemTime::now());
+        Line { made, decision_id: self.decision_id, route: Arc::clone(self.metrics), status, duration, time }
     }
 
     async fn serve(
@@ -266,7 +271,7 @@ impl Exchange<'_> {
     async fn asked(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Asked, Failure> {
         let (caller, tables) = self.caller(snapshot, headers).await?;
         let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-        Ok(Asked { caller, tables, trace_id: traceparent.and_then(record::trace_id).map(str::to_owned) })
+        Ok(Asked { caller, tables, trace_id: traceparent.and_then(record::trace_id) })
     }
 
     /// Tells where the candidate in the shadow of the policy would answer otherwise. Changes nothing.
@@ -277,7 +282,7 @@ impl Exchange<'_> {
             self.proxy.metrics.shadow_disagreements.with_label_values(&[change]).inc();
             if compared.first {
                 tracing::warn!(
-                    decision_id = self.decision_id.to_str().unwrap_or_default(),
+                    decision_id = self.decision_id.as_str(),
                     generation = snapshot.generation,
                     change,
                     roles = live.map_or("[]", |(tables, _, _)| &tables.names),
@@ -314,12 +319,12 @@ impl Exchange<'_> {
 
     /// Notes what was decided, for the audit.
     fn note(&mut self, snapshot: &Arc<Snapshot>, asked: &Asked, decided: &Arc<Decided>) {
-        self.decisions.push(Made {
+        self.decisions.push_back(Made {
             snapshot: Arc::clone(snapshot),
             caller: asked.caller.clone(),
             tables: Arc::clone(&asked.tables),
             decided: Arc::clone(decided),
-            trace_id: asked.trace_id.clone(),
+            trace_id: asked.trace_id,
             unverified: false,
         });
     }
@@ -328,7 +333,7 @@ impl Exchange<'_> {
     /// (`Ok`), which is recorded.
     fn unreadable(&mut self, enforcement: Enforcement, Unreadable(why): &Unreadable) -> Result<(), Failure> {
         self.proxy.metrics.upstream_errors.with_label_values(&["unreadable"]).inc();
-        let decision_id = self.decision_id.to_str().unwrap_or_default();
+        let decision_id = self.decision_id.as_str();
         match enforcement {
             Enforcement::Enforce => {
                 tracing::warn!(decision_id, why, "an answer is not passed on");
@@ -356,31 +361,12 @@ impl Exchange<'_> {
     }
 }
 
-impl Made {
-    /// The line, unless it is one of the permitted that are not sampled.
-    fn line(&self, exchange: &Exchange<'_>, status: u16) -> Option<Vec<u8>> {
-        let id = exchange.decision_id.to_str().unwrap_or_default();
-        let plan = &self.decided.plan;
-        let permitted = plan.refused.is_empty() && plan.decision == Decision::Permitted && !self.unverified;
-        if permitted && !sampled(id, self.snapshot.settings.audit_permitted) {
-            return None;
-        }
-        let duration = exchange.started.elapsed();
-        let (route, trace_id) = (exchange.metrics.route.as_str(), self.trace_id.as_deref());
-        let (caller, tables) = (&self.caller, &self.tables);
-        let of = record::Of { snapshot: &self.snapshot, caller, tables, decided: &self.decided };
-        let how = record::How { decision_id: id, route, trace_id, unverified: self.unverified, status, duration };
-        Some(record::line(&of, &how))
-    }
-}
-
 impl Drop for Exchange<'_> {
     /// A caller that hung up leaves a line all the same: status 499, nothing was answered.
     fn drop(&mut self) {
         for made in std::mem::take(&mut self.decisions) {
-            if let Some(line) = made.line(self, 499) {
-                let audit = self.proxy.audit.clone();
-                tokio::spawn(async move { audit.write(line).await });
+            if made.is_logged(&self.decision_id) {
+                self.proxy.audit.leave(self.line(made, 499, Instant::now()));
             }
         }
     }
@@ -402,22 +388,4 @@ impl From<Invalid> for Failure {
 /// The status of an answer in HTTP; that of a refused call, which is 200 there, is among its extensions.
 fn status(response: &Response<Body>) -> u16 {
     response.extensions().get::<StatusCode>().copied().unwrap_or_else(|| response.status()).as_u16()
-}
-
-/// Whether a decision is among the share that is logged: by its random id.
-fn sampled(decision_id: &str, share: f64) -> bool {
-    let head = decision_id.get(..8).and_then(|head| u32::from_str_radix(head, 16).ok()).unwrap_or(0);
-    f64::from(head) < share * 4_294_967_296.0
-}
-
-/// 128 random bits in hex.
-fn decision_id() -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut random = [0u8; 16];
-    if aws_lc_rs::rand::fill(&mut random).is_err() {
-        return HeaderValue::from_static("00000000000000000000000000000000");
-    }
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-    let hex: Vec<u8> = random.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
-    HeaderValue::from_bytes(&hex).unwrap_or_else(|_| HeaderValue::from_static("00000000000000000000000000000000"))
 }

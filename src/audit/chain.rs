@@ -8,7 +8,7 @@ use std::io::BufRead;
 
 use aws_lc_rs::{digest, hmac};
 
-use crate::hex::hex;
+use crate::hex::{digits, hex};
 
 /// What a line's hash is.
 pub type Hash = [u8; 32];
@@ -50,17 +50,15 @@ impl Hasher {
         hash
     }
 
-    /// Adds `prev` and `hash` to a line `{…}` with its line feed, appends it to `out`, and gives its hash.
-    pub fn link(&self, line: &[u8], prev: &Hash, out: &mut Vec<u8>) -> Hash {
-        let open = line.trim_ascii_end().strip_suffix(b"}").unwrap_or(line);
-        let begin = out.len();
-        out.extend_from_slice(open);
+    /// Ends the line that is begun in `out` there, an object without its last brace: with `prev`, `hash` and a line
+    /// feed. Gives its hash.
+    pub fn link(&self, begin: usize, prev: &Hash, out: &mut Vec<u8>) -> Hash {
         out.extend_from_slice(b",\"prev\":\"");
-        out.extend_from_slice(hex(prev).as_bytes());
+        out.extend_from_slice(&digits::<32, 64>(prev));
         out.push(b'"');
         let hash = self.hash(out.get(begin..).unwrap_or_default());
         out.extend_from_slice(b",\"hash\":\"");
-        out.extend_from_slice(hex(&hash).as_bytes());
+        out.extend_from_slice(&digits::<32, 64>(&hash));
         out.extend_from_slice(b"\"}\n");
         hash
     }
@@ -255,8 +253,9 @@ mod tests {
     fn log(hasher: &Hasher, count: usize) -> (String, Hash) {
         let (mut out, mut prev) = (Vec::new(), START);
         for n in 0..count {
-            prev =
-                hasher.link(format!("{{\"n\":{n},\"text\":\"\\\",\\\"hash\\\":\\\"\"}}\n").as_bytes(), &prev, &mut out);
+            let begin = out.len();
+            out.extend_from_slice(format!("{{\"n\":{n},\"text\":\"\\\",\\\"hash\\\":\\\"\"").as_bytes());
+            prev = hasher.link(begin, &prev, &mut out);
         }
         (String::from_utf8(out).unwrap(), prev)
     }

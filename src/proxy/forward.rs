@@ -153,7 +153,7 @@ impl Exchange<'_> {
             until,
         };
         let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
-        let decision_id = self.decision_id.to_str().unwrap_or_default();
+        let decision_id = self.decision_id.as_str();
         rpc::answer(&head, &body, &trailers).map_err(|stopped| match stopped {
             rpc::Stopped::Unreadable(Unreadable(why)) => {
                 count("unreadable");
@@ -248,7 +248,7 @@ impl Exchange<'_> {
             return Ok((head, answer, trailers));
         }
         count("status");
-        let decision_id = self.decision_id.to_str().unwrap_or_default();
+        let decision_id = self.decision_id.as_str();
         let original = String::from_utf8_lossy(answer.get(..4096).unwrap_or(&answer));
         tracing::debug!(decision_id, status = head.status.as_u16(), %original, "the upstream answers with an error");
         let passed = head.status.is_client_error() || head.status.is_server_error();

@@ -116,7 +116,7 @@ impl Exchange<'_> {
             Err(unreadable) => return Ok(Err(unreadable)),
         };
         let query = Query { asked: request.query.answered(outputs), ..request.query.clone() };
-        self.decisions.pop();
+        self.decisions.pop_back();
         let decided = self.decide(snapshot, asked, dialect::Query::Json(&query))?;
         let after = permit(&decided, snapshot)?;
         // Where features without a value do not come, their number tells which of the refused have one.

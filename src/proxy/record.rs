@@ -1,17 +1,20 @@
 //! The audit line of a decision (config.md, Audit line).
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{digest, hmac};
+use hyper::header::HeaderValue;
 use serde_json::{Map, Value, json};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use x509_cert::der::DateTime;
 
 use crate::auth::{self, Caller};
 use crate::config::Enforcement;
 use crate::dialect::{Decision, Plan, shown};
-use crate::hex::hex;
+use crate::hex::{digits, hex};
+use crate::json;
+use crate::metrics::RouteMetrics;
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot, Subjects};
 
@@ -52,63 +55,126 @@ pub fn of_plan(plan: &Plan) -> String {
     format!("{inside},")
 }
 
-/// Whose decision a line is about.
-pub struct Of<'l> {
+/// A decision that was made, until its line is handed over.
+#[derive(Debug)]
+pub struct Made {
     /// What it was decided by.
-    pub snapshot: &'l Snapshot,
+    pub snapshot: Arc<Snapshot>,
     /// Who asked.
-    pub caller: &'l Caller,
+    pub caller: Caller,
     /// The caller's roles.
-    pub tables: &'l CallerTables,
+    pub tables: Arc<CallerTables>,
     /// What was decided.
-    pub decided: &'l Decided,
-}
-
-/// How a request ended.
-pub struct How<'l> {
-    /// As in the answer's header.
-    pub decision_id: &'l str,
-    /// The route's path.
-    pub route: &'l str,
+    pub decided: Arc<Decided>,
     /// Of a valid `traceparent`.
-    pub trace_id: Option<&'l str>,
+    pub trace_id: Option<TraceId>,
     /// Passed on without having been verified (`enforcement: audit` alone).
     pub unverified: bool,
+}
+
+/// What a line is made of, on the writer's thread.
+#[derive(Debug)]
+pub struct Line {
+    /// The decision.
+    pub made: Made,
+    /// As in the answer's header.
+    pub decision_id: DecisionId,
+    /// Where the route's path stands.
+    pub route: Arc<RouteMetrics>,
     /// Of the answer; 499 where the caller hung up.
     pub status: u16,
     /// From the head to the answer.
     pub duration: Duration,
+    /// Of the answer.
+    pub time: SystemTime,
 }
 
-/// One line, with its line feed.
-pub fn line(of: &Of<'_>, how: &How<'_>) -> Vec<u8> {
-    let mut line = String::with_capacity(of.decided.audit.len() + 512);
-    line.push_str("{\"time\":\"");
-    // Writing to a String does not fail.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
-    let _ = write!(
-        line,
-        "\",\"decision_id\":\"{}\",\"generation\":{},\"policy_digest\":\"{}\",{}\"roles\":{},\"route\":{},",
-        how.decision_id,
-        of.snapshot.generation,
-        of.snapshot.rules.digest,
-        of.caller.memo().audit,
-        of.tables.names,
-        json!(how.route),
-    );
-    line.push_str(&of.decided.audit);
-    if how.unverified {
-        line.push_str("\"unverified\":true,");
+/// 128 random bits in hex, by which a request is found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionId([u8; 32]);
+
+/// 32 digits of hex in lower case, not all of them 0.
+pub type TraceId = [u8; 32];
+
+impl DecisionId {
+    /// A new one; all zeros where the machine has no randomness to give.
+    pub fn random() -> Self {
+        let mut bits = [0u8; 16];
+        if aws_lc_rs::rand::fill(&mut bits).is_err() {
+            bits = [0; 16];
+        }
+        Self(digits(&bits))
     }
-    let _ = write!(
-        line,
-        "\"status\":{},\"duration_us\":{},\"trace_id\":{}}}",
-        how.status,
-        how.duration.as_micros(),
-        json!(how.trace_id)
-    );
-    line.push('\n');
-    line.into_bytes()
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// For the answer's header.
+    pub fn header(&self) -> HeaderValue {
+        // Digits are a header's value.
+        HeaderValue::from_bytes(&self.0).unwrap_or(HeaderValue::from_static(""))
+    }
+
+    /// Whether it is among this share, 0.0 to 1.0, of all.
+    pub fn is_among(&self, share: f64) -> bool {
+        let head = self.as_str().get(..8).and_then(|head| u32::from_str_radix(head, 16).ok()).unwrap_or(0);
+        f64::from(head) < share * 4_294_967_296.0
+    }
+}
+
+impl Made {
+    /// Whether it leaves a line: not one of the permitted that are not sampled.
+    pub fn is_logged(&self, decision_id: &DecisionId) -> bool {
+        let (plan, share) = (&self.decided.plan, self.snapshot.settings.audit_permitted);
+        let permitted = plan.refused.is_empty() && plan.decision == Decision::Permitted && !self.unverified;
+        !permitted || share >= 1.0 || decision_id.is_among(share)
+    }
+}
+
+/// Makes lines. Keeps the text of the second that it is.
+#[derive(Debug, Default)]
+pub struct Writer {
+    second: Option<u64>,
+    text: String,
+}
+
+impl Writer {
+    /// Appends a line's object without the brace at its end.
+    pub fn append(&mut self, line: &Line, out: &mut Vec<u8>) {
+        let Line { made, decision_id, route, status, duration, time } = line;
+        let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.second != Some(time.as_secs()) {
+            self.second = Some(time.as_secs());
+            // RFC 3339 to the second, in UTC: `2026-11-23T08:00:00Z`.
+            let text = DateTime::from_unix_duration(Duration::from_secs(time.as_secs())).map(|time| time.to_string());
+            self.text = text.unwrap_or_default().trim_end_matches('Z').to_owned();
+        }
+        let digest = &made.snapshot.rules.digest;
+        // Writing to a Vec does not fail.
+        let _ = write!(
+            out,
+            "{{\"time\":\"{}.{:06}Z\",\"decision_id\":\"{}\",\"generation\":{},\"policy_digest\":\"{digest}\",{}\"roles\":{},\"route\":",
+            self.text,
+            time.subsec_micros(),
+            decision_id.as_str(),
+            made.snapshot.generation,
+            made.caller.memo().audit,
+            made.tables.names,
+        );
+        json::write_string(out, &route.route);
+        out.push(b',');
+        out.extend_from_slice(made.decided.audit.as_bytes());
+        if made.unverified {
+            out.extend_from_slice(b"\"unverified\":true,");
+        }
+        let _ = write!(out, "\"status\":{status},\"duration_us\":{},\"trace_id\":", duration.as_micros());
+        match made.trace_id.as_ref().and_then(|id| std::str::from_utf8(id).ok()) {
+            Some(id) => json::write_string(out, id),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
 }
 
 /// What every line about a caller says of it: members of a JSON object, each with a comma behind it.
@@ -132,14 +198,14 @@ fn subject(claims: &Map<String, Value>, subjects: &Subjects) -> String {
 }
 
 /// The trace id of a W3C `traceparent`, where it is one.
-pub fn trace_id(traceparent: &str) -> Option<&str> {
+pub fn trace_id(traceparent: &str) -> Option<TraceId> {
     let mut parts = traceparent.split('-');
     let (version, id, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let hex = |text: &str, len: usize| {
         text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
     let fine = version == "00" && hex(id, 32) && hex(parent, 16) && hex(flags, 2) && parts.next().is_none();
-    (fine && id.bytes().any(|b| b != b'0')).then_some(id)
+    if fine && id.bytes().any(|b| b != b'0') { id.as_bytes().try_into().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -149,7 +215,7 @@ mod tests {
     #[test]
     fn only_a_whole_traceparent_gives_its_id() {
         let id = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(trace_id(&format!("00-{id}-b7ad6b7169203331-01")), Some(id));
+        assert_eq!(trace_id(&format!("00-{id}-b7ad6b7169203331-01")).as_ref().map(|id| &id[..]), Some(id.as_bytes()));
         for wrong in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",

@@ -1,5 +1,7 @@
 //! The closed list of routes, matched on a path that means itself.
 
+use std::sync::Arc;
+
 use hyper::Method;
 use hyper::http::request::Parts;
 
@@ -29,7 +31,7 @@ pub struct Route {
     /// What happens on it.
     pub kind: Kind,
     /// Where it is counted.
-    pub metrics: RouteMetrics,
+    pub metrics: Arc<RouteMetrics>,
 }
 
 /// What happens on a route.
@@ -128,7 +130,7 @@ pub fn form(snapshot: &Snapshot, parts: &Parts, kind: Option<&Kind>) -> Form {
 pub struct Routes {
     routes: Vec<Route>,
     /// Where requests are counted that are on no route.
-    pub other: RouteMetrics,
+    pub other: Arc<RouteMetrics>,
 }
 
 impl Routes {

@@ -20,9 +20,10 @@ use crate::dialect::chalk::proto::{GetAgentRequest, Integration, ListIntegration
 use crate::dialect::{Decision, Outcome, Plan, shown, strict};
 use crate::proxy::body::Incoming;
 use crate::proxy::forward::Callee;
+use crate::proxy::record::Made;
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::rpc::{self, Answer};
-use crate::proxy::{Asked, Exchange, Made, record};
+use crate::proxy::{Asked, Exchange, record};
 use crate::snapshot::{Decided, Snapshot};
 
 impl Exchange<'_> {
@@ -126,12 +127,12 @@ impl Exchange<'_> {
             "kind": of(|source| data_source(source.kind).map(|kind| kind.name)),
         });
         let audit = format!("{}\"source\":{about},", record::of_plan(&plan));
-        self.decisions.push(Made {
+        self.decisions.push_back(Made {
             snapshot: Arc::clone(snapshot),
             caller: asked.caller.clone(),
             tables: Arc::clone(&asked.tables),
             decided: Arc::new(Decided { plan, audit }),
-            trace_id: asked.trace_id.clone(),
+            trace_id: asked.trace_id,
             unverified: false,
         });
     }

@@ -1,0 +1,178 @@
+//! The writer's thread, under hands that hold it up.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{self as std_mpsc, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+
+use super::chain::Verifier;
+use super::*;
+
+/// What the writer wrote, which waits for a word before each write.
+struct Gated {
+    words: Receiver<()>,
+    written: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Write for Gated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Whose words have ended is not held up any more.
+        self.words.recv().ok();
+        self.written.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct World {
+    audit: Audit<(usize, usize)>,
+    /// Dropped, it lets everything through.
+    words: Sender<()>,
+    written: Arc<Mutex<Vec<u8>>>,
+    writer: JoinHandle<()>,
+}
+
+impl World {
+    /// A log whose lines say who wrote them and which of theirs they are.
+    fn new(block_when_full: bool) -> Self {
+        let (words, heard) = std_mpsc::channel();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let out = Out::Stream(Box::new(Gated { words: heard, written: Arc::clone(&written) }));
+        let shown = Shown {
+            lines: IntCounter::new("lines", "Lines.").unwrap(),
+            head: Gauge::new("head", "The head.").unwrap(),
+        };
+        let writer = Writer::to(out, Hasher::Plain, shown, chain::START);
+        let text = |(who, which): &(usize, usize), out: &mut Vec<u8>| {
+            write!(out, "{{\"who\":{who},\"which\":{which}").unwrap();
+        };
+        let (audit, writer) = Audit::of(writer, block_when_full, text).unwrap();
+        Self { audit, words, written, writer }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.written.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Lets the writer go and end; what it wrote, of which the chain is whole: who wrote which lines, in which order.
+    fn end(self) -> HashMap<u64, Vec<u64>> {
+        drop((self.audit, self.words));
+        self.writer.join().unwrap();
+        let text = String::from_utf8(self.written.lock().unwrap().clone()).unwrap();
+        let mut verifier = Verifier::new(&Hasher::Plain, None);
+        verifier.read("log", text.as_bytes()).unwrap();
+        let verified = verifier.end().unwrap();
+        assert_eq!(verified.begins_after, chain::START);
+        let mut lines: HashMap<u64, Vec<u64>> = HashMap::new();
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            lines.entry(line["who"].as_u64().unwrap()).or_default().push(line["which"].as_u64().unwrap());
+        }
+        assert_eq!(verified.lines, lines.values().map(|of| of.len() as u64).sum::<u64>());
+        lines
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_finds_the_writer_waiting_is_written_at_once() {
+    let world = World::new(true);
+    for which in 0..3 {
+        world.audit.place().await.unwrap().send((7, which));
+        world.words.send(()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !world.text().contains(&format!("\"which\":{which},")) {
+            assert!(Instant::now() < deadline, "line {which} is not written");
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(world.end(), HashMap::from([(7, vec![0, 1, 2])]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_lines_of_many_are_there_and_in_the_order_of_each() {
+    let world = World::new(true);
+    let World { audit, words, written, writer } = world;
+    drop(words);
+    let audit = Arc::new(audit);
+    let one = |who: usize| {
+        let audit = Arc::clone(&audit);
+        tokio::spawn(async move {
+            for which in 0..3_000 {
+                audit.place().await.unwrap().send((who, which));
+            }
+        })
+    };
+    for one in (0..8).map(one).collect::<Vec<_>>() {
+        one.await.unwrap();
+    }
+    let audit = Arc::into_inner(audit).unwrap();
+    let (words, _) = std_mpsc::channel();
+    let lines = World { audit, words, written, writer }.end();
+    assert_eq!(lines.len(), 8);
+    assert!(lines.values().all(|which| which.iter().copied().eq(0..3_000)));
+}
+
+/// Fills the queue of a writer that is held up; how many lines that took.
+async fn fill(audit: &Audit<(usize, usize)>) -> usize {
+    let mut filled = 0;
+    let room = async |filled: usize| match tokio::time::timeout(Duration::from_secs(1), audit.place()).await {
+        Ok(Ok(place)) => {
+            place.send((0, filled));
+            true
+        }
+        Ok(Err(Full)) | Err(_) => false,
+    };
+    while room(filled).await {
+        filled += 1;
+    }
+    assert!(filled >= QUEUE_LINES, "{filled}");
+    filled
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
+    let world = World::new(false);
+    let mut filled = fill(&world.audit).await;
+    // The writer may have taken a batch out of it just now.
+    while let Ok(place) = world.audit.place().await {
+        place.send((0, filled));
+        filled += 1;
+    }
+    assert_eq!(world.audit.place().await.unwrap_err().to_string(), "the audit log does not keep up");
+    // Nobody is left to be refused: the line waits.
+    world.audit.leave((1, 0));
+    let audit_is_full = world.audit.place().await.is_err();
+    world.words.send(()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.audit.place().await.is_err() {
+        assert!(Instant::now() < deadline, "there is no room");
+        world.words.send(()).unwrap();
+        tokio::task::yield_now().await;
+    }
+    let lines = end_of(world).await;
+    assert!(audit_is_full);
+    assert_eq!(lines[&1], [0]);
+    assert!(lines[&0].iter().copied().eq(0..filled as u64));
+}
+
+#[tokio::test]
+async fn a_full_queue_holds_up_and_a_caller_that_does_not_wait_takes_no_line_with_it() {
+    let world = World::new(true);
+    let filled = fill(&world.audit).await;
+    for which in 0..5 {
+        // Given up while it waits for a place.
+        let waited = tokio::time::timeout(Duration::from_millis(5), world.audit.place()).await;
+        assert!(waited.is_err());
+        world.audit.leave((1, which));
+    }
+    let lines = end_of(world).await;
+    assert_eq!(lines[&1], [0, 1, 2, 3, 4]);
+    assert!(lines[&0].iter().copied().eq(0..filled as u64));
+}
+
+/// [`World::end`], while tasks that wait for a place go on.
+async fn end_of(world: World) -> HashMap<u64, Vec<u64>> {
+    tokio::task::spawn_blocking(move || world.end()).await.unwrap()
+}
