@@ -1,6 +1,6 @@
 //! Every metric family, once (config.md, Metrics). Base units; nothing with a caller or a feature in a label.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -28,8 +28,8 @@ pub struct Metrics {
     overhead: HistogramVec,
     decisions: IntCounterVec,
     dropped: IntCounterVec,
-    /// `outputs_refused_total{permission}`.
-    pub outputs_refused: IntCounterVec,
+    outputs_refused: IntCounterVec,
+    refused: [OnceLock<IntCounter>; 4],
     /// `tokens_total{result}`.
     pub tokens: Tokens,
     /// `cache_requests_total{cache,result}`.
@@ -96,11 +96,13 @@ impl Tokens {
 }
 
 /// The handles of one route, looked up once.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RouteMetrics {
     /// The label.
     pub route: String,
     requests: IntCounterVec,
+    /// Those of one status each, from 100.
+    by_status: Box<[OnceLock<IntCounter>]>,
     /// Request durations.
     pub request_duration: Histogram,
     /// The upstream's share.
@@ -120,8 +122,8 @@ pub struct RouteMetrics {
 impl RouteMetrics {
     /// Counts a finished request.
     pub fn finished(&self, status: u16, total: Duration, upstream: Option<Duration>) {
-        let mut buffer = [0u8; 3];
-        self.requests.with_label_values(&[self.route.as_str(), three_digits(status, &mut buffer)]).inc();
+        let count = || self.requests.with_label_values(&[self.route.as_str(), status.to_string().as_str()]);
+        add(usize::from(status).checked_sub(100).and_then(|at| self.by_status.get(at)), 1, count);
         self.request_duration.observe(total.as_secs_f64());
         if let Some(upstream) = upstream {
             self.upstream_duration.observe(upstream.as_secs_f64());
@@ -130,10 +132,12 @@ impl RouteMetrics {
     }
 }
 
-fn three_digits(status: u16, buffer: &mut [u8; 3]) -> &str {
-    let digit = |n: u16| b'0' + u8::try_from(n % 10).unwrap_or(0);
-    *buffer = [digit(status / 100), digit(status / 10), digit(status)];
-    std::str::from_utf8(buffer).unwrap_or("000")
+/// Adds to a counter of which the labels are looked up once; `place`: where it is kept then.
+fn add(place: Option<&OnceLock<IntCounter>>, count: u64, look_up: impl Fn() -> IntCounter) {
+    match place {
+        Some(place) => place.get_or_init(look_up).inc_by(count),
+        None => look_up().inc_by(count),
+    }
 }
 
 impl Metrics {
@@ -190,6 +194,7 @@ impl Metrics {
                 "Outputs refused, by their permission.",
                 &["permission"],
             )?,
+            refused: [const { OnceLock::new() }; 4],
             tokens: Tokens::of(&counters("tokens_total", "Tokens looked at, by result.", &["result"])?),
             cache_requests: counters("cache_requests_total", "Cache look-ups.", &["cache", "result"])?,
             cache_entries: gauges("cache_entries", "Entries in a cache.", &["cache"])?,
@@ -224,6 +229,7 @@ impl Metrics {
         Arc::new(RouteMetrics {
             route: route.to_owned(),
             requests: self.requests.clone(),
+            by_status: std::iter::repeat_with(OnceLock::new).take(500).collect(),
             request_duration: self.request_duration.with_label_values(&[route]),
             upstream_duration: self.upstream_duration.with_label_values(&[route]),
             overhead: self.overhead.with_label_values(&[route]),
@@ -232,6 +238,12 @@ impl Metrics {
             refused: decision("refused"),
             dropped: self.dropped.with_label_values(&[route]),
         })
+    }
+
+    /// Adds to `outputs_refused_total{permission}`. `number`: that of the permission, from 0.
+    pub fn outputs_refused(&self, number: u8, permission: &str, outputs: usize) {
+        let look_up = || self.outputs_refused.with_label_values(&[permission]);
+        add(self.refused.get(usize::from(number)), u64::try_from(outputs).unwrap_or(u64::MAX), look_up);
     }
 
     /// The text form (Prometheus exposition format 0.0.4).
@@ -265,6 +277,12 @@ mod tests {
             Some(Duration::from_micros(100)),
         );
         metrics.tokens.valid.inc();
+        for status in [200, 99, 600, 200] {
+            metrics.route("/a").finished(status, Duration::ZERO, None);
+        }
+        metrics.outputs_refused(0, "Deny", 3);
+        metrics.outputs_refused(0, "Deny", 2);
+        metrics.outputs_refused(9, "Another", 1);
         let text = String::from_utf8(metrics.text()).unwrap();
         for line in [
             "tagwarden_build_info{version=\"0.1.0\"} 1",
@@ -273,6 +291,11 @@ mod tests {
             "tagwarden_decisions_total{decision=\"refused\",route=\"/get-online-features\"} 0",
             "tagwarden_tokens_total{result=\"valid\"} 1",
             "tagwarden_inflight_requests 0",
+            "tagwarden_requests_total{code=\"200\",route=\"/a\"} 2",
+            "tagwarden_requests_total{code=\"99\",route=\"/a\"} 1",
+            "tagwarden_requests_total{code=\"600\",route=\"/a\"} 1",
+            "tagwarden_outputs_refused_total{permission=\"Deny\"} 5",
+            "tagwarden_outputs_refused_total{permission=\"Another\"} 1",
             "process_open_fds",
         ] {
             assert!(text.contains(line), "{line}\n---\n{text}");

@@ -30,6 +30,7 @@ use crate::auth::{self, Caller, Credential, PeerCertificate, Refusal, Verified};
 use crate::config::{Dialect, Enforcement};
 use crate::dialect::{Decision, Invalid, Outcome, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
+use crate::policy::Permission;
 use crate::snapshot::{CallerTables, Decided, Snapshot};
 use body::{BodyError, Incoming};
 use record::{DecisionId, Line, Made, TraceId};
@@ -310,8 +311,11 @@ impl Exchange<'_> {
             Decision::Permitted => self.metrics.permitted.inc(),
             Decision::Refused => self.metrics.refused.inc(),
         }
-        for refusal in &decided.plan.refused {
-            self.proxy.metrics.outputs_refused.with_label_values(&[refusal.permission.name()]).inc();
+        for permission in Permission::ALL {
+            let refused = decided.plan.refused.iter().filter(|refusal| refusal.permission == permission).count();
+            if refused > 0 {
+                self.proxy.metrics.outputs_refused(permission as u8, permission.name(), refused);
+            }
         }
         self.note(snapshot, asked, &decided);
         Ok(decided)
