@@ -32,6 +32,7 @@ pub mod unit;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde_json::{Map, Value};
 
 use crate::chalk::Switch;
@@ -84,7 +85,7 @@ pub struct Role {
     manages: bool,
     /// The switches of the Chalk dialect that it may use.
     switches: BTreeSet<Switch>,
-    tags: HashMap<TagId, Permission>,
+    tags: HashMap<TagId, Permission, RandomState>,
     reach: Option<Vec<bool>>,
 }
 
@@ -189,7 +190,7 @@ fn given<T: Copy + Default>(setting: Option<&(T, Place)>) -> T {
 }
 
 fn role(name: &str, text: &RoleText, catalogue: &mut Catalogue) -> Role {
-    let mut tags: HashMap<TagId, Permission> = HashMap::new();
+    let mut tags: HashMap<TagId, Permission, RandomState> = HashMap::default();
     let mut tag_places = Vec::new();
     for (tag, permission) in &text.tags {
         let id = catalogue.tags.intern(&tag.value);

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub use build::build;
 pub(super) use build::suggestible;
 
+use foldhash::fast::RandomState;
+
 use crate::diagnostic::Place;
 use crate::policy::pattern::Pattern;
 
@@ -24,7 +26,7 @@ pub type TagId = u32;
 #[derive(Clone, Debug, Default)]
 pub struct Interner {
     names: Vec<Arc<str>>,
-    ids: HashMap<Arc<str>, u32>,
+    ids: HashMap<Arc<str>, u32, RandomState>,
 }
 
 impl Interner {
@@ -89,6 +91,8 @@ pub struct Feature {
     pub pure: bool,
     edges: (u32, u32),
     dependents: (u32, u32),
+    /// Up to here those come first that [`Catalogue::dependents_by_key`] gives.
+    by_key: u32,
 }
 
 /// Features with the same tags from the same layers, and alike in being keys: they have the same own permission.
@@ -172,7 +176,7 @@ pub struct Catalogue {
     default_versions: HashMap<FeatureId, u64>,
     namespaces: HashMap<Arc<str>, Namespace>,
     features: Vec<Feature>,
-    index: HashMap<Arc<str>, FeatureId>,
+    index: HashMap<Arc<str>, FeatureId, RandomState>,
     edges: Vec<Edge>,
     dependents: Vec<Edge>,
 }
@@ -213,6 +217,12 @@ impl Catalogue {
     pub fn dependents(&self, id: FeatureId) -> &[Edge] {
         let Some(feature) = self.feature(id) else { return &[] };
         self.dependents.get(feature.dependents.0 as usize..feature.dependents.1 as usize).unwrap_or_default()
+    }
+
+    /// Who can see of a key that it is given: pure derivatives that have it as an input (rule 5 sets given keys aside).
+    pub fn dependents_by_key(&self, id: FeatureId) -> &[Edge] {
+        let Some(feature) = self.feature(id) else { return &[] };
+        self.dependents.get(feature.dependents.0 as usize..feature.by_key as usize).unwrap_or_default()
     }
 
     /// What a feature leads to; `None`: it is a scalar.

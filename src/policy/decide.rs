@@ -1,6 +1,7 @@
 //! A whole query against the tables of a caller: what each output resolves to, and whether the query may run.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::policy::Policy;
 use crate::policy::catalogue::{Edge, FeatureId};
@@ -47,14 +48,14 @@ pub struct Decision {
 /// A caller's tables under one set of supplied features.
 pub struct Resolved<'t> {
     policy: &'t Policy,
-    parts: Vec<(&'t Table, Overlay)>,
+    parts: Vec<(&'t Table, Arc<Overlay>)>,
     /// Positions in `supplied` that are denied.
     refused_supplied: Vec<usize>,
 }
 
 impl<'t> Resolved<'t> {
     /// Prepares the tables for what a query supplies.
-    pub fn new(policy: &'t Policy, tables: &'t [std::sync::Arc<Table>], supplied: &[Name<'_>]) -> Self {
+    pub fn new(policy: &'t Policy, tables: &'t [Arc<Table>], supplied: &[Name<'_>]) -> Self {
         let is_key = |id: FeatureId| policy.catalogue.feature(id).is_some_and(|feature| feature.key);
         // With `supplies: keys` S is its keys.
         let counted: Vec<(usize, &Name<'_>)> = supplied
@@ -87,13 +88,13 @@ impl<'t> Resolved<'t> {
                 refused_supplied = counted.iter().filter(|(_, name)| any(name)).map(|(at, _)| *at).collect();
             }
         }
-        let parts = parts.into_iter().map(|table| (table, table.overlay(policy, &known))).collect();
+        let parts = parts.into_iter().map(|table| (table, table.overlaid(policy, &known))).collect();
         Self { policy, parts, refused_supplied }
     }
 
     /// One name: the least restrictive over the parts; `by_path` where it is not on the row that is asked for.
     pub fn verdict(&self, name: &Name<'_>, by_path: bool) -> Verdict {
-        let of = |(table, overlay): &(&Table, Overlay)| -> Cell {
+        let of = |(table, overlay): &(&Table, Arc<Overlay>)| -> Cell {
             match name {
                 Name::Known(id) if by_path => table.cell_elsewhere(overlay, *id),
                 Name::Known(id) => table.cell_on_row(overlay, *id),
@@ -160,7 +161,7 @@ impl<'t> Resolved<'t> {
     }
 
     /// The sets of roles that answer, those aside that a supplied value rules out; each table with what S changes.
-    pub fn parts(&self) -> &[(&'t Table, Overlay)] {
+    pub fn parts(&self) -> &[(&'t Table, Arc<Overlay>)] {
         &self.parts
     }
 

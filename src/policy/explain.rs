@@ -10,6 +10,7 @@ pub mod text;
 mod why;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -251,7 +252,7 @@ struct Walk<'w> {
     policy: &'w Policy,
     files: &'w Files<'w>,
     query: &'w Query,
-    parts: &'w [(&'w Table, Overlay)],
+    parts: &'w [(&'w Table, Arc<Overlay>)],
     /// Something else than keys is supplied: the row and what lies off it differ.
     values: bool,
     keys: Vec<Key>,

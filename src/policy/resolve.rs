@@ -2,7 +2,9 @@
 //! supplied values change.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::fast::RandomState;
 
 use crate::policy::Policy;
 use crate::policy::catalogue::{Class, Edge, Feature, FeatureId, TagId};
@@ -40,7 +42,24 @@ pub struct Table {
     own: Box<[Own]>,
     barred: Box<[bool]>,
     cells: Box<[Cell]>,
+    overlays: Overlays,
 }
+
+/// Overlays of one table that queries needed lately, oldest first: callers supply the same few keys again and again.
+#[derive(Debug, Default)]
+struct Overlays(RwLock<Vec<Kept>>);
+
+/// Which features are supplied, sorted, and what they change.
+type Kept = (Box<[FeatureId]>, Arc<Overlay>);
+
+/// Overlays that a table keeps.
+const MOST_OVERLAYS: usize = 16;
+/// So many cells in them are kept of the smallest table, of a larger one an eighth of what it has itself.
+const OVERLAY_CELLS: usize = 1024;
+/// What one of them takes at most.
+const OVERLAY_CELL_BYTES: usize = 24;
+
+type Cells = HashMap<FeatureId, Cell, RandomState>;
 
 /// What changes in a [`Table`] where a query supplies values. `row`: on the row that is asked for; `elsewhere`: where
 /// the lineage has left it and only keys are known.
@@ -48,8 +67,14 @@ pub struct Table {
 pub struct Overlay {
     supplied: BTreeSet<FeatureId>,
     keys: BTreeSet<FeatureId>,
-    row: HashMap<FeatureId, Cell>,
-    elsewhere: HashMap<FeatureId, Cell>,
+    row: Cells,
+    elsewhere: Cells,
+}
+
+impl Overlay {
+    fn cells(&self) -> usize {
+        self.supplied.len() + self.row.len() + self.elsewhere.len()
+    }
 }
 
 impl Table {
@@ -62,7 +87,7 @@ impl Table {
             .iter()
             .map(|set| set.iter().any(|source| roles.iter().any(|role| !policy.reaches(*role, *source))))
             .collect();
-        let mut table = Self { roles: roles.into(), own, barred, cells: Box::default() };
+        let mut table = Self { roles: roles.into(), own, barred, cells: Box::default(), overlays: Overlays::default() };
         let mut cells: Vec<Cell> = Vec::with_capacity(catalogue.features().len());
         for feature in catalogue.features() {
             let cell = table.compute(policy, feature, |_| false, |edge| cell_at(&cells, edge.to));
@@ -88,9 +113,15 @@ impl Table {
         cell_at(&self.cells, id)
     }
 
-    /// How many bytes the table takes, for the bound of the cache that holds it.
+    /// How many bytes the table takes with its overlays, for the bound of the cache that holds it.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.cells) + size_of_val(&*self.own) + self.barred.len() + 64
+        let itself = size_of_val(&*self.cells) + size_of_val(&*self.own) + self.barred.len() + 64;
+        itself + self.overlay_room() * OVERLAY_CELL_BYTES
+    }
+
+    /// How many cells its overlays may have together.
+    fn overlay_room(&self) -> usize {
+        (self.cells.len() / 8).max(OVERLAY_CELLS)
     }
 
     /// Own permission of a name outside the catalogue.
@@ -147,6 +178,28 @@ impl Table {
         Cell { permission, rule, barred }
     }
 
+    /// [`overlay`](Self::overlay), unless it is kept.
+    pub fn overlaid(&self, policy: &Policy, supplied: &[FeatureId]) -> Arc<Overlay> {
+        let mut supplied = supplied.to_vec();
+        supplied.sort_unstable();
+        supplied.dedup();
+        let kept = self.overlays.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, overlay)) = kept.iter().find(|(of, _)| **of == *supplied) {
+            return Arc::clone(overlay);
+        }
+        drop(kept);
+        let overlay = Arc::new(self.overlay(policy, &supplied));
+        let room = self.overlay_room();
+        if overlay.cells() <= room {
+            let mut kept = self.overlays.0.write().unwrap_or_else(PoisonError::into_inner);
+            kept.push((supplied.into(), Arc::clone(&overlay)));
+            while kept.len() > MOST_OVERLAYS || kept.iter().map(|(_, overlay)| overlay.cells()).sum::<usize>() > room {
+                kept.remove(0);
+            }
+        }
+        overlay
+    }
+
     /// What a query's supplied features change. Costs what they touch.
     pub fn overlay(&self, policy: &Policy, supplied: &[FeatureId]) -> Overlay {
         let catalogue = &policy.catalogue;
@@ -157,7 +210,8 @@ impl Table {
         let mut open = BTreeSet::new();
         for id in &overlay.keys {
             let changed = self.supply(policy, *id, self.cell(*id), &mut overlay.elsewhere);
-            open.extend(catalogue.dependents(*id).iter().filter(|e| changed || self.matters(policy, e)).map(|e| e.to));
+            let readers = if changed { catalogue.dependents(*id) } else { catalogue.dependents_by_key(*id) };
+            open.extend(readers.iter().map(|edge| edge.to));
         }
         while let Some(id) = open.pop_first() {
             let Some(feature) = catalogue.feature(id).filter(|_| !overlay.keys.contains(&id)) else { continue };
@@ -203,16 +257,11 @@ impl Table {
     }
 
     /// Rule 1 for one supplied feature; whether its readers can see a difference in it.
-    fn supply(&self, policy: &Policy, id: FeatureId, before: Cell, cells: &mut HashMap<FeatureId, Cell>) -> bool {
+    fn supply(&self, policy: &Policy, id: FeatureId, before: Cell, cells: &mut Cells) -> bool {
         let Some(feature) = policy.catalogue.feature(id) else { return false };
         let permission = self.own(feature).permission;
         cells.insert(id, Cell { permission, rule: 1, barred: before.barred });
         permission != before.permission || before.barred
-    }
-
-    /// Whether a reader of a key sees that it is given: rule 5 sets given keys aside.
-    fn matters(&self, policy: &Policy, reader: &Edge) -> bool {
-        reader.input && policy.catalogue.feature(reader.to).is_some_and(|feature| feature.pure)
     }
 
     /// A feature on the row that is asked for.

@@ -142,7 +142,17 @@ pub fn build(policy: &Layer, imported: &Layer, report: &mut Report) -> Catalogue
             catalogue.default_versions.insert(id, version);
         }
         let place = place.clone();
-        catalogue.features.push(Feature { name, place, class, source_set, key, pure, edges, dependents: (0, 0) });
+        catalogue.features.push(Feature {
+            name,
+            place,
+            class,
+            source_set,
+            key,
+            pure,
+            edges,
+            dependents: (0, 0),
+            by_key: 0,
+        });
     }
     dependents(&mut catalogue);
     namespaces(&mut catalogue);
@@ -245,9 +255,14 @@ fn dependents(catalogue: &mut Catalogue) {
             }
         }
     }
+    let pure: Vec<bool> = catalogue.features.iter().map(|feature| feature.pure).collect();
     for (feature, list) in catalogue.features.iter_mut().zip(readers) {
+        let by_key = |edge: &Edge| edge.input && pure.get(edge.to as usize) == Some(&true);
+        let (first, rest): (Vec<Edge>, Vec<Edge>) = list.into_iter().partition(by_key);
         let start = small(catalogue.dependents.len());
-        catalogue.dependents.extend(list);
+        catalogue.dependents.extend(first);
+        feature.by_key = small(catalogue.dependents.len());
+        catalogue.dependents.extend(rest);
         feature.dependents = (start, small(catalogue.dependents.len()));
     }
 }

@@ -1,6 +1,7 @@
 //! A query that is being decided: part by part, and what is noted of each.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::dialect::chalk::expression::Expression;
 use crate::dialect::chalk::names::{Budget, Leaf, Names, Part};
@@ -62,7 +63,8 @@ impl Deciding<'_> {
     /// Whether any of these is denied by its own tags to any of the sets of roles that answer.
     pub fn denies(&self, features: &[FeatureId]) -> bool {
         let features = || features.iter().filter_map(|id| self.policy.catalogue.feature(*id));
-        let denied = |(table, _): &(&Table, Overlay)| features().any(|f| table.own(f).permission == Permission::Deny);
+        let denied =
+            |(table, _): &(&Table, Arc<Overlay>)| features().any(|f| table.own(f).permission == Permission::Deny);
         self.resolved.parts().iter().any(denied)
     }
 
