@@ -12,7 +12,7 @@ pub mod shape;
 pub mod strict;
 
 pub use pieces::Pieces;
-pub use plan::{Asker, Decision, Index, Outcome, Permit, Plan, Query, Refusal};
+pub use plan::{Asker, Decision, Index, Outcome, Permit, Plan, Query, Recorded, Refusal};
 
 /// A request that cannot be read or that means two things: INVALID_QUERY, with what is in the way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -15,8 +15,8 @@ pub mod search;
 pub mod write;
 
 pub use answer::{filter, filter_columns};
-pub use plan::{Column, Index, Permit, decide, unenforced};
-pub use request::{Entity, Request, Wanted, read, rewrite};
+pub use plan::{Column, Columns, Index, Permit, Sent, Views, decide, unenforced};
+pub use request::{Asked, Entity, Request, Wanted, read, rewrite};
 pub use search::Search;
 pub use write::{Write, Written};
 

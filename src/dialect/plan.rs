@@ -1,6 +1,9 @@
 //! The decision on a query, in whichever dialect: what happens with it, and what is recorded of it.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::chalk::Switch;
@@ -79,11 +82,11 @@ pub struct Plan {
     /// The bundle's name, where the caller gave one: a feature service, a named query.
     pub bundle: Option<String>,
     /// The outputs as decided.
-    pub outputs: Vec<String>,
+    pub outputs: Vec<Recorded>,
     /// What counts as supplied.
-    pub supplied: Vec<String>,
+    pub supplied: Vec<Recorded>,
     /// What the caller's expressions read.
-    pub reads: Vec<String>,
+    pub reads: Vec<Recorded>,
     /// Every refused feature, also where it was only taken out.
     pub refused: Vec<Refusal>,
     /// Outputs that are returned only because their lineage or a tag clears them, and through what.
@@ -92,6 +95,60 @@ pub struct Plan {
     pub mode: Mode,
     /// Features that a query to Chalk stands for, each once more for each relation on the way to it.
     pub cost: usize,
+}
+
+/// A name as it is recorded. Of one that the catalogue has there is one text for all plans.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Recorded(Arc<str>);
+
+impl From<&str> for Recorded {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for Recorded {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Arc<str>> for Recorded {
+    fn from(text: Arc<str>) -> Self {
+        Self(text)
+    }
+}
+
+impl Deref for Recorded {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Recorded {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl PartialEq<&str> for Recorded {
+    fn eq(&self, other: &&str) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialEq<String> for Recorded {
+    fn eq(&self, other: &String) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
 }
 
 /// What the policy says of a query.
@@ -120,7 +177,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Refusal {
     /// The feature.
-    pub feature: String,
+    pub feature: Recorded,
     /// What it resolves to.
     pub permission: Permission,
     /// Which rule decided (policy.md, Resolution 3).
@@ -230,8 +287,19 @@ impl Query<'_> {
 impl Plan {
     /// Notes that a feature is refused. `feature`: how it is recorded.
     pub(super) fn refuse(&mut self, resolved: &Resolved<'_>, name: &Name<'_>, feature: &str, verdict: Verdict) {
-        let tag = resolved.deciding_tag(name).filter(|_| matches!(verdict.rule, 1 | 7)).map(str::to_owned);
-        let feature = shown(feature);
+        self.refuse_shown(resolved, name, shown(feature).into(), verdict);
+    }
+
+    /// The same of a feature that is written as it is recorded.
+    pub(super) fn refuse_shown(
+        &mut self,
+        resolved: &Resolved<'_>,
+        name: &Name<'_>,
+        feature: Recorded,
+        verdict: Verdict,
+    ) {
+        let decided_by_tag = matches!(verdict.rule, 1 | 7);
+        let tag = if decided_by_tag { resolved.deciding_tag(name).map(str::to_owned) } else { None };
         self.refused.push(Refusal { feature, permission: verdict.permission, rule: verdict.rule, tag });
     }
 }

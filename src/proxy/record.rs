@@ -12,7 +12,7 @@ use x509_cert::der::DateTime;
 
 use crate::auth::{self, Caller};
 use crate::config::Enforcement;
-use crate::dialect::{Decision, Plan, shown};
+use crate::dialect::{Decision, Plan, Recorded, shown};
 use crate::hex::{digits, hex};
 use crate::json;
 use crate::metrics::RouteMetrics;
@@ -29,7 +29,7 @@ pub fn of_plan(plan: &Plan) -> String {
     let refused: Vec<_> = plan
         .refused
         .iter()
-        .map(|r| json!({"feature": r.feature, "permission": r.permission.name(), "rule": r.rule, "tag": r.tag}))
+        .map(|r| json!({"feature": *r.feature, "permission": r.permission.name(), "rule": r.rule, "tag": r.tag}))
         .collect();
     let declassified: Vec<_> =
         plan.declassified.iter().map(|(feature, via)| json!({"feature": shown(feature), "via": via})).collect();
@@ -37,11 +37,12 @@ pub fn of_plan(plan: &Plan) -> String {
         Mode::Reject => "reject",
         Mode::Filter => "filter",
     };
+    let names = |names: &[Recorded]| names.iter().map(|name| json!(**name)).collect::<Vec<_>>();
     let mut whole = json!({
         "query": plan.bundle.as_deref().map(shown),
-        "outputs": plan.outputs,
-        "supplied": plan.supplied,
-        "reads": plan.reads,
+        "outputs": names(&plan.outputs),
+        "supplied": names(&plan.supplied),
+        "reads": names(&plan.reads),
         "mode": mode,
         "decision": decision,
         "refused": refused,
@@ -186,7 +187,7 @@ impl Writer {
         );
         json::write_string(out, &route.route);
         out.push(b',');
-        out.extend_from_slice(made.decided.audit.as_bytes());
+        out.extend_from_slice(made.decided.audit().as_bytes());
         if made.unverified {
             out.extend_from_slice(b"\"unverified\":true,");
         }

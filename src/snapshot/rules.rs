@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use foldhash::quality::RandomState;
 use prometheus::IntCounter;
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use serde_json::{Map, Value};
 
 use crate::chalk::Switch;
@@ -18,6 +19,10 @@ use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::policy::resolve::{RoleId, Table, Tables};
 use crate::policy::settings::Mode;
+use crate::proxy::record;
+
+#[cfg(test)]
+mod tests;
 
 /// Bytes of tables that are kept.
 const TABLES_BYTES: u64 = 256 << 20;
@@ -29,6 +34,8 @@ const LARGEST_KEY_BYTES: usize = 64 << 10;
 const FEATURE_BYTES: usize = 256;
 /// Sets of roles that callers share a list of; a caller with another set has a list of its own.
 const SHARED_SETS: usize = 4096;
+/// About what a line says of each name.
+const NAME_BYTES: usize = 64;
 /// The number of the set without a role; 2^32 sets would have to be made for it to come twice.
 const NOBODY: u32 = u32::MAX;
 
@@ -43,7 +50,7 @@ pub struct Rules {
     pub index: Index,
     enforcement: Enforcement,
     tables: Cache<Arc<[RoleId]>, Arc<CallerTables>, TablesWeigh>,
-    plans: Cache<Arc<[u8]>, Arc<Decided>, PlansWeigh>,
+    plans: Cache<Arc<[u8]>, Arc<Decided>, PlansWeigh, RandomState>,
     numbers: AtomicU32,
     sets: Mutex<HashSet<Arc<[RoleId]>>>,
     counts: Counts,
@@ -68,8 +75,7 @@ pub struct CallerTables {
 pub struct Decided {
     /// The plan.
     pub plan: Plan,
-    /// Members of a JSON object, each with a comma behind it.
-    pub audit: String,
+    audit: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -96,7 +102,9 @@ struct PlansWeigh;
 
 impl Weighter<Arc<[u8]>, Arc<Decided>> for PlansWeigh {
     fn weight(&self, key: &Arc<[u8]>, decided: &Arc<Decided>) -> u64 {
-        let bytes = key.len() * 4 + decided.audit.len() + decided.plan.cost * FEATURE_BYTES;
+        let plan = &decided.plan;
+        let named = (plan.outputs.len() + plan.reads.len() + plan.refused.len()) * NAME_BYTES;
+        let bytes = key.len() * 4 + named + plan.cost * FEATURE_BYTES;
         1 + bytes as u64 / 1024
     }
 }
@@ -111,6 +119,21 @@ pub enum Part {
 }
 
 impl Decided {
+    /// A decision; its part of the audit line is made when there is one.
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, audit: OnceLock::new() }
+    }
+
+    /// One whose line says more.
+    pub fn with_audit(plan: Plan, audit: String) -> Self {
+        Self { plan, audit: audit.into() }
+    }
+
+    /// What every line about it says: members of a JSON object, each with a comma behind it.
+    pub fn audit(&self) -> &str {
+        self.audit.get_or_init(|| record::of_plan(&self.plan))
+    }
+
     /// What goes upstream and may come back.
     ///
     /// # Errors
@@ -125,9 +148,9 @@ impl Decided {
         };
         let mut names = written.clone();
         if name_members {
-            let members = self.plan.refused.iter().map(|refusal| &refusal.feature);
-            let written: HashSet<&String> = written.iter().collect();
-            names.extend(members.filter(|member| !written.contains(member)).cloned());
+            let members = self.plan.refused.iter().map(|refusal| &*refusal.feature);
+            let written: HashSet<&str> = written.iter().map(String::as_str).collect();
+            names.extend(members.filter(|member| !written.contains(member)).map(str::to_owned));
         }
         Err(names)
     }
@@ -152,7 +175,8 @@ impl Rules {
         metrics: &Metrics,
     ) -> Self {
         let tables = Cache::with_weighter(TABLES, TABLES_BYTES, TablesWeigh);
-        let plans = Cache::with_weighter(usize::try_from(entries).unwrap_or(usize::MAX), entries, PlansWeigh);
+        let estimate = usize::try_from(entries).unwrap_or(usize::MAX);
+        let plans = Cache::with(estimate, entries, PlansWeigh, RandomState::default(), DefaultLifecycle::default());
         let (decision, table) = match part {
             Part::Live => ("decision", "tables"),
             Part::Shadow => ("shadow", "shadow_tables"),
@@ -256,8 +280,7 @@ impl Rules {
         self.counts.decision_miss.inc();
         let asker = Asker { roles: &tables.roles, tables: &tables.tables, mode: tables.mode };
         let plan = query.plan(&self.policy, &self.index, asker, self.enforcement);
-        let audit = crate::proxy::record::of_plan(&plan);
-        let decided = Arc::new(Decided { plan, audit });
+        let decided = Arc::new(Decided::new(plan));
         if let Some(key) = key.filter(|key| key.len() <= LARGEST_KEY_BYTES) {
             self.plans.insert(key.into(), Arc::clone(&decided));
         }

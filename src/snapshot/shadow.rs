@@ -137,8 +137,8 @@ fn returned(plan: &Plan) -> Vec<&str> {
     if plan.decision == Decision::Refused {
         return Vec::new();
     }
-    let refused: HashSet<&str> = plan.refused.iter().map(|refusal| refusal.feature.as_str()).collect();
-    plan.outputs.iter().map(String::as_str).filter(|output| !refused.contains(output)).collect()
+    let refused: HashSet<&str> = plan.refused.iter().map(|refusal| &*refusal.feature).collect();
+    plan.outputs.iter().map(|output| &**output).filter(|output| !refused.contains(output)).collect()
 }
 
 fn disagreements(live: &Plan, candidate: &Plan, nobody: bool) -> Vec<Disagreement> {
@@ -168,13 +168,11 @@ fn reason(who: &str, refusing: &Plan, other: &Plan) -> String {
     if let Outcome::Invalid(invalid) = &refusing.outcome {
         return format!("{who} cannot decide it: {invalid}");
     }
-    let known: HashMap<&str, &Refusal> =
-        other.refused.iter().map(|refusal| (refusal.feature.as_str(), refusal)).collect();
-    let new =
-        |refusal: &&Refusal| known.get(refusal.feature.as_str()).is_none_or(|o| o.permission != refusal.permission);
+    let known: HashMap<&str, &Refusal> = other.refused.iter().map(|refusal| (&*refusal.feature, refusal)).collect();
+    let new = |refusal: &&Refusal| known.get(&*refusal.feature).is_none_or(|o| o.permission != refusal.permission);
     let tell = |refusal: &Refusal| {
         let tag = refusal.tag.as_ref().map(|tag| format!(", tag `{tag}`")).unwrap_or_default();
-        format!("`{}` is {} by rule {}{tag}", refusal.feature, refusal.permission, refusal.rule)
+        format!("`{}` is {} by rule {}{tag}", &*refusal.feature, refusal.permission, refusal.rule)
     };
     let told: Vec<String> = refusing.refused.iter().filter(new).map(tell).collect();
     if told.is_empty() {

@@ -87,7 +87,7 @@ pub fn decide(
     };
     let (unclear, supplied): (Vec<_>, Vec<_>) = supplied.partition(|(_, name)| either(name).is_some());
     let given: Vec<Name<'_>> = supplied.iter().map(|(_, name)| name.clone()).collect();
-    plan.supplied = supplied.iter().map(|(written, _)| shown(written)).collect();
+    plan.supplied = supplied.iter().map(|(written, _)| shown(written).into()).collect();
     let resolved = Resolved::new(policy, &tables, &given);
     let keys: HashSet<FeatureId> =
         given.iter().filter_map(|name| if let Name::Known(id) = name { Some(*id) } else { None }).collect();
@@ -115,7 +115,7 @@ pub fn decide(
             deciding.plan.bundle = Some(full.clone());
             let Some(found) = policy.catalogue.bundles.get(&full) else {
                 // A named query that is not known reads like one that is denied.
-                deciding.plan.outputs.push(shown(&full));
+                deciding.plan.outputs.push(shown(&full).into());
                 return Ok(Outcome::Refuse(vec![full]));
             };
             bundle = found
@@ -129,7 +129,7 @@ pub fn decide(
         }
     };
     for written in outputs {
-        deciding.plan.outputs.push(shown(written));
+        deciding.plan.outputs.push(shown(written).into());
         let before = deciding.plan.refused.len();
         let parts = names.output(written);
         budget.taken()?;
@@ -150,7 +150,7 @@ pub fn decide(
     for (position, expression) in query.expressions.iter().enumerate() {
         let answered = deciding.answered(expression, &asked, &fields)?;
         let field = answered.first().cloned().unwrap_or_default();
-        deciding.plan.outputs.push(shown(&field));
+        deciding.plan.outputs.push(shown(&field).into());
         if deciding.expression(expression, &field) {
             expressions.push(position);
             fields.extend(answered.into_iter().map(|field| (field, Field::Value)));
@@ -230,7 +230,7 @@ pub fn decide_upload(
     (features, switches, versioned): (&[String], &BTreeSet<Switch>, bool),
 ) -> Result<Outcome, Invalid> {
     tables(policy, settings, asker.tables, switches)?;
-    plan.outputs = features.iter().map(|name| shown(name)).collect();
+    plan.outputs = features.iter().map(|name| shown(name).into()).collect();
     let names = Names { policy, versioned, budget: &Budget::new() };
     let writes = |name: &str| {
         let other = policy.catalogue.id(name).and_then(|id| names.default_version(id)).filter(|_| !versioned);
@@ -239,7 +239,7 @@ pub fn decide_upload(
     };
     let refused: Vec<String> = features.iter().filter(|name| !writes(name)).cloned().collect();
     for name in &refused {
-        plan.refused.push(Refusal { feature: shown(name), permission: Permission::Deny, rule: 0, tag: None });
+        plan.refused.push(Refusal { feature: shown(name).into(), permission: Permission::Deny, rule: 0, tag: None });
     }
     if refused.is_empty() {
         Ok(Outcome::Permit(dialect::Permit::Chalk(Permit::default())))

@@ -368,7 +368,7 @@ fn views_of(body: &[u8], views: Value, permit: &Permit, out: &mut Pieces) -> Res
             match (&*member.key, member.value.kind) {
                 ("name", Kind::String) => {
                     let name = json::string(body, member.value).map_err(|error| json_error(&error))?;
-                    keep = permit.views.contains(&*name);
+                    keep = permit.views.contains(&name);
                 }
                 ("version", Kind::String | Kind::Number | Kind::Null) => {}
                 _ => return unreadable("an entry of `feature_view_metadata` has more than a name and a version"),

@@ -1,73 +1,106 @@
 //! The decision on a request: what goes upstream, what may come back, under which names.
 
+mod index;
 mod permit;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+use foldhash::fast::RandomState;
 
 use crate::dialect;
 use crate::dialect::feast::request::{Request, Wanted};
-use crate::dialect::{Invalid, Outcome, Plan, shown};
+use crate::dialect::{Invalid, Outcome, Plan, Recorded, shown};
+use crate::json;
 use crate::policy::Policy;
 use crate::policy::catalogue::{Bundle, FeatureId};
 use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::Table;
 use crate::policy::settings::Mode;
+pub use index::Index;
+use index::Known;
 pub use permit::unenforced;
 use permit::{Cut, asked, permit};
 
-/// What the dialect looks up in a policy, made once for each.
-#[derive(Debug, Default)]
-pub struct Index {
-    /// `view__feature` -> every feature that Feast would answer under that name.
-    full_names: HashMap<String, Vec<FeatureId>>,
-    /// A view -> its features.
-    pub(super) views: BTreeMap<String, Vec<FeatureId>>,
-    /// A data source that may be a push source -> the features that read it.
-    pub(super) pushed: HashMap<String, Vec<FeatureId>>,
-}
-
-impl Index {
-    /// Reads the policy's names.
-    pub fn new(policy: &Policy) -> Self {
-        let mut index = Self::default();
-        for (feature, id) in policy.catalogue.features().iter().zip(0..) {
-            let Some((view, name)) = feature.name.split_once(':') else { continue };
-            index.full_names.entry(format!("{view}__{name}")).or_default().push(id);
-            index.views.entry(view.to_owned()).or_default().push(id);
-            for source in policy.catalogue.sources_of(feature) {
-                if source.kind.as_deref().is_none_or(|kind| kind == "PUSH") {
-                    index.pushed.entry(source.name.clone()).or_default().push(id);
-                }
-            }
-        }
-        index
-    }
-}
+/// Column names as Feast answers them -> what becomes of them.
+pub type Columns = HashMap<Arc<str>, Column, RandomState>;
 
 /// What goes upstream and what may come back.
 #[derive(Debug)]
 pub struct Permit {
     /// What the upstream is asked for.
-    pub wanted: Wanted<'static>,
+    pub wanted: Sent,
     /// Column names as Feast answers them -> what becomes of them.
-    pub columns: HashMap<String, Column, foldhash::fast::RandomState>,
+    pub columns: Columns,
     /// Names of entities that are forwarded; their columns may come back under the same name.
     pub entities: BTreeSet<String>,
     /// How many outputs were taken out.
     pub filtered: usize,
     /// Whether the upstream is asked for full names.
     pub full_names: bool,
-    /// The names of the views whose metadata may come back.
-    pub views: BTreeSet<String>,
+    /// Views of which something is returned.
+    pub views: Views,
+}
+
+/// What the upstream is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// `"features":[…]` or `"feature_service":"…"`.
+    pub json: Vec<u8>,
+    /// The features, or the service alone.
+    pub names: Vec<Arc<str>>,
+    /// It is a service.
+    pub service: bool,
+}
+
+/// Views, looked up where an answer tells of them.
+#[derive(Debug)]
+pub struct Views {
+    of: Vec<Arc<str>>,
+    set: OnceLock<HashSet<Arc<str>, RandomState>>,
+}
+
+impl Views {
+    /// Those of a list, in which they may stand more than once.
+    pub fn of(of: Vec<Arc<str>>) -> Self {
+        Self { of, set: OnceLock::new() }
+    }
+
+    /// Whether a view is one of them.
+    pub fn contains(&self, view: &str) -> bool {
+        self.set.get_or_init(|| self.of.iter().cloned().collect()).contains(view)
+    }
+}
+
+impl Sent {
+    /// Features, under the names by which the upstream is asked for them.
+    pub fn features(names: Vec<Arc<str>>) -> Self {
+        let mut json = br#""features":["#.to_vec();
+        for (position, name) in names.iter().enumerate() {
+            if position > 0 {
+                json.push(b',');
+            }
+            json::write_string(&mut json, name);
+        }
+        json.push(b']');
+        Self { json, names, service: false }
+    }
+
+    /// A service.
+    pub fn service(name: &str) -> Self {
+        let mut json = br#""feature_service":"#.to_vec();
+        json::write_string(&mut json, name);
+        Self { json, names: vec![name.into()], service: true }
+    }
 }
 
 /// What becomes of a column.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Column {
     /// Returned under this name.
-    Keep(String),
+    Keep(Arc<str>),
     /// Cut.
     Cut,
 }
@@ -79,23 +112,35 @@ impl Permit {
     }
 }
 
+const UNDECIDED: Verdict = Verdict { permission: Permission::Deny, rule: 7 };
+
 /// One output on its way.
 pub(super) struct Output<'q> {
     /// As the caller wrote it, or the member's feature.
     written: &'q str,
     pub(super) name: Name<'q>,
     /// As Feast is asked for it.
-    pub(super) reference: String,
+    pub(super) reference: Arc<str>,
     /// As Feast answers it under full names.
-    full: String,
+    full: Arc<str>,
     pub(super) short: &'q str,
+    /// What the index has of it.
+    known: Option<&'q Known>,
     verdict: Verdict,
 }
 
 impl Output<'_> {
     /// The view that answers it, where its name says so.
-    fn view(&self) -> Option<&str> {
-        self.full.strip_suffix(self.short)?.strip_suffix("__")
+    fn view(&self) -> Option<Arc<str>> {
+        match self.known {
+            Some(known) if Arc::ptr_eq(&known.full, &self.full) => Some(Arc::clone(&known.view)),
+            Some(_) | None => self.full.strip_suffix(self.short)?.strip_suffix("__").map(Arc::from),
+        }
+    }
+
+    /// As it is recorded.
+    fn shown(&self) -> Recorded {
+        self.known.map_or_else(|| shown(&self.reference).into(), |known| known.shown.clone())
     }
 }
 
@@ -110,24 +155,25 @@ pub fn decide(
     tables: &[Arc<Table>],
     request: &Request<'_>,
 ) -> Result<Outcome, Invalid> {
-    let bundle = match &request.wanted {
+    let wanted = request.asked.read()?;
+    let bundle = match &wanted {
         Wanted::Features(_) => None,
         Wanted::Service(name) => {
             plan.bundle = Some(name.clone().into_owned());
             let Some(bundle) = policy.catalogue.bundles.get(&**name) else {
                 // A service that is not known reads like one that is denied.
-                plan.outputs.push(shown(name));
+                plan.outputs.push(shown(name).into());
                 return Ok(Outcome::Refuse(vec![name.clone().into_owned()]));
             };
             Some((name.as_ref(), bundle))
         }
     };
     let supplied = supplied(policy, bundle.map(|(_, bundle)| bundle), request);
-    plan.supplied = supplied.iter().map(|(_, id)| policy.catalogue.name(*id).to_owned()).collect();
+    plan.supplied = supplied.iter().map(|(_, id)| policy.catalogue.name(*id).into()).collect();
     let names: Vec<Name<'_>> = supplied.iter().map(|(_, id)| Name::Known(*id)).collect();
     let resolved = Resolved::new(policy, tables, &names);
-    match (&request.wanted, bundle) {
-        (Wanted::Features(features), _) => plan.features(policy, &resolved, features, request, &supplied),
+    match (&wanted, bundle) {
+        (Wanted::Features(features), _) => plan.features(policy, index, &resolved, features, request, &supplied),
         (Wanted::Service(_), Some((name, bundle))) => {
             plan.service(policy, index, &resolved, name, bundle, request, &supplied)
         }
@@ -155,8 +201,9 @@ impl Plan {
     fn features(
         &mut self,
         policy: &Policy,
+        index: &Index,
         resolved: &Resolved<'_>,
-        features: &[std::borrow::Cow<'_, str>],
+        features: &[Cow<'_, str>],
         request: &Request<'_>,
         supplied: &[(&str, FeatureId)],
     ) -> Result<Outcome, Invalid> {
@@ -164,8 +211,9 @@ impl Plan {
         let keys_denied = !refused.is_empty();
         let mut kept: Vec<Output<'_>> = Vec::with_capacity(features.len());
         let mut cut: Vec<Output<'_>> = Vec::new();
+        self.outputs.reserve(features.len());
         for written in features {
-            let mut output = output(policy, written)?;
+            let mut output = found(policy, index, written)?;
             // A pin that the catalogue does not list could be anything to Feast.
             let pinned = matches!(output.name, Name::Unknown(_))
                 && output.reference.split(':').next().is_some_and(|v| v.contains('@'));
@@ -174,11 +222,12 @@ impl Plan {
             } else {
                 resolved.verdict(&output.name, false)
             };
-            self.outputs.push(shown(&output.reference));
+            let shown = output.shown();
+            self.outputs.push(shown.clone());
             if output.verdict.permission.returnable() {
                 kept.push(output);
             } else {
-                self.refuse(resolved, &output.name, &output.reference, output.verdict);
+                self.refuse_shown(resolved, &output.name, shown, output.verdict);
                 refused.push(written.clone().into_owned());
                 cut.push(output);
             }
@@ -189,7 +238,7 @@ impl Plan {
         self.note_declassified(policy, resolved, &kept);
         let wanted = asked(&kept);
         let needed = kept.iter().filter_map(known).map(|id| (id, &[][..]));
-        permit(policy, wanted, &kept, (&cut, Cut::Spare), needed, request, supplied)
+        permit((policy, index), wanted, &kept, (&cut, Cut::Spare), needed, request, supplied)
             .map(|permit| Outcome::Permit(dialect::Permit::Feast(permit)))
     }
 
@@ -211,12 +260,12 @@ impl Plan {
         for member in &bundle.members {
             let feature = policy.catalogue.name(member.feature);
             // A member that Feast cannot be asked for, such as a key: not the caller's mistake, and not for the caller.
-            let Ok(mut output) = output(policy, feature) else {
+            let Ok(mut output) = found(policy, index, feature) else {
                 return Ok(Outcome::Refuse(vec![service.to_owned()]));
             };
             output.verdict = resolved.verdict(&output.name, false);
             if let Some(alias) = &member.alias {
-                output.full = alias.to_string();
+                output.full = Arc::clone(alias);
             }
             if by_name && output.verdict.permission.returnable() {
                 // Feast answers by this name whatever it means there by now: the most restrictive meaning counts.
@@ -227,12 +276,13 @@ impl Plan {
                     output.verdict = Verdict { permission: Permission::AllowInternal, ..strictest };
                 }
             }
-            self.outputs.push(shown(feature));
+            let shown = output.shown();
+            self.outputs.push(shown.clone());
             if output.verdict.permission.returnable() {
                 kept.push(output);
             } else {
                 any_denied |= output.verdict.permission == Permission::Deny;
-                self.refuse(resolved, &output.name, feature, output.verdict);
+                self.refuse_shown(resolved, &output.name, shown, output.verdict);
                 cut.push(output);
             }
         }
@@ -245,7 +295,7 @@ impl Plan {
             return Ok(Outcome::Refuse(denied_supplies));
         }
         self.note_declassified(policy, resolved, &kept);
-        let wanted = if by_name { Wanted::Service(service.to_owned().into()) } else { asked(&kept) };
+        let wanted = if by_name { Sent::service(service) } else { asked(&kept) };
         // Asked by name, Feast computes the cut members too and wants their keys.
         let needed = bundle
             .members
@@ -253,7 +303,7 @@ impl Plan {
             .filter(|member| by_name || kept.iter().any(|output| output.name == Name::Known(member.feature)))
             .map(|member| (member.feature, &member.keys[..]));
         let rule = if by_name { Cut::Strictly } else { Cut::Spare };
-        permit(policy, wanted, &kept, (&cut, rule), needed, request, supplied)
+        permit((policy, index), wanted, &kept, (&cut, rule), needed, request, supplied)
             .map(|permit| Outcome::Permit(dialect::Permit::Feast(permit)))
     }
 
@@ -293,9 +343,20 @@ pub(super) fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>
         Some(id) => Name::Known(id),
         None => Name::Unknown(reference.clone().into()),
     };
-    let full = format!("{view}__{feature}");
-    let verdict = Verdict { permission: Permission::Deny, rule: 7 };
-    Ok(Output { written, name, reference, full, short: feature, verdict })
+    let full = format!("{view}__{feature}").into();
+    Ok(Output { written, name, reference: reference.into(), full, short: feature, known: None, verdict: UNDECIDED })
+}
+
+/// The same, mostly without a look at the name: it is one of the catalogue.
+fn found<'q>(policy: &Policy, index: &'q Index, written: &'q str) -> Result<Output<'q>, Invalid> {
+    let name = policy.catalogue.id(written).map(Name::Known);
+    let Some((name, known)) = name.and_then(|name| index.known(&name).map(|known| (name, known))) else {
+        let mut output = output(policy, written)?;
+        output.known = index.known(&output.name);
+        return Ok(output);
+    };
+    let (reference, full) = (Arc::clone(&known.reference), Arc::clone(&known.full));
+    Ok(Output { written, name, reference, full, short: known.short(), known: Some(known), verdict: UNDECIDED })
 }
 
 /// The entities that stand for keys of the catalogue, without nulls: the name as written, the key it stands for.

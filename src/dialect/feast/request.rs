@@ -12,11 +12,14 @@ const MOST_FEATURES: usize = 10_000;
 /// gives such a view itself, with the empty text as its only value; it does not come back (feast/feature_view.py, 0.67).
 pub(super) const DUMMY_KEY: &str = "__dummy_id";
 
+const BOTH: &str = "`feature_service` and `features` are both given, and only one can be meant";
+const NEITHER: &str = "neither `features` nor `feature_service` is given";
+
 /// What a caller asked for.
 #[derive(Debug)]
 pub struct Request<'b> {
     /// Features or a service.
-    pub wanted: Wanted<'b>,
+    pub asked: Asked<'b>,
     /// Entity keys and request fields, as sent.
     pub entities: Vec<Entity<'b>>,
     /// How many rows they have.
@@ -27,8 +30,18 @@ pub struct Request<'b> {
     pub view_metadata: bool,
 }
 
+/// The outputs that a request names, as far as they are read.
+#[derive(Debug)]
+pub enum Asked<'b> {
+    /// `features`: a list in this body that is not empty. What it holds is read where the request is decided: most are
+    /// decided already, and found by the text.
+    List(&'b [u8], Value),
+    /// What was read.
+    Wanted(Wanted<'b>),
+}
+
 /// The outputs that a request names.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted<'b> {
     /// `features`, as written.
     Features(Vec<Cow<'b, str>>),
@@ -65,7 +78,7 @@ pub fn read(body: &[u8]) -> Result<Request<'_>, Invalid> {
             continue;
         }
         match &*member.key {
-            "features" => features = Some(texts(body, value)?),
+            "features" => features = some(body, value)?,
             "feature_service" => {
                 if value.kind != Kind::String {
                     return invalid("`feature_service` is not a text");
@@ -81,9 +94,14 @@ pub fn read(body: &[u8]) -> Result<Request<'_>, Invalid> {
             _ => {}
         }
     }
-    let wanted = Wanted::of(service, features.unwrap_or_default())?;
+    let asked = match (service, features) {
+        (Some(_), Some(_)) => return invalid(BOTH),
+        (Some(service), None) => Asked::Wanted(Wanted::Service(service)),
+        (None, Some(list)) => Asked::List(body, list),
+        (None, None) => return invalid(NEITHER),
+    };
     let Some((entities, rows)) = entities else { return invalid("`entities` is missing") };
-    Request::of(wanted, entities, rows, full_names, view_metadata)
+    Request::of(asked, entities, rows, full_names, view_metadata)
 }
 
 pub(super) fn unreadable(error: &json::JsonError) -> Invalid {
@@ -92,6 +110,15 @@ pub(super) fn unreadable(error: &json::JsonError) -> Invalid {
 
 pub(super) fn text(body: &[u8], value: Value) -> Result<Cow<'_, str>, Invalid> {
     json::string(body, value).map_err(|error| unreadable(&error))
+}
+
+/// `features`, unless it is empty.
+fn some(body: &[u8], value: Value) -> Result<Option<Value>, Invalid> {
+    if value.kind != Kind::Array {
+        return invalid("`features` is not a list");
+    }
+    let first = json::iter_elements(body, value).map_err(|error| unreadable(&error))?.next();
+    Ok(first.is_some().then_some(value))
 }
 
 pub(super) fn texts(body: &[u8], value: Value) -> Result<Vec<Cow<'_, str>>, Invalid> {
@@ -166,9 +193,9 @@ impl Rows {
 /// The body that goes upstream: what was decided, and the values of the entities that it needs as they were written.
 pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
     let entities: usize = request.entities.iter().map(|e| e.values.len() + e.name.len() + 8).sum();
-    let mut out = Vec::with_capacity(permit.wanted.length() + entities + 128);
+    let mut out = Vec::with_capacity(permit.wanted.json.len() + entities + 128);
     out.push(b'{');
-    write_wanted(&mut out, &permit.wanted);
+    out.extend_from_slice(&permit.wanted.json);
     out.extend_from_slice(br#","entities":{"#);
     let mut first = true;
     for entity in request.entities.iter().filter(|entity| permit.forwards(&entity.name)) {
@@ -198,22 +225,15 @@ pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
     out
 }
 
-/// `"features":[…]` or `"feature_service":"…"`.
-pub(super) fn write_wanted(out: &mut Vec<u8>, wanted: &Wanted<'_>) {
-    match wanted {
-        Wanted::Service(name) => {
-            out.extend_from_slice(br#""feature_service":"#);
-            json::write_string(out, name);
-        }
-        Wanted::Features(names) => {
-            out.extend_from_slice(br#""features":["#);
-            for (position, name) in names.iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                json::write_string(out, name);
-            }
-            out.push(b']');
+impl Asked<'_> {
+    /// All of it.
+    ///
+    /// # Errors
+    /// [`Invalid`]: `features` holds what is no text, or too much.
+    pub fn read(&self) -> Result<Wanted<'_>, Invalid> {
+        match self {
+            Self::List(body, list) => texts(body, *list).map(Wanted::Features),
+            Self::Wanted(wanted) => Ok(wanted.clone()),
         }
     }
 }
@@ -222,20 +242,10 @@ impl<'b> Wanted<'b> {
     /// What is meant by a service, where there is one, and by features.
     pub(super) fn of(service: Option<Cow<'b, str>>, features: Vec<Cow<'b, str>>) -> Result<Self, Invalid> {
         match (service, features) {
-            (Some(_), features) if !features.is_empty() => {
-                invalid("`feature_service` and `features` are both given, and only one can be meant")
-            }
+            (Some(_), features) if !features.is_empty() => invalid(BOTH),
             (Some(service), _) => Ok(Self::Service(service)),
-            (None, features) if features.is_empty() => invalid("neither `features` nor `feature_service` is given"),
+            (None, features) if features.is_empty() => invalid(NEITHER),
             (None, features) => Ok(Self::Features(features)),
-        }
-    }
-
-    /// About the bytes that it is written with.
-    fn length(&self) -> usize {
-        match self {
-            Self::Service(name) => name.len(),
-            Self::Features(names) => names.iter().map(|name| name.len() + 3).sum(),
         }
     }
 }
@@ -243,7 +253,7 @@ impl<'b> Wanted<'b> {
 impl<'b> Request<'b> {
     /// A request for these rows of its entities, of which there are some.
     pub(super) fn of(
-        wanted: Wanted<'b>,
+        asked: Asked<'b>,
         entities: Vec<Entity<'b>>,
         Rows(rows): Rows,
         full_names: bool,
@@ -252,21 +262,28 @@ impl<'b> Request<'b> {
         match rows {
             None => invalid("`entities` is empty"),
             Some(0) => invalid("`entities` has no rows"),
-            Some(rows) => Ok(Self { wanted, entities, rows, full_names, view_metadata }),
+            Some(rows) => Ok(Self { asked, entities, rows, full_names, view_metadata }),
         }
     }
 
     /// Everything that a decision on this request reads, besides the caller and the policy: compared in full by the
     /// decision cache.
     pub fn fingerprint(&self, out: &mut Vec<u8>) {
+        let entities: usize = self.entities.iter().map(|entity| entity.name.len() + 5).sum();
         out.push(u8::from(self.full_names));
-        let mut part = |tag: u8, text: &str| fingerprint_part(out, tag, text.as_bytes());
-        match &self.wanted {
-            Wanted::Service(name) => part(b's', name),
-            Wanted::Features(names) => names.iter().for_each(|name| part(b'f', name)),
+        match &self.asked {
+            Asked::List(body, list) => {
+                let text = list.span.of(body);
+                out.reserve(text.len() + 5 + entities);
+                fingerprint_part(out, b'l', text);
+            }
+            Asked::Wanted(Wanted::Service(name)) => fingerprint_part(out, b's', name.as_bytes()),
+            Asked::Wanted(Wanted::Features(names)) => {
+                names.iter().for_each(|name| fingerprint_part(out, b'f', name.as_bytes()));
+            }
         }
         for entity in &self.entities {
-            part(if entity.has_null { b'n' } else { b'e' }, &entity.name);
+            fingerprint_part(out, if entity.has_null { b'n' } else { b'e' }, entity.name.as_bytes());
         }
     }
 }

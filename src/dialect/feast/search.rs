@@ -12,11 +12,11 @@ mod request;
 mod stores;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::plan::{Column, Output, output};
-use super::{Index, Permit, Wanted};
+use super::plan::{Output, output};
+use super::{Column, Columns, Index, Permit, Sent, Views};
 use crate::dialect::{self, Invalid, Outcome, Plan, fingerprint_part, shown};
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
@@ -99,7 +99,7 @@ pub fn decide(
             (Some(Name::Unknown(_)), true) => Some(Verdict { permission: Permission::Deny, rule: 7 }),
             (Some(name), _) => Some(resolved.verdict(name, false)),
         };
-        plan.outputs.push(shown(&one.output.reference));
+        plan.outputs.push(shown(&one.output.reference).into());
         match (name, verdict.filter(|verdict| !verdict.permission.returnable())) {
             (Some(name), Some(verdict)) => {
                 plan.refuse(&resolved, name, &one.output.reference, verdict);
@@ -115,10 +115,10 @@ pub fn decide(
         let verdict = resolved.verdict(&name, false);
         open &= verdict.permission.returnable();
         if asked.is_empty() {
-            plan.outputs.push(shown(feature));
+            plan.outputs.push(shown(feature).into());
         }
         if asked.iter().all(|one| one.output.name != name) {
-            plan.reads.push(shown(feature));
+            plan.reads.push(shown(feature).into());
             if !verdict.permission.returnable() {
                 plan.refuse(&resolved, &name, feature, verdict);
             }
@@ -283,36 +283,38 @@ fn permit<'k>(
     features: impl Iterator<Item = &'k str>,
     filtered: usize,
 ) -> Permit {
-    let mut columns = HashMap::from_iter([(NO_KEY.to_owned(), Column::Cut)]);
+    let mut columns = Columns::default();
+    columns.insert(NO_KEY.into(), Column::Cut);
     let mut entities: BTreeSet<String> = BTreeSet::new();
     for (key, returnable) in keys {
         if returnable {
             entities.insert(key.to_owned());
         } else {
-            columns.insert(key.to_owned(), Column::Cut);
+            columns.insert(key.into(), Column::Cut);
         }
     }
-    let shorts = kept.iter().map(|one| one.output.short).chain(features).map(str::to_owned);
+    let shorts = kept.iter().map(|one| one.output.short).chain(features);
+    let keep = |name: &str| (Arc::from(name), Column::Keep(name.into()));
     match &search.form {
         // Which of it comes is Feast's to know; what comes was asked for.
-        Form::First => entities.extend(shorts),
+        Form::First => entities.extend(shorts.map(str::to_owned)),
         Form::Second { words } => {
-            let beside = [DISTANCE].into_iter().chain(words.then_some(TEXT_RANK)).map(str::to_owned);
-            columns.extend(beside.chain(shorts).map(|name| (name.clone(), Column::Keep(name))));
+            let beside = [DISTANCE].into_iter().chain(words.then_some(TEXT_RANK));
+            columns.extend(beside.chain(shorts).map(keep));
         }
-        Form::Store { .. } => columns.extend(shorts.map(|name| (name.clone(), Column::Keep(name)))),
+        Form::Store { .. } => columns.extend(shorts.map(keep)),
     }
     let wanted = kept.iter().map(|one| match &search.form {
-        Form::First | Form::Second { .. } => Cow::Owned(one.output.reference.clone()),
-        Form::Store { .. } => Cow::Owned(one.output.short.to_owned()),
+        Form::First | Form::Second { .. } => Arc::clone(&one.output.reference),
+        Form::Store { .. } => one.output.short.into(),
     });
     Permit {
-        wanted: Wanted::Features(wanted.collect()),
+        wanted: Sent::features(wanted.collect()),
         columns,
         entities,
         filtered,
         full_names: false,
-        views: BTreeSet::from([view.to_owned()]),
+        views: Views::of(vec![view.into()]),
     }
 }
 

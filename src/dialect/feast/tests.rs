@@ -177,7 +177,7 @@ fn bodies_that_mean_the_same_have_one_fingerprint_and_one_plan() {
     let policy = shop();
     let bodies = [
         r#"{"features":["customer_profile:vip"],"entities":{"customer_id":[1]}}"#,
-        r#" {"entities" : {"customer_id" : ["a", {"b": [2e9]}]}, "features" : ["customer_profile:v\u0069p"], "x" : {}} "#,
+        r#" {"entities" : {"customer_id" : ["a", {"b": [2e9]}]}, "features" : ["customer_profile:vip"], "x" : {}} "#,
         r#"{"feature_service":"","features":["customer_profile:vip"],"entities":{"customer_id":[1]},"full_feature_names":false}"#,
         r#"{"include_feature_view_version_metadata":true,"features":["customer_profile:vip"],"entities":{"customer_id":[1]}}"#,
     ];
@@ -189,6 +189,13 @@ fn bodies_that_mean_the_same_have_one_fingerprint_and_one_plan() {
             spelled(&planned(&policy, "analyst", bodies[0])),
             "{body}"
         );
+    }
+    // A list in another spelling is found by itself, and decided alike.
+    for list in [r#"[ "customer_profile:vip"]"#, r#"["customer_profile:v\u0069p"]"#] {
+        let body = bodies[0].replace(r#"["customer_profile:vip"]"#, list);
+        assert_ne!(fingerprint(&read(body.as_bytes()).unwrap()), first, "{body}");
+        let [plan, as_before] = [&body, bodies[0]].map(|body| spelled(&planned(&policy, "analyst", body)));
+        assert_eq!(plan, as_before, "{body}");
     }
 }
 

@@ -96,15 +96,16 @@ pub fn decide(plan: &mut Plan, policy: &Policy, index: &Index, asker: Asker<'_>,
     let mut all: Vec<FeatureId> = targets.iter().filter_map(|(_, found)| found.as_deref()).flatten().copied().collect();
     all.sort_unstable();
     all.dedup();
-    plan.outputs = all.iter().map(|id| shown(policy.catalogue.name(*id))).collect();
-    plan.outputs.extend(targets.iter().filter(|(_, found)| found.is_none()).map(|(name, _)| shown(name)));
+    plan.outputs = all.iter().map(|id| shown(policy.catalogue.name(*id)).into()).collect();
+    plan.outputs.extend(targets.iter().filter(|(_, found)| found.is_none()).map(|(name, _)| shown(name).into()));
     let denied: HashSet<FeatureId> = policy.unwritable(asker.roles, &all).into_iter().collect();
     let unwritable = |found: &Option<Cow<'_, [FeatureId]>>| {
         found.as_ref().is_none_or(|features| features.iter().any(|id| denied.contains(id)))
     };
     let mut refused: Vec<String> =
         targets.iter().filter(|(_, found)| unwritable(found)).map(|(name, _)| (*name).to_owned()).collect();
-    let refuse = |feature: String| Refusal { feature, permission: Permission::Deny, rule: 0, tag: None };
+    let refuse =
+        |feature: String| Refusal { feature: feature.into(), permission: Permission::Deny, rule: 0, tag: None };
     plan.refused
         .extend(all.iter().filter(|id| denied.contains(id)).map(|id| refuse(shown(policy.catalogue.name(*id)))));
     if refused.is_empty() {

@@ -115,7 +115,7 @@ pub fn decide(plan: &mut Plan, policy: &Policy, tables: &[Arc<Table>], query: &Q
     let given = |supply: &&Supply<'_>| supply.feature.as_ref().is_none_or(|feature| !nulls.contains(feature));
     let supplied: Vec<(&Supply<'_>, Name<'_>)> =
         query.supplied.iter().filter(given).filter_map(|supply| Some((supply, counted(policy, supply)?))).collect();
-    plan.supplied = supplied.iter().map(|(_, name)| shown(text(policy, name))).collect();
+    plan.supplied = supplied.iter().map(|(_, name)| shown(text(policy, name)).into()).collect();
     let names: Vec<Name<'_>> = supplied.iter().map(|(_, name)| name.clone()).collect();
     let resolved = Resolved::new(policy, tables, &names);
     let mut denied = Vec::new();
@@ -146,7 +146,7 @@ pub fn decide(plan: &mut Plan, policy: &Policy, tables: &[Arc<Table>], query: &Q
                 (Some(bundle), _) => plan.bundle(policy, &resolved, query, name, bundle, denied, &mut permit),
                 (None, Unnamed::Filter) => permit.later(denied),
                 (None, Unnamed::Reject) => {
-                    plan.outputs.push(shown(name));
+                    plan.outputs.push(shown(name).into());
                     Some(vec![name.clone().into_owned()])
                 }
             }
@@ -192,7 +192,7 @@ impl Plan {
             if permit.columns.insert(output.feature.clone(), returnable).is_some() {
                 return Err(Invalid(format!("`{}` is asked for twice", shown(&output.written))));
             }
-            self.outputs.push(shown(&output.feature));
+            self.outputs.push(shown(&output.feature).into());
             if returnable {
                 kept.push(name);
             } else {
@@ -242,7 +242,7 @@ impl Plan {
                     }
                 }
             }
-            self.outputs.push(shown(feature));
+            self.outputs.push(shown(feature).into());
             let returnable = verdict.permission.returnable();
             if returnable {
                 permit.kept += 1;

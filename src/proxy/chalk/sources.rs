@@ -131,7 +131,7 @@ impl Exchange<'_> {
             snapshot: Arc::clone(snapshot),
             caller: asked.caller.clone(),
             tables: Arc::clone(&asked.tables),
-            decided: Arc::new(Decided { plan, audit }),
+            decided: Arc::new(Decided::with_audit(plan, audit)),
             trace_id: asked.trace_id,
             unverified: false,
         });

@@ -7,7 +7,7 @@ use crate::dialect::chalk::expression::Expression;
 use crate::dialect::chalk::names::{Budget, Leaf, Names, Part};
 use crate::dialect::chalk::query::{Field, Query};
 use crate::dialect::chalk::reads::Reads;
-use crate::dialect::{Invalid, Plan, shown};
+use crate::dialect::{Invalid, Plan, Recorded, shown};
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
 use crate::policy::decide::{Name, Resolved, Verdict};
@@ -170,7 +170,7 @@ impl Deciding<'_> {
     /// Whether everything that an expression reads may be returned, or is a supplied key.
     pub fn expression(&mut self, expression: &Expression, field: &str) -> bool {
         let reads = Reads::of(self.policy, self.budget, expression);
-        self.plan.reads.extend(reads.shown());
+        self.plan.reads.extend(reads.shown().map(Recorded::from));
         if !reads.followed {
             self.refuse(&Name::Unknown(field.into()), field, Verdict { permission: Permission::Deny, rule: 7 });
             return false;

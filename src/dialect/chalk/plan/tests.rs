@@ -392,7 +392,7 @@ fn an_expression_may_read_what_may_be_returned() {
     let of = |roles: &str, name: &str| {
         let query = Query { expressions: vec![expressions[name].clone()], ..asked(&[], &["user.id"]) };
         let plan = plan(&policy, roles, &query);
-        let refused: Vec<&str> = plan.refused.iter().map(|refusal| refusal.feature.as_str()).collect();
+        let refused: Vec<&str> = plan.refused.iter().map(|refusal| &*refusal.feature).collect();
         let outcome = match &plan.outcome {
             Outcome::Permit(dialect::Permit::Chalk(permit)) => {
                 format!("sent {:?} {}", permit.expressions, shape(&permit.fields))
@@ -534,7 +534,6 @@ fn the_record_says_what_was_decided_and_read() {
     assert_eq!(plan.decision, Decision::Filtered);
     assert_eq!(plan.outputs, ["user.name", "user.transactions", "user.avg"]);
     assert_eq!(plan.supplied, ["user.id"]);
-    let refused: Vec<_> =
-        plan.refused.iter().map(|r| (r.feature.as_str(), r.permission.name(), r.tag.as_deref())).collect();
+    let refused: Vec<_> = plan.refused.iter().map(|r| (&*r.feature, r.permission.name(), r.tag.as_deref())).collect();
     assert_eq!(refused, [("transaction.amount", "AllowInternal", Some("pii"))]);
 }

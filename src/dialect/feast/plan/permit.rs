@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Column, Output, Permit, output};
+use foldhash::fast::RandomState;
+
+use super::{Column, Columns, Index, Output, Permit, Sent, Views, output};
 use crate::dialect::feast::request::{Request, Wanted};
 use crate::dialect::{Invalid, shown};
+use crate::json;
 use crate::policy::Policy;
 use crate::policy::catalogue::{FeatureId, Member};
 
@@ -15,13 +18,14 @@ use crate::policy::catalogue::{FeatureId, Member};
 /// # Errors
 /// [`Invalid`]: a name that Feast cannot be asked for.
 pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Invalid> {
-    let outputs: Vec<Output<'_>> = match &request.wanted {
+    let wanted = request.asked.read()?;
+    let outputs: Vec<Output<'_>> = match &wanted {
         Wanted::Service(name) => {
             let members = policy.catalogue.bundles.get(&**name).map(|bundle| &bundle.members[..]).unwrap_or_default();
             let member = |member: &'_ Member| {
                 let mut output = output(policy, policy.catalogue.name(member.feature)).ok()?;
                 if let Some(alias) = &member.alias {
-                    output.full = alias.to_string();
+                    output.full = Arc::clone(alias);
                 }
                 Some(output)
             };
@@ -31,23 +35,48 @@ pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Inva
             features.iter().map(|written| output(policy, written)).collect::<Result<_, _>>()?
         }
     };
-    let wanted = match &request.wanted {
-        Wanted::Service(name) => Wanted::Service(name.clone().into_owned().into()),
+    let wanted = match &wanted {
+        Wanted::Service(name) => Sent::service(name),
         Wanted::Features(_) => asked(&outputs),
     };
-    let (mut columns, mut views) = (HashMap::with_capacity_and_hasher(outputs.len(), <_>::default()), BTreeSet::new());
+    let (mut columns, mut views) = (Columns::default(), Vec::new());
     for output in &outputs {
-        let name = if request.full_names { output.full.as_str() } else { output.short };
-        columns.insert(name.to_owned(), Column::Keep(name.to_owned()));
-        views.extend(output.view().map(str::to_owned));
+        let name = output.answered(request.full_names);
+        columns.insert(Arc::clone(&name), Column::Keep(name));
+        views.extend(output.view());
     }
     let entities = request.entities.iter().map(|entity| entity.name.clone().into_owned()).collect();
-    Ok(Permit { wanted, columns, entities, filtered: 0, full_names: request.full_names, views })
+    Ok(Permit { wanted, columns, entities, filtered: 0, full_names: request.full_names, views: Views::of(views) })
 }
 
 /// Outputs, as Feast is asked for them.
-pub(super) fn asked(outputs: &[Output<'_>]) -> Wanted<'static> {
-    Wanted::Features(outputs.iter().map(|output| output.reference.clone().into()).collect())
+pub(super) fn asked(outputs: &[Output<'_>]) -> Sent {
+    let mut names = Vec::with_capacity(outputs.len());
+    let bytes: usize = outputs.iter().map(|output| output.reference.len() + 3).sum();
+    let mut json = Vec::with_capacity(bytes + 16);
+    json.extend_from_slice(br#""features":["#);
+    for output in outputs {
+        if !names.is_empty() {
+            json.push(b',');
+        }
+        if output.known.is_some_and(|known| known.plain) {
+            json.push(b'"');
+            json.extend_from_slice(output.reference.as_bytes());
+            json.push(b'"');
+        } else {
+            json::write_string(&mut json, &output.reference);
+        }
+        names.push(Arc::clone(&output.reference));
+    }
+    json.push(b']');
+    Sent { json, names, service: false }
+}
+
+impl Output<'_> {
+    /// The name under which the caller is answered.
+    fn answered(&self, full_names: bool) -> Arc<str> {
+        if full_names { Arc::clone(&self.full) } else { self.short.into() }
+    }
 }
 
 /// What becomes of a column whose name is that of a kept output and of a cut one.
@@ -60,23 +89,9 @@ pub(super) enum Cut {
     Spare,
 }
 
-/// Keys in the lineage of features: what Feast needs to be given to compute them.
-fn keys_below(policy: &Policy, mut open: Vec<FeatureId>) -> BTreeSet<FeatureId> {
-    let (mut keys, mut seen) = (BTreeSet::new(), BTreeSet::new());
-    while let Some(id) = open.pop() {
-        let Some(feature) = policy.catalogue.feature(id).filter(|_| seen.insert(id)) else { continue };
-        if feature.key {
-            keys.insert(id);
-        } else {
-            open.extend(policy.catalogue.edges(feature).iter().map(|edge| edge.to));
-        }
-    }
-    keys
-}
-
 pub(super) fn permit<'m>(
-    policy: &Policy,
-    wanted: Wanted<'static>,
+    (policy, index): (&Policy, &Index),
+    wanted: Sent,
     kept: &[Output<'_>],
     (cut, rule): (&[Output<'_>], Cut),
     needed: impl Iterator<Item = (FeatureId, &'m [(FeatureId, Arc<str>)])>,
@@ -84,13 +99,18 @@ pub(super) fn permit<'m>(
     supplied: &[(&str, FeatureId)],
 ) -> Result<Permit, Invalid> {
     let entities: BTreeSet<String> = supplied.iter().map(|(name, _)| (*name).to_owned()).collect();
-    // One walk for all whose keys go by the same names: a caller may name one feature a million times.
-    let mut lineages: BTreeMap<&[(FeatureId, Arc<str>)], Vec<FeatureId>> = BTreeMap::new();
+    // Sets of keys, together where they go by the same names: most features have the same.
+    let mut lineages: BTreeMap<&[(FeatureId, Arc<str>)], BTreeSet<u32>> = BTreeMap::new();
+    let mut last = None;
     for (feature, renamed) in needed {
-        lineages.entry(renamed).or_default().push(feature);
+        let set = index.key_set(feature);
+        if last.replace((set, renamed)) != Some((set, renamed)) {
+            lineages.entry(renamed).or_default().insert(set);
+        }
     }
-    for (renamed, features) in lineages {
-        for key in keys_below(policy, features) {
+    for (renamed, sets) in lineages {
+        let keys: BTreeSet<FeatureId> = sets.into_iter().flat_map(|set| index.keys(set)).copied().collect();
+        for key in keys {
             let name = renamed.iter().find(|(id, _)| *id == key).map(|(_, name)| &**name);
             let name = name.unwrap_or_else(|| policy.catalogue.name(key));
             if !entities.contains(name) {
@@ -100,13 +120,20 @@ pub(super) fn permit<'m>(
             }
         }
     }
-    let mut columns = HashMap::with_capacity_and_hasher(kept.len() + cut.len(), <_>::default());
-    let mut answered: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut views = BTreeSet::new();
+    let mut columns = Columns::with_capacity_and_hasher(kept.len() + cut.len(), RandomState::default());
+    let mut answered: HashMap<&str, &str, RandomState> = HashMap::default();
+    let mut views: Vec<Arc<str>> = Vec::with_capacity(kept.len());
     for output in kept {
-        let name = if request.full_names { output.full.as_str() } else { output.short };
-        let taken = entities.contains(name) || entities.contains(&output.full);
-        if let Some(other) = answered.insert(name, output.written).or(taken.then_some(name)) {
+        let short = if request.full_names { None } else { Some(output.short) };
+        // Under full names a name that is taken is one of `columns`.
+        let other = match short {
+            Some(short) => answered.insert(short, output.written),
+            None if !columns.contains_key(&output.full) => None,
+            None => kept.iter().find(|other| other.full == output.full).map(|other| other.written),
+        };
+        let taken = || entities.contains(&*output.full) || short.is_some_and(|short| entities.contains(short));
+        let name = short.unwrap_or(&output.full);
+        if let Some(other) = other.or_else(|| taken().then_some(name)) {
             let hint = if request.full_names { "" } else { "; ask for `full_feature_names`" };
             return Err(Invalid(format!(
                 "`{}` and `{}` would both be answered as `{}`{hint}",
@@ -115,24 +142,25 @@ pub(super) fn permit<'m>(
                 shown(name)
             )));
         }
-        if columns.insert(output.full.clone(), Column::Keep(name.to_owned())).is_some() {
+        let answered = Column::Keep(output.answered(request.full_names));
+        if columns.insert(Arc::clone(&output.full), answered).is_some() {
             return Err(Invalid(format!("`{}` means two features in one answer", shown(&output.full))));
         }
-        views.extend(output.view().map(str::to_owned));
+        views.extend(output.view().filter(|view| views.last() != Some(view)));
     }
     for output in cut {
         match rule {
             Cut::Strictly => {
-                columns.insert(output.full.clone(), Column::Cut);
+                columns.insert(Arc::clone(&output.full), Column::Cut);
             }
-            Cut::Spare if entities.contains(&output.full) => {}
+            Cut::Spare if entities.contains(&*output.full) => {}
             Cut::Spare => {
-                columns.entry(output.full.clone()).or_insert(Column::Cut);
+                columns.entry(Arc::clone(&output.full)).or_insert(Column::Cut);
             }
         }
     }
     if !columns.values().any(|column| matches!(column, Column::Keep(_))) {
         return Err(Invalid("no output is left that has a name of its own".to_owned()));
     }
-    Ok(Permit { wanted, columns, entities, filtered: cut.len(), full_names: true, views })
+    Ok(Permit { wanted, columns, entities, filtered: cut.len(), full_names: true, views: Views::of(views) })
 }

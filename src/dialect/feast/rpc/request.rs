@@ -8,7 +8,7 @@ use prost::Message as _;
 use super::proto::{FeatureList, GetOnlineFeaturesRequest, Kind, RepeatedValue};
 use crate::dialect::Invalid;
 use crate::dialect::feast::plan::Permit;
-use crate::dialect::feast::request::{DUMMY_KEY, Entity, Request, Rows, Wanted, few};
+use crate::dialect::feast::request::{Asked, DUMMY_KEY, Entity, Request, Rows, Wanted, few};
 
 /// How a `Value` begins that is a `null_val`: the field 19, a number.
 const NULL_VAL: [u8; 2] = [0x98, 0x01];
@@ -28,6 +28,7 @@ pub fn read(message: &GetOnlineFeaturesRequest) -> Result<Request<'_>, Invalid> 
     };
     few(features.len())?;
     let wanted = Wanted::of(service.map(Cow::Borrowed), features.iter().map(|name| name.as_str().into()).collect())?;
+    let asked = Asked::Wanted(wanted);
     let (mut entities, mut rows) = (Vec::with_capacity(message.entities.len()), Rows::default());
     for (name, values) in &message.entities {
         let list = RepeatedValue::decode(values.clone());
@@ -37,16 +38,16 @@ pub fn read(message: &GetOnlineFeaturesRequest) -> Result<Request<'_>, Invalid> 
         let has_null = list.val.iter().any(|value| value.is_empty() || value.starts_with(&NULL_VAL));
         entities.push(Entity { name: name.as_str().into(), values, has_null });
     }
-    Request::of(wanted, entities, rows, message.full_feature_names, message.include_feature_view_version_metadata)
+    Request::of(asked, entities, rows, message.full_feature_names, message.include_feature_view_version_metadata)
 }
 
 /// The message that goes upstream: what was decided, and the values of the entities that it needs as they were sent.
 pub fn rewrite(message: &GetOnlineFeaturesRequest, request: &Request<'_>, permit: &Permit) -> Vec<u8> {
-    let kind = match &permit.wanted {
-        Wanted::Service(name) => Kind::FeatureService(name.clone().into_owned()),
-        Wanted::Features(names) => {
-            Kind::Features(FeatureList { val: names.iter().map(|name| name.to_string()).collect() })
-        }
+    let names = permit.wanted.names.iter().map(|name| name.to_string());
+    let kind = if permit.wanted.service {
+        Kind::FeatureService(names.collect())
+    } else {
+        Kind::Features(FeatureList { val: names.collect() })
     };
     let mut sent = GetOnlineFeaturesRequest {
         kind: Some(kind),

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::{Compared, Form, Search};
 use crate::dialect::Invalid;
-use crate::dialect::feast::request::{boolean, invalid, text, texts, unreadable, write_wanted};
-use crate::dialect::feast::{Permit, Wanted};
+use crate::dialect::feast::Permit;
+use crate::dialect::feast::request::{boolean, invalid, text, texts, unreadable};
 use crate::json::{self, Kind, Value};
 
 /// A request to search.
@@ -160,7 +160,7 @@ impl Request<'_> {
     /// The body that goes upstream.
     pub fn rewrite(&self, permit: &Permit) -> Vec<u8> {
         let mut out = b"{".to_vec();
-        write_wanted(&mut out, &permit.wanted);
+        out.extend_from_slice(&permit.wanted.json);
         out.extend_from_slice(&self.rest);
         out.push(b'}');
         out
@@ -180,9 +180,8 @@ impl<'b> InStore<'b> {
         out.extend_from_slice(&self.words.join(&b','));
         out.push(b']');
         out.extend_from_slice(&self.rest);
-        if let Wanted::Features(names) = &permit.wanted
-            && !names.is_empty()
-        {
+        let names = &permit.wanted.names;
+        if !names.is_empty() {
             out.extend_from_slice(br#","metadata":{"features_to_retrieve":["#);
             for (position, name) in names.iter().enumerate() {
                 if position > 0 {

@@ -204,7 +204,7 @@ fn found(
     }
     out.extend_from_slice(br#"{"file_id":"#);
     // It holds the keys of the row; which these are is not known where the catalogue has none.
-    let hidden = permit.columns.iter().any(|(name, column)| *column == Column::Cut && name != NO_KEY);
+    let hidden = permit.columns.iter().any(|(name, column)| *column == Column::Cut && **name != *NO_KEY);
     if hidden || permit.entities.is_empty() {
         json::write_string(out, &format!("{id}_{number}"));
     } else {

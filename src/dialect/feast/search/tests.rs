@@ -221,7 +221,7 @@ fn what_is_recorded_is_what_may_be_read() {
     let refused = plan(&policy, "merchant", &request.search, Enforcement::Enforce);
     assert_eq!(refused.outputs, ["customer_activity:txn_count_7d"]);
     assert_eq!(refused.reads.len(), 10, "{:?}", refused.reads);
-    let names: Vec<&str> = refused.refused.iter().map(|refusal| refusal.feature.as_str()).collect();
+    let names: Vec<&str> = refused.refused.iter().map(|refusal| &*refusal.feature).collect();
     assert_eq!(names, ["customer_activity:last_merchant"]);
     let suspended = plan(&policy, "merchant", &request.search, Enforcement::Audit);
     assert_eq!(suspended.decision, dialect::Decision::Refused);

@@ -190,7 +190,7 @@ features: {"v:f": null, "*:ssn": {tags: [pii]}}
     assert_eq!(sent(&alone(rules), "r", &body("w:g")), "refused w:g");
     let open = alone(&format!("unknown_features: default\n{rules}"));
     let plan = planned(&open, "r", &body("w:g"));
-    assert_eq!((plan.outputs, plan.supplied), (vec!["w:g".to_owned()], vec![]));
+    assert_eq!((plan.outputs, plan.supplied), (vec!["w:g".into()], vec![]));
     assert_eq!(
         sent(&open, "r", &body("w:g")),
         r#"sent {"features":["w:g"],"entities":{"__dummy_id":[""]},"full_feature_names":true}"#
@@ -321,8 +321,7 @@ fn what_the_audit_is_told() {
         &asks(&["customer_profile@latest:ssn", "email_parts:email_domain", "no:\u{e9}", "num:f32"]),
     );
     assert_eq!(plan.outputs, ["customer_profile:ssn", "email_parts:email_domain", "no:\\u{e9}", "num:f32"]);
-    let refused: Vec<_> =
-        plan.refused.iter().map(|r| (r.feature.as_str(), r.permission, r.rule, r.tag.as_deref())).collect();
+    let refused: Vec<_> = plan.refused.iter().map(|r| (&*r.feature, r.permission, r.rule, r.tag.as_deref())).collect();
     assert_eq!(
         refused,
         [
@@ -339,7 +338,7 @@ fn what_the_audit_is_told() {
     let plan = planned(&policy, "inside", r#"{"feature_service":"crm_service","entities":{"customer_id":[1]}}"#);
     assert_eq!(plan.bundle.as_deref(), Some("crm_service"));
     assert_eq!(plan.outputs.len(), 6);
-    let refused: Vec<_> = plan.refused.iter().map(|r| (r.feature.as_str(), r.permission)).collect();
+    let refused: Vec<_> = plan.refused.iter().map(|r| (&*r.feature, r.permission)).collect();
     assert_eq!(
         refused,
         [("customer_profile:ssn", Permission::AllowInternal), ("customer_profile:email", Permission::AllowInternal)]
@@ -352,7 +351,7 @@ fn names_from_outside_are_told_short_and_printable() {
     let long = format!("v:{}é", "x".repeat(200));
     let cut = format!("v:{}…", "x".repeat(126));
     let plan = planned(&policy, "all", &asks(&[&long]));
-    assert_eq!((&plan.outputs[0], &plan.refused[0].feature), (&cut, &cut));
+    assert_eq!((&plan.outputs[0], &plan.refused[0].feature), (&cut.as_str().into(), &cut.as_str().into()));
     let body = format!(r#"{{"feature_service":{},"entities":{{"k":[1]}}}}"#, serde_json::to_string(&long).unwrap());
     let plan = planned(&policy, "all", &body);
     assert_eq!(plan.outputs, [cut]);

@@ -5,7 +5,7 @@ use super::*;
 /// A request in one line: what is wanted, the entities with the text of their values, the switches.
 fn shown(body: &[u8]) -> String {
     let request = read(body).unwrap_or_else(|error| panic!("{}: {error}", String::from_utf8_lossy(body)));
-    let mut line = match &request.wanted {
+    let mut line = match &request.asked.read().unwrap() {
         Wanted::Features(names) => format!("{names:?}"),
         Wanted::Service(name) => format!("service {name:?}"),
     };
@@ -169,7 +169,8 @@ fn what_is_not_read() {
         (r#"{"features":["v:f"],"entities":{"a\n":[],"b":[1]}}"#, "entity `b` has 1 values where others have 0"),
     ];
     for (body, expected) in cases {
-        assert_eq!(read(body.as_bytes()).map_err(|error| error.0).unwrap_err(), *expected, "{body}");
+        let all = read(body.as_bytes()).and_then(|request| request.asked.read().map(drop));
+        assert_eq!(all.map_err(|error| error.0).unwrap_err(), *expected, "{body}");
     }
 }
 
@@ -247,8 +248,15 @@ fn a_query_names_ten_thousand_features_at_most() {
         let names = vec!["\"v:f\""; count].join(",");
         format!(r#"{{"features":[{names}],"entities":{{"k":[1]}}}}"#)
     };
-    assert!(matches!(read(body(10_000).as_bytes()).unwrap().wanted, Wanted::Features(names) if names.len() == 10_000));
-    assert_eq!(read(body(10_001).as_bytes()).unwrap_err().0, "`features` holds more than 10000 features");
+    let names = |count: usize| match read(body(count).as_bytes()).unwrap().asked.read() {
+        Ok(Wanted::Features(names)) => names.len().to_string(),
+        Ok(Wanted::Service(service)) => panic!("{service}"),
+        Err(invalid) => invalid.0,
+    };
+    assert_eq!(names(10_000), "10000");
+    assert_eq!(names(10_001), "`features` holds more than 10000 features");
+    let policy = alone("roles: {r: {}}");
+    assert_eq!(sent(&policy, "r", &body(10_001)), "invalid `features` holds more than 10000 features");
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn what_is_recorded_is_the_source_and_every_feature() {
     let plan = decided(&policy, "left", &write);
     assert_eq!(plan.bundle.as_deref(), Some("cust_push"));
     assert_eq!(plan.outputs.len(), 6, "{:?}", plan.outputs);
-    let refused: BTreeSet<&str> = plan.refused.iter().map(|refusal| refusal.feature.as_str()).collect();
+    let refused: BTreeSet<&str> = plan.refused.iter().map(|refusal| &*refusal.feature).collect();
     assert_eq!(refused, ["customer_profile:age", "customer_profile:country", "customer_profile:vip"].into());
     let unknown = Write { target: Target::Source("a\nb".into()), columns: Vec::new() };
     assert_eq!(decided(&policy, "left", &unknown).outputs, ["a\\u{a}b"]);
