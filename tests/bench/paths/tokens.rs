@@ -27,6 +27,9 @@ const NOW: u64 = 1_800_000_000;
 /// Bindings of the policy that new tokens are held against.
 const BINDINGS: usize = 1000;
 
+/// The signature of a message.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 struct Key {
     algorithm: &'static str,
     jwk: Value,
