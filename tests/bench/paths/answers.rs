@@ -1,5 +1,7 @@
 //! Answers verified and cut, of each dialect and size; and one of them as a tree, to compare with.
 
+mod chalk;
+
 use std::hint::black_box;
 
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use super::Case;
 const SIZES: [(usize, usize); 3] = [(1, 10), (100, 20), (1000, 50)];
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
+    let mut cases = chalk::cases();
     for (rows, features) in SIZES {
         let size = format!("{rows}x{features}");
         cases.push(feast(format!("answers/feast-{size}"), feast_body(rows, features, false), features, true));

@@ -1,5 +1,7 @@
 //! Requests read and rewritten.
 
+mod chalk;
+
 use std::hint::black_box;
 
 use tagwarden::config::Enforcement;

@@ -20,7 +20,7 @@ use super::request::Request;
 use crate::dialect::Answer;
 use crate::dialect::chalk::query::{Field, Permit};
 use crate::json::Span;
-use crate::json::records::{Stretch, flat_end, object_end, scalar_end, space, text_end};
+use crate::json::records::{self, behind, object_end, space};
 
 /// How an answer begins that needs no other beginning.
 const BEGIN: &[u8] = br#"{"data":["#;
@@ -33,21 +33,28 @@ const VALID: &[u8] = br#""valid""#;
 /// Keys that may follow the value.
 const KEYS: [&[u8]; 5] = [PKEY, TS, VALID, br#""error""#, br#""meta""#];
 
+/// Fields that there is room for at first.
+const FEW_FIELDS: usize = 64;
+/// How an element mostly begins.
+const FIELD: &[u8] = br#"{"field":"#;
+/// What mostly stands between its name and its value.
+const VALUE: &[u8] = br#","value":"#;
+
 /// What the strict way makes of the answer; `None`: it has to be asked.
 pub(super) fn filter(body: &[u8], permit: &Permit, request: &Request<'_>) -> Option<Answer> {
+    let fields = permit.fields.len().min(FEW_FIELDS);
     let mut rows = Rows {
         body,
         permit,
         request,
-        heads: Vec::new(),
+        heads: Vec::with_capacity(fields),
         next: 0,
         tail: None,
         instead: Vec::new(),
-        fields: HashMap::default(),
-        seen: Vec::new(),
+        fields: HashMap::with_capacity_and_hasher(fields, foldhash::fast::RandomState::default()),
+        seen: Vec::with_capacity(fields),
         row: 1,
         key: b"",
-        alone: Vec::new(),
         out: Out::default(),
     };
     let start = rows.begin()?;
@@ -58,7 +65,7 @@ pub(super) fn filter(body: &[u8], permit: &Permit, request: &Request<'_>) -> Opt
 /// What stands before a value: `{"field":"user.age","value":`.
 #[derive(Clone, Copy)]
 struct Head<'a> {
-    stretch: Stretch<'a>,
+    text: &'a [u8],
     is: Is,
     /// It has blanks, which what is written anew has not.
     blank: bool,
@@ -76,14 +83,23 @@ enum Is {
 
 /// What stands behind a value, brace included.
 struct Tail<'a> {
-    stretch: Stretch<'a>,
-    /// `pkey`, unless it is missing or null.
-    key: Option<&'a [u8]>,
+    text: &'a [u8],
+    /// Where its `pkey` stands in it, unless that is missing or null.
+    key: Option<Span>,
     /// The row that it is known to be of; 0: none.
     row: usize,
     /// [`Rows::instead`] stands for it: it has a primary key that may not come back.
     changes: bool,
     blank: bool,
+}
+
+/// Where a field stood.
+#[derive(Default)]
+struct Seen {
+    /// In which row last; 0: in none.
+    row: usize,
+    /// Without a primary key.
+    alone: bool,
 }
 
 struct Rows<'a> {
@@ -99,10 +115,8 @@ struct Rows<'a> {
     instead: Vec<u8>,
     /// The number of each field that may come back.
     fields: HashMap<&'a str, usize, foldhash::fast::RandomState>,
-    /// In which row each stood last; 0: in none.
-    seen: Vec<usize>,
-    /// Which have no primary key, wherever they stood.
-    alone: Vec<bool>,
+    /// Where each stood.
+    seen: Vec<Seen>,
     /// The row of what was kept last, and its `pkey`.
     row: usize,
     key: &'a [u8],
@@ -133,6 +147,7 @@ impl<'a> Rows<'a> {
         }
         loop {
             let end = self.element(at)?;
+            let end = self.run(end)?;
             at = match self.body.get(end..)? {
                 [b',', b'{', ..] => end + 1,
                 [b']', ..] => return Some(end),
@@ -150,35 +165,73 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The elements behind the one that ended at `end`, as long as they have the next heads and its tail; where the last
+    /// one ends. It is the case that all speed comes from: what one of these needs that it has not is left to
+    /// [`Self::element`].
+    #[inline]
+    fn run(&mut self, end: usize) -> Option<usize> {
+        let Some(Tail { text: tail, key, row, changes: false, .. }) = self.tail else { return Some(end) };
+        if key.is_some() && row != self.row {
+            return Some(end);
+        }
+        let body = self.body;
+        let at = |rest: &[u8]| body.len() - rest.len();
+        let mut rest = body.get(end..)?;
+        for head in self.heads.get(self.next..)? {
+            let [b',', element @ ..] = rest else { break };
+            let Some(value) = behind(element, head.text) else { break };
+            let Some(behind_value) = records::flat(value).and_then(|length| value.get(length..)) else { break };
+            let Some(behind_tail) = behind(behind_value, tail) else { break };
+            match head.is {
+                Is::Dropped => self.out.drop(),
+                Is::Value(field) => {
+                    let seen = self.seen.get_mut(field)?;
+                    let twice = match key {
+                        Some(_) => std::mem::replace(&mut seen.row, row) == row,
+                        None => std::mem::replace(&mut seen.alone, true),
+                    };
+                    if twice {
+                        return None;
+                    }
+                    self.out.keep(body, Span { start: at(element), end: at(behind_tail) });
+                }
+                Is::Rows => break,
+            }
+            rest = behind_tail;
+            self.next += 1;
+        }
+        Some(at(rest))
+    }
+
     /// One element; where it ends.
     #[inline]
     fn element(&mut self, at: usize) -> Option<usize> {
-        let head = match self.heads.get(self.next) {
-            Some(head) if head.stretch.stands_at(self.body, at) => head,
+        let Head { text, is, blank } = match self.heads.get(self.next) {
+            Some(head) if self.is_at(at, head.text) => *head,
             Some(_) | None => match self.other_head(at) {
                 Some(head) => head,
                 None => return self.strictly(at),
             },
         };
-        let (is, blank, value) = (head.is, head.blank, at + head.stretch.text.len());
         self.next += 1;
-        let Some(behind) = flat_end(self.body, value) else { return self.strictly(at) };
-        let stays = self.tail.as_ref().is_some_and(|tail| tail.stretch.stands_at(self.body, behind));
+        let Some(behind) = self.value_end(at + text.len(), records::flat) else { return self.strictly(at) };
+        let stays = self.tail.as_ref().is_some_and(|tail| self.is_at(behind, tail.text));
         if !stays {
-            let Some(tail) = self.new_tail(behind) else { return self.strictly(at) };
+            let Some(tail) = self.next_tail(behind).or_else(|| self.new_tail(behind)) else { return self.strictly(at) };
             self.tail = Some(tail);
         }
-        let tail = self.tail.as_ref()?;
-        let end = behind + tail.stretch.text.len();
-        let (changes, key, row) = (tail.changes, tail.key, tail.row);
+        let Tail { text, key, row, changes, blank: tail_blank } = *self.tail.as_ref()?;
+        let end = behind + text.len();
         match is {
             Is::Dropped => self.out.drop(),
             Is::Rows => return self.strictly(at),
-            Is::Value(_) if changes && (blank || tail.blank) => return self.strictly(at),
+            Is::Value(_) if changes && (blank || tail_blank) => return self.strictly(at),
             Is::Value(field) => {
-                let row = self.once(field, key, row)?;
-                if let Some(tail) = &mut self.tail {
-                    tail.row = row;
+                let now = self.once(field, key.map(|key| key.of(text)), row)?;
+                if now != row
+                    && let Some(tail) = &mut self.tail
+                {
+                    tail.row = now;
                 }
                 self.out.keep(self.body, Span { start: at, end: if changes { behind } else { end } });
                 if changes {
@@ -189,29 +242,37 @@ impl<'a> Rows<'a> {
         Some(end)
     }
 
+    /// Whether this stands there.
+    #[inline]
+    fn is_at(&self, at: usize, stretch: &[u8]) -> bool {
+        self.body.get(at..).and_then(|rest| behind(rest, stretch)).is_some()
+    }
+
+    /// Where a value ends that begins there; `length` knows its kind.
+    #[inline]
+    fn value_end(&self, at: usize, length: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
+        Some(at + length(self.body.get(at..)?)?)
+    }
+
     /// The head at `at`, which is not the next: the first of a row, or a new one. [`Rows::next`] is its place.
-    #[cold]
-    fn other_head(&mut self, at: usize) -> Option<&Head<'a>> {
-        if self.heads.first().is_some_and(|head| head.stretch.stands_at(self.body, at)) {
+    fn other_head(&mut self, at: usize) -> Option<Head<'a>> {
+        if let Some(first) = self.heads.first()
+            && self.is_at(at, first.text)
+        {
             self.next = 0;
-            return self.heads.first();
+            return Some(*first);
         }
-        let body = self.body;
-        let mut walk = Walk::from(body, at);
-        walk.all([b"{", br#""field""#, b":"])?;
-        let (name, end) = (walk.at + 1, text_end(body, walk.at)?);
-        walk.go(end);
-        walk.all([b",", br#""value""#, b":"])?;
-        let name = std::str::from_utf8(body.get(name..end - 1)?).ok()?;
-        if name.contains('\\') {
+        let (name, value, blank) = self.plain_head(at).or_else(|| self.blank_head(at))?;
+        let name = self.body.get(name.start + 1..name.end - 1)?;
+        if name.contains(&b'\\') {
             return None;
         }
-        let is = match self.permit.fields.get_key_value(name) {
+        let is = match self.permit.fields.get_key_value(std::str::from_utf8(name).ok()?) {
             None => Is::Dropped,
             Some((name, Field::Value)) => Is::Value(self.field(name)),
             Some((_, Field::Rows(_))) => Is::Rows,
         };
-        let head = Head { stretch: Stretch::new(body.get(at..walk.at)?), is, blank: walk.blank };
+        let head = Head { text: self.body.get(at..value)?, is, blank };
         match self.heads.get_mut(self.next) {
             Some(other) => *other = head,
             None => {
@@ -219,7 +280,27 @@ impl<'a> Rows<'a> {
                 self.heads.push(head);
             }
         }
-        self.heads.get(self.next)
+        Some(head)
+    }
+
+    /// Of the head at `at`, if it has no blanks: where its name stands, where the value begins, and that.
+    #[inline]
+    fn plain_head(&mut self, at: usize) -> Option<(Span, usize, bool)> {
+        let start = self.body.get(at..)?.starts_with(FIELD).then_some(at + FIELD.len())?;
+        let end = self.value_end(start, records::string)?;
+        let value = self.body.get(end..)?.starts_with(VALUE).then_some(end + VALUE.len())?;
+        (space(self.body, value) == value).then_some((Span { start, end }, value, false))
+    }
+
+    /// The same of any.
+    #[cold]
+    fn blank_head(&mut self, at: usize) -> Option<(Span, usize, bool)> {
+        let mut walk = Walk::from(self.body, at);
+        walk.all([b"{", br#""field""#, b":"])?;
+        let name = Span { start: walk.at, end: self.value_end(walk.at, records::string)? };
+        walk.go(name.end);
+        walk.all([b",", br#""value""#, b":"])?;
+        Some((name, walk.at, walk.blank))
     }
 
     /// The number of a field.
@@ -227,10 +308,20 @@ impl<'a> Rows<'a> {
         let new = self.seen.len();
         let number = *self.fields.entry(name).or_insert(new);
         if number == new {
-            self.seen.push(0);
-            self.alone.push(false);
+            self.seen.push(Seen::default());
         }
         number
+    }
+
+    /// The tail that begins at `start`, if it is that of the element before but for the primary key.
+    fn next_tail(&mut self, start: usize) -> Option<Tail<'a>> {
+        let Tail { text, key, blank, .. } = *self.tail.as_ref()?;
+        let key = key?;
+        let (before, behind) = (text.get(..key.start)?, text.get(key.end..)?);
+        let key = self.is_at(start, before).then_some(start + before.len())?;
+        let key = Span { start: key, end: self.value_end(key, records::scalar)? };
+        let is_there = self.is_at(key.end, behind) && key.of(self.body) != b"null";
+        is_there.then(|| self.tail(Span { start, end: key.end + behind.len() }, Some(key), blank))
     }
 
     /// The tail that begins at `start`, if all of it may pass but for the primary key.
@@ -247,7 +338,7 @@ impl<'a> Rows<'a> {
                 return None;
             }
             walk.take(b":")?;
-            let span = Span { start: walk.at, end: scalar_end(body, walk.at)? };
+            let span = Span { start: walk.at, end: self.value_end(walk.at, records::scalar)? };
             match (key, span.of(body)) {
                 (_, b"null") | (VALID, b"true" | b"false") => {}
                 (PKEY, _) => pkey = Some(span),
@@ -256,22 +347,22 @@ impl<'a> Rows<'a> {
             }
             walk.go(span.end);
         }
-        let whole = Span { start, end: walk.at + 1 };
-        let withheld = pkey.filter(|_| !self.permit.primary_key);
+        Some(self.tail(Span { start, end: walk.at + 1 }, pkey, walk.blank))
+    }
+
+    /// The tail that stands there, with its `pkey`.
+    fn tail(&mut self, whole: Span, key: Option<Span>, blank: bool) -> Tail<'a> {
+        let text = whole.of(self.body);
+        let from = |offset: usize| offset - whole.start;
+        let key = key.map(|key| Span { start: from(key.start), end: from(key.end) });
+        let withheld = key.filter(|_| !self.permit.primary_key);
         if let Some(key) = withheld {
             self.instead.clear();
-            self.instead.extend_from_slice(Span { end: key.start, ..whole }.of(body));
+            self.instead.extend_from_slice(text.get(..key.start).unwrap_or_default());
             self.instead.extend_from_slice(b"null");
-            self.instead.extend_from_slice(Span { start: key.end, ..whole }.of(body));
+            self.instead.extend_from_slice(text.get(key.end..).unwrap_or_default());
         }
-        let key = pkey.map(|key| key.of(body));
-        Some(Tail {
-            stretch: Stretch::new(whole.of(body)),
-            key,
-            row: 0,
-            changes: withheld.is_some(),
-            blank: walk.blank,
-        })
+        Tail { text, key, row: 0, changes: withheld.is_some(), blank }
     }
 
     /// Notes a field that is kept, with its `pkey` and the row that it is known to be of; in which it is, 0 for none.
@@ -279,15 +370,12 @@ impl<'a> Rows<'a> {
     /// `None`: it stood there already.
     #[inline]
     fn once(&mut self, field: usize, key: Option<&'a [u8]>, row: usize) -> Option<usize> {
-        let Some(key) = key else {
-            let alone = self.alone.get_mut(field)?;
-            return (!std::mem::replace(alone, true)).then_some(0);
-        };
+        let seen = self.seen.get_mut(field)?;
+        let Some(key) = key else { return (!std::mem::replace(&mut seen.alone, true)).then_some(0) };
         if row != self.row && key != self.key {
             (self.row, self.key) = (self.row + 1, key);
         }
-        let seen = self.seen.get_mut(field)?;
-        (std::mem::replace(seen, self.row) != self.row).then_some(self.row)
+        (std::mem::replace(&mut seen.row, self.row) != self.row).then_some(self.row)
     }
 
     /// An element in the strict way: by itself, as deep as it stands.

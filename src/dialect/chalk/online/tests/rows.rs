@@ -9,7 +9,7 @@ use super::super::rows;
 use super::*;
 
 const NAMES: [&str; 6] = ["user.id", "user.name", r"user.n\u0061me", "user.ssn", "user.txns", "user.zoë"];
-const VALUES: [&str; 24] = [
+const VALUES: [&str; 34] = [
     "null",
     "true",
     "false",
@@ -27,6 +27,16 @@ const VALUES: [&str; 24] = [
     r#""a \"quoted\" value""#,
     r#""a text that goes on for more than sixteen bytes""#,
     r#""\u0041\ud83d\ude00""#,
+    r#""\\\"\/\b\f\n\r\t\\""#,
+    r#""\\\\\\\\\\\\\\\\""#,
+    r#""fifteen bytes \"""#,
+    r#""日本語の文字列がここに長く続いています""#,
+    r#""ascii for sixteen, then é and \" and zoë""#,
+    "-123456789012.5",
+    "123456789012345",
+    "1234567890123.25",
+    "-0",
+    "0.0",
     "[]",
     "[1, 2.5 ,null]",
     r#"["a",[1]]"#,
@@ -36,7 +46,7 @@ const VALUES: [&str; 24] = [
     // What is not JSON.
     "01",
 ];
-const TAILS: [&str; 16] = [
+const TAILS: [&str; 19] = [
     "",
     r#","pkey":"1","ts":"2026-01-01T00:00:00Z""#,
     r#","pkey":"1","ts":"2026-01-01T00:00:00Z""#,
@@ -46,6 +56,9 @@ const TAILS: [&str; 16] = [
     r#","pkey":"1","error":null,"valid":true,"ts":"2026-01-01T00:00:00Z","meta":null"#,
     r#", "pkey": "1", "ts": "2026-01-01T00:00:00Z""#,
     r#","pkey":[1]"#,
+    r#","ts":"2026-01-01T00:00:00Z","pkey":"1""#,
+    r#","valid":true,"pkey":"1","ts":"2026-01-01 00:00:00.123456+00:00","error":null"#,
+    r#","pkey":"zoë \"1\" \u0031","ts":null"#,
     r#","meta":{"chosen_resolver_fqn":"m.f","cache_hit":false},"pkey":"1""#,
     r#","error":{"code":"RESOLVER_FAILED","message":"000"}"#,
     r#","ts":"the secret""#,
@@ -180,6 +193,61 @@ fn every_change_of_a_byte_is_judged_as_strictly() {
     }
 }
 
+/// Elements that have their keys in another order, or one twice, and an answer that ends anywhere.
+#[test]
+fn other_orders_and_ends_are_judged_as_strictly() {
+    let usual = r#"{"field":"user.id","value":1,"pkey":"1","ts":"2026-01-01T00:00:00Z"}"#;
+    let row = |row: usize| {
+        let elements = NAMES.map(|name| {
+            format!(r#"{{"field":"{name}","value":"zoë \"{row}","pkey":"{row}","ts":"2026-01-01T00:00:00Z"}}"#)
+        });
+        elements.join(",")
+    };
+    let permit = Permit {
+        fields: fields([("user.id", Field::Value), ("user.ssn", Field::Value)]),
+        primary_key: true,
+        ..Permit::default()
+    };
+    for other in [
+        r#"{"value":1,"field":"user.id","pkey":"1"}"#,
+        r#"{"pkey":"1","field":"user.id","value":1}"#,
+        r#"{"field":"user.id","pkey":"1","value":1}"#,
+        r#"{"field":"user.id","field":"user.id","value":1,"pkey":"1"}"#,
+        r#"{"field":"user.id","value":1,"value":1,"pkey":"1"}"#,
+        r#"{"field":"user.id","value":1,"pkey":"1","field":"user.ssn"}"#,
+        r#"{"field":"user.id","value":1,"pkey":"1","ts":null,"ts":null}"#,
+        r#"{"field":"user.id","value":{"a":1,"a":2},"pkey":"1"}"#,
+        r#"{"field":"user.zip","value":{"a":1,"a":2},"pkey":"1"}"#,
+        r#"{"field":"user.zip","value":[1,[2,{"a":[]}]],"pkey":"1"}"#,
+        r#"{"field":"user\u002eid","value":1,"pkey":"1"}"#,
+        r#"{"field":"user.id"}"#,
+        r#"{"value":1}"#,
+        r#"{"field":7,"value":1}"#,
+        "{}",
+        "[]",
+        "7",
+        usual,
+    ] {
+        for elements in [
+            format!("{other},{usual}"),
+            format!("{usual},{other}"),
+            format!("{},{other},{}", row(1), row(2)),
+            format!("{},{},{other}", row(1), row(2)),
+        ] {
+            let body = format!(r#"{{"data":[{elements}],"errors":[],"meta":null}}"#);
+            let [one, strict] = both(body.as_bytes(), &permit, false);
+            assert_eq!(one, strict, "{body}");
+        }
+    }
+    let body = format!(r#"{{"data":[{},{},{usual}],"errors":[],"meta":null}}"#, row(1), row(2));
+    assert!(both(body.as_bytes(), &permit, false)[0].is_ok());
+    for end in 0..body.len() {
+        let [one, strict] = both(&body.as_bytes()[..end], &permit, false);
+        assert!(one.is_err(), "{end} bytes of {body}");
+        assert_eq!(one, strict, "{end} bytes of {body}");
+    }
+}
+
 /// That nothing of these goes the whole strict way is what makes them fast.
 #[test]
 fn alike_elements_are_read_in_one_pass() {
@@ -191,7 +259,7 @@ fn alike_elements_are_read_in_one_pass() {
     let asked = body("");
     let request = read(asked.as_bytes(), true).unwrap();
     for (end, rows) in ENDS.iter().take(6).flat_map(|end| [(*end, true), (*end, false)]) {
-        let rows = if rows { format!(r#",{{"field":"user.txns","value":{}}}"#, VALUES[21]) } else { String::new() };
+        let rows = if rows { format!(r#",{{"field":"user.txns","value":{}}}"#, VALUES[31]) } else { String::new() };
         for comma in [",", ", "] {
             let elements: Vec<String> = VALUES[..VALUES.len() - 1]
                 .iter()
