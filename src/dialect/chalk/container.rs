@@ -121,7 +121,8 @@ impl Container {
     /// The bytes of the container. Written as Chalk does, down to the spaces of its JSON: what was read from bytes of
     /// Chalk's making is written as the same bytes.
     pub fn write(&self) -> Vec<u8> {
-        let mut out = CONTAINER.to_vec();
+        let mut out = Vec::with_capacity(self.room());
+        out.extend_from_slice(CONTAINER);
         delimit(&mut out, &self.attrs);
         delimit(&mut out, &self.pydantic);
         let blobs = self.blobs.iter().map(|(name, bytes)| (name, bytes.len()));
@@ -135,6 +136,13 @@ impl Container {
             out.extend_from_slice(bytes);
         }
         out
+    }
+
+    /// About as many bytes as it is, and mostly a few more.
+    fn room(&self) -> usize {
+        let blobs = self.blobs.iter().map(|(name, bytes)| name.len() + 24 + bytes.len());
+        let children = self.children.iter().map(|(name, child)| name.len() + 24 + child.room());
+        CONTAINER.len() + 40 + self.attrs.len() + self.pydantic.len() + blobs.chain(children).sum::<usize>()
     }
 
     /// The one of `blobs` with this name.

@@ -175,18 +175,19 @@ impl Table {
         for field in self.schema.fields() {
             let key = primary_key && PRIMARY_KEYS.contains(&field.name().as_str());
             let permitted = if key { Some(&Field::Value) } else { fields.get(field.name()) };
-            kept.extend(write::cut(field, permitted, &mut dropped).map(|field| write::bare(&field, file::FIELD_KEYS)));
+            kept.extend(write::cut(field, permitted, &mut dropped));
         }
         let whole = |column: &ArrayRef| write::is_whole(column);
         if dropped == 0 && self.tidy && self.batches.iter().all(|batch| batch.columns().iter().all(whole)) {
             return Ok((self.bytes.clone(), 0));
         }
-        Ok((self.write(&Schema::new(kept))?, dropped))
+        let kept = kept.iter().map(|field| write::bare(field, file::FIELD_KEYS));
+        Ok((self.write(&Schema::new(kept.collect::<Vec<_>>()))?, dropped))
     }
 
     /// A file of the columns of `schema`, each found by its name.
     fn write(&self, schema: &Schema) -> Result<Bytes, Problem> {
-        write::file(schema, &self.batches, self.compression).map(Bytes::from)
+        write::file(schema, &self.batches, self.compression, self.bytes.len()).map(Bytes::from)
     }
 }
 

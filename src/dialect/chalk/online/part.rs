@@ -90,16 +90,18 @@ impl<'b, 'w> Part<'b, 'w> {
         STANDARD.decode(self.text()?.as_bytes()).map_err(|_| self.refuse("is not standard base64"))
     }
 
-    pub fn list(&self) -> Result<Vec<Self>, Invalid> {
+    /// What `item` makes of each element of a list.
+    pub fn list<T>(&self, item: impl Fn(Self) -> Result<T, Invalid>) -> Result<Vec<T>, Invalid> {
         if self.value.kind != Kind::Array {
             return Err(self.refuse("is not a list"));
         }
-        let mut list = Vec::new();
-        for item in json::iter_elements(self.body, self.value).map_err(|error| unreadable(&error))? {
+        // Of short names it is as many.
+        let mut list = Vec::with_capacity((self.raw().len() / 8).min(MOST));
+        for element in json::iter_elements(self.body, self.value).map_err(|error| unreadable(&error))? {
             if list.len() == MOST {
                 return Err(self.refuse(&format!("has more than {MOST} entries")));
             }
-            list.push(self.at(item.map_err(|error| unreadable(&error))?));
+            list.push(item(self.at(element.map_err(|error| unreadable(&error))?))?);
         }
         Ok(list)
     }

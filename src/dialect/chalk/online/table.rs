@@ -1,5 +1,7 @@
 //! The table of the keys of a request: each is checked, dropped or a switch.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -147,17 +149,12 @@ impl<'b> Table<'b> {
     }
 
     fn outputs(&mut self, part: &Part<'b, '_>) -> Result<(), Invalid> {
-        for item in part.list()? {
-            self.request.query.outputs.push(item.text()?.into_owned());
-        }
+        self.request.query.outputs = part.list(|item| item.text().map(Cow::into_owned))?;
         Ok(())
     }
 
     fn expressions(&mut self, part: &Part<'b, '_>) -> Result<(), Invalid> {
-        for item in part.list()? {
-            let bytes = item.base64()?;
-            self.request.query.expressions.push(expression::read(&bytes)?);
-        }
+        self.request.query.expressions = part.list(|item| expression::read(&item.base64()?))?;
         Ok(())
     }
 
@@ -167,7 +164,7 @@ impl<'b> Table<'b> {
             self.keep("now", |out| json::write_string(out, &time));
             return Ok(());
         }
-        let times: Vec<_> = part.list()?.iter().map(Part::time).collect::<Result<_, _>>()?;
+        let times = part.list(|item| item.time())?;
         self.keep("now", |out| write_list(out, &times));
         Ok(())
     }
@@ -262,7 +259,7 @@ impl<'b> Table<'b> {
 
 /// A list of labels.
 fn labels(part: &Part<'_, '_>) -> Result<Vec<String>, Invalid> {
-    part.list()?.iter().map(|item| item.label().map(std::borrow::Cow::into_owned)).collect()
+    part.list(|item| item.label().map(Cow::into_owned))
 }
 
 /// `,"key":`

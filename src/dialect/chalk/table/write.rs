@@ -123,6 +123,8 @@ fn all_items<O: OffsetSizeTrait>(offsets: &[O], items: &ArrayRef) -> bool {
 fn compact(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     let other = || ArrowError::SchemaError("another type".to_owned());
     Ok(match to {
+        // The writer takes no more than its rows.
+        DataType::Boolean if is_whole(array) => Arc::clone(array),
         DataType::Boolean => {
             let array = array.as_boolean_opt().ok_or_else(other)?;
             let bits: BooleanBuffer = array.values().iter().collect();
@@ -180,19 +182,22 @@ fn list<O: OffsetSizeTrait>(array: &ArrayRef, item: &FieldRef) -> Result<ArrayRe
     Ok(Arc::new(GenericListArray::<O>::try_new(Arc::clone(item), offsets, items, array.nulls().cloned())?))
 }
 
-/// A file of the columns of `schema`, which are those of the batches or fewer, in the same order.
+/// A file of the columns of `schema`, which are those of the batches or fewer, in the same order; `room`: about how many bytes
+/// it may be.
 pub(super) fn file(
     schema: &Schema,
     batches: &[RecordBatch],
     compression: Option<CompressionType>,
+    room: usize,
 ) -> Result<Vec<u8>, Problem> {
-    try_file(schema, batches, compression).map_err(|_| Problem::Unwritten)
+    try_file(schema, batches, compression, room).map_err(|_| Problem::Unwritten)
 }
 
 fn try_file(
     schema: &Schema,
     batches: &[RecordBatch],
     compression: Option<CompressionType>,
+    room: usize,
 ) -> Result<Vec<u8>, ArrowError> {
     // A dictionary may stand in a file once, and what of it is used differs from batch to batch.
     let joined = match batches {
@@ -201,7 +206,7 @@ fn try_file(
     };
     let schema = SchemaRef::new(schema.clone());
     let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?.try_with_compression(compression)?;
-    let mut writer = FileWriter::try_new_with_options(Vec::new(), &schema, options)?;
+    let mut writer = FileWriter::try_new_with_options(Vec::with_capacity(room), &schema, options)?;
     for batch in &joined {
         let columns = members(batch.schema_ref().fields(), batch.columns(), schema.fields())?;
         let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

@@ -88,7 +88,7 @@ impl Random {
 
     fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         let one = self.below(u64::try_from(all.len()).unwrap());
-        *all.get(usize::try_from(one).unwrap()).unwrap()
+        all.get(usize::try_from(one).unwrap()).copied().unwrap()
     }
 }
 
