@@ -12,7 +12,8 @@ const WINDOW: usize = 2 * LANES;
 /// behind an element, or where one begins that is not read here. `high` as in [`string_end`].
 pub(in crate::json) fn scalars(text: &[u8], mut at: usize, high: &mut u32) -> Result<(usize, bool), JsonError> {
     let mut high_here = 0;
-    // The window with which the last element that was a text began, and where; and whether it repeated the one before it.
+    // The window with which the last element that was a text began, and where: nothing before there is one, for a text has its
+    // quotes. And whether it repeated the one before it.
     let (mut before, mut before_upper, mut before_at, mut again) = (u8x16::splat(0), u8x16::splat(0), at, false);
     // How often whole blocks of numbers are still looked for in vain: not before there are two.
     let mut tries = None;
@@ -33,9 +34,9 @@ pub(in crate::json) fn scalars(text: &[u8], mut at: usize, high: &mut u32) -> Re
                 }
                 let same = repeated(text, before_at, at);
                 if same > 0 {
-                    // Where the next one begins, or what begins like it.
+                    // Where the next one begins, or a blank before it: it is read by itself.
                     at += same;
-                    before_at = at;
+                    before = u8x16::splat(0);
                     continue;
                 }
             }

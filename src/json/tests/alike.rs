@@ -14,6 +14,19 @@ fn arb_number() -> impl Strategy<Value = String> {
     ]
 }
 
+/// Shorter than a block of sixteen bytes, and longer; with an escape, and beyond ASCII.
+const TEXTS: [&str; 9] = [
+    r#""""#,
+    r#""a""#,
+    r#""PRESENT""#,
+    r#""\u0059Z""#,
+    r#""2026-01-01T00:00:00Z""#,
+    r#""2026-01-01T00:00:01Z""#,
+    r#""a \"quoted\" value, and more than two blocks""#,
+    r#""é é é é é é é é é é""#,
+    "1",
+];
+
 fn arb_fault() -> impl Strategy<Value = &'static str> {
     let faults = [
         "", "", "00", "01", "-", "--1", "-01", "1.", ".1", "1.2.3", "1-2", "+1", "1e", "truE", "nul", "/", ":", "\u{0}",
@@ -36,6 +49,30 @@ proptest! {
         }
         let text = format!(r#"{{"a":[{}]{}}}"#, numbers.join(","), " ".repeat(behind));
         agrees_with_oracle(text.as_bytes());
+    }
+
+    #[test]
+    fn lists_of_texts_that_repeat_are_judged_as_by_another_parser(
+        kinds in prop::collection::vec(prop::sample::select(TEXTS.to_vec()), 1..4),
+        items in prop::collection::vec((0..3_usize, 1..9_usize, prop::sample::select(vec![",", ",", ",", ", ", " ,", ",  "])), 1..9),
+        change in prop::option::weighted(
+            0.5,
+            (any::<prop::sample::Index>(), prop::sample::select(b"\"\\, P]\x00\xc3".to_vec())),
+        ),
+    ) {
+        let mut list = String::new();
+        for (kind, times, comma) in items {
+            let text = kinds[kind % kinds.len()];
+            list.push_str(&format!("{text},").repeat(times - 1));
+            list.push_str(text);
+            list.push_str(comma);
+        }
+        let mut text = format!(r#"{{"a":[{list}null]{}}}"#, " ".repeat(40)).into_bytes();
+        if let Some((index, byte)) = change {
+            let at = 6 + index.index(list.len());
+            text[at] = byte;
+        }
+        agrees_with_oracle(&text);
     }
 
     #[test]
@@ -124,6 +161,18 @@ fn walk(text: &[u8]) -> Result<(Vec<Value>, usize), E> {
     }
     reader.finish()?;
     Ok((values, alike))
+}
+
+#[test]
+fn a_blank_within_a_run() {
+    for text in TEXTS {
+        for before in 1..8 {
+            let run = |times: usize| vec![text; times].join(",");
+            let whole = format!(r#"{{"a":[{}, {}]{}}}"#, run(before), run(8), " ".repeat(64));
+            let values = object(whole.as_bytes()).map(|members| elements(whole.as_bytes(), members[0].value).unwrap());
+            assert_eq!(values.unwrap().len(), before + 8, "{text}");
+        }
+    }
 }
 
 #[test]
