@@ -130,7 +130,7 @@ impl Upstream {
                 let again = read.then(|| request.clone());
                 let again = match self.http1.send(request).await {
                     Ok(response) => return Ok(response),
-                    Err(Lost::Unsent(request, _)) => request,
+                    Err(Lost::Unsent(request, _)) => *request,
                     Err(Lost::Died(error)) => again.ok_or(error)?,
                     Err(Lost::Failed(error)) => return Err(error),
                 };

@@ -59,7 +59,7 @@ struct Line {
 /// What became of a request that has no answer.
 pub enum Lost {
     /// Nothing of it was sent: here it is.
-    Unsent(Request<Full<Bytes>>, UpstreamError),
+    Unsent(Box<Request<Full<Bytes>>>, UpstreamError),
     /// The connection was an old one, which had died: no byte of an answer came.
     Died(UpstreamError),
     /// Whatever else.
@@ -132,7 +132,7 @@ impl Pool {
             Err(mut error) => {
                 let broken = UpstreamError::Broken(told(error.error()));
                 Err(match error.take_message() {
-                    Some(request) => Lost::Unsent(request, broken),
+                    Some(request) => Lost::Unsent(Box::new(request), broken),
                     None if line.used && !line.answered.get() => Lost::Died(broken),
                     None => Lost::Failed(broken),
                 })

@@ -3,10 +3,11 @@
 mod chalk;
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tagwarden::dialect::Answer;
-use tagwarden::dialect::feast::{self, Column, Wanted};
+use tagwarden::dialect::feast::{self, Column, Sent, Views};
 use tagwarden::dialect::json::answer::{Layout, Want, cut};
 use tagwarden::dialect::json::description;
 use tagwarden::dialect::json::plan::Fate;
@@ -46,17 +47,17 @@ pub fn cases() -> Vec<Case> {
 /// Verified, cut, and put together for the socket. `cuts`: every fifth feature.
 fn feast(name: String, body: String, features: usize, cuts: bool) -> Case {
     let column = |feature: usize| {
-        let name = format!("user_stats__f{feature}");
-        let column = if cuts && is_cut(feature) { Column::Cut } else { Column::Keep(name.clone()) };
+        let name: Arc<str> = format!("user_stats__f{feature}").into();
+        let column = if cuts && is_cut(feature) { Column::Cut } else { Column::Keep(Arc::clone(&name)) };
         (name, column)
     };
     let permit = feast::Permit {
-        wanted: Wanted::Features(Vec::new()),
+        wanted: Sent::features(Vec::new()),
         columns: (0..features).map(column).collect(),
         entities: ["user_id".to_owned()].into(),
         filtered: 0,
         full_names: true,
-        views: std::iter::empty().collect(),
+        views: Views::of(Vec::new()),
     };
     let body = Bytes::from(body);
     Case::of_bytes(name, body.len(), move || {

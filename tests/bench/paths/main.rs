@@ -7,13 +7,7 @@
 //! cargo bench --bench paths -- --count NAME   runs a case once, for callgrind: its instructions are those within `counted`
 //! cargo bench --bench paths -- --memory       what remembered tokens take of memory, and forged ones; on Linux
 //! ```
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::get_unwrap,
-    reason = "a benchmark that is not set up ends"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that is not set up ends")]
 
 mod answers;
 mod decisions;

@@ -12,7 +12,8 @@ use super::Case;
 use super::decisions::{World, lazily};
 
 pub fn cases() -> Vec<Case> {
-    let mut cases = vec![Case::new("requests/decision-id", || drop(black_box(DecisionId::random().header())))];
+    let mut cases = chalk::cases();
+    cases.push(Case::new("requests/decision-id", || drop(black_box(DecisionId::random().header()))));
     for (rows, outputs) in [(1, 10), (100, 20), (1_000, 50)] {
         cases.push(lazily(format!("requests/feast-{rows}x{outputs}"), move || {
             let world = World::new(100, 10);

@@ -36,8 +36,6 @@ struct Key {
     sign: Sign,
 }
 
-type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
-
 fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
