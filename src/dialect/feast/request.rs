@@ -225,6 +225,19 @@ pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
     out
 }
 
+/// `["…",…]`
+fn list(names: &[Cow<'_, str>]) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for (position, name) in names.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        json::write_string(&mut out, name);
+    }
+    out.push(b']');
+    out
+}
+
 impl Asked<'_> {
     /// All of it.
     ///
@@ -278,9 +291,8 @@ impl<'b> Request<'b> {
                 fingerprint_part(out, b'l', text);
             }
             Asked::Wanted(Wanted::Service(name)) => fingerprint_part(out, b's', name.as_bytes()),
-            Asked::Wanted(Wanted::Features(names)) => {
-                names.iter().for_each(|name| fingerprint_part(out, b'f', name.as_bytes()));
-            }
+            // As the list that is written like this: it is the same query.
+            Asked::Wanted(Wanted::Features(names)) => fingerprint_part(out, b'l', &list(names)),
         }
         for entity in &self.entities {
             fingerprint_part(out, if entity.has_null { b'n' } else { b'e' }, entity.name.as_bytes());
