@@ -1,5 +1,6 @@
 //! A policy ready to decide by: what the dialect looks up in it, and the caches that live and die with it.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,6 +39,11 @@ const SHARED_SETS: usize = 4096;
 const NAME_BYTES: usize = 64;
 /// The number of the set without a role; 2^32 sets would have to be made for it to come twice.
 const NOBODY: u32 = u32::MAX;
+
+thread_local! {
+    /// Where a thread writes the key that it looks for.
+    static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The policy over the catalogue.
 #[derive(Debug)]
@@ -265,26 +271,47 @@ impl Rules {
     /// What a decision on this query reads: the caller's set of roles, and the query's fingerprint.
     pub(super) fn key(tables: &CallerTables, query: Query<'_>) -> Vec<u8> {
         let mut key = Vec::with_capacity(256);
-        key.extend_from_slice(&tables.number.to_le_bytes());
-        query.fingerprint(&mut key);
+        Self::write_key(tables, query, &mut key);
         key
+    }
+
+    fn write_key(tables: &CallerTables, query: Query<'_>, key: &mut Vec<u8>) {
+        key.extend_from_slice(&tables.number.to_le_bytes());
+        query.fingerprint(key);
     }
 
     /// The decision on a query, from the cache where it was made before.
     pub fn decide(&self, tables: &CallerTables, query: Query<'_>) -> Arc<Decided> {
-        let key = query.cached().then(|| Self::key(tables, query));
-        if let Some(decided) = key.as_deref().and_then(|key| self.plans.get(key)) {
-            self.counts.decision_hit.inc();
-            return decided;
+        if !query.cached() {
+            return self.decide_anew(tables, query);
         }
-        self.counts.decision_miss.inc();
-        let asker = Asker { roles: &tables.roles, tables: &tables.tables, mode: tables.mode };
-        let plan = query.plan(&self.policy, &self.index, asker, self.enforcement);
-        let decided = Arc::new(Decided::new(plan));
-        if let Some(key) = key.filter(|key| key.len() <= LARGEST_KEY_BYTES) {
-            self.plans.insert(key.into(), Arc::clone(&decided));
+        let mut key = KEY.try_with(Cell::take).unwrap_or_default();
+        key.clear();
+        Self::write_key(tables, query, &mut key);
+        let decided = match self.plans.get(&*key) {
+            Some(decided) => {
+                self.counts.decision_hit.inc();
+                decided
+            }
+            None => {
+                let decided = self.decide_anew(tables, query);
+                if key.len() <= LARGEST_KEY_BYTES {
+                    self.plans.insert(Arc::from(&*key), Arc::clone(&decided));
+                }
+                decided
+            }
+        };
+        if key.capacity() <= LARGEST_KEY_BYTES {
+            // A thread that ends needs it no more.
+            let _ = KEY.try_with(|kept| kept.set(key));
         }
         decided
+    }
+
+    fn decide_anew(&self, tables: &CallerTables, query: Query<'_>) -> Arc<Decided> {
+        self.counts.decision_miss.inc();
+        let asker = Asker { roles: &tables.roles, tables: &tables.tables, mode: tables.mode };
+        Arc::new(Decided::new(query.plan(&self.policy, &self.index, asker, self.enforcement)))
     }
 
     /// Whether roles may use a switch of the Chalk dialect.
