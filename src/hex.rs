@@ -9,15 +9,16 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The same of so many bytes as ASCII, without a place on the heap; `D` has to be twice `B`.
 pub fn digits<const B: usize, const D: usize>(bytes: &[u8; B]) -> [u8; D] {
     const { assert!(D == 2 * B, "two digits a byte") };
-    let mut text = [b'0'; D];
-    for (to, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        to.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    let mut text = [0; D];
+    // All halves first, then all digits: without a branch, so that the compiler does sixteen at once.
+    for ([high, low], byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        (*high, *low) = (byte >> 4, byte & 15);
     }
-    text
+    text.map(digit)
 }
 
 fn digit(half: u8) -> u8 {
-    if half < 10 { b'0' + half } else { b'a' - 10 + half }
+    half + if half < 10 { b'0' } else { b'a' - 10 }
 }
 
 #[cfg(test)]

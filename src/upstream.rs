@@ -117,40 +117,54 @@ impl Upstream {
     /// [`UpstreamError`], after the retry where there was one.
     pub async fn send(
         &self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         path: &str,
         protocol: Protocol,
         read: bool,
     ) -> Result<Response<Answer>, UpstreamError> {
         match protocol {
-            Protocol::Http1 => {
-                let path = path.starts_with('/').then(|| PathAndQuery::try_from(path).ok()).flatten();
-                *request.uri_mut() = Uri::from(path.ok_or(UpstreamError::Path)?);
-                request.headers_mut().insert(header::HOST, self.host.clone());
-                let again = read.then(|| request.clone());
-                let again = match self.http1.send(request).await {
-                    Ok(response) => return Ok(response),
-                    Err(Lost::Unsent(request, _)) => *request,
-                    Err(Lost::Died(error)) => again.ok_or(error)?,
-                    Err(Lost::Failed(error)) => return Err(error),
-                };
-                Ok(self.http1.send_fresh(again).await?)
-            }
-            Protocol::Http2 => {
-                let uri = format!("{}{path}", self.origin).parse();
-                *request.uri_mut() = uri.map_err(|_| UpstreamError::Path)?;
-                let again = read.then(|| request.clone());
-                let died = |error: &legacy::Error| !error.is_connect();
-                let response = match self.http2.pooled.request(request).await {
-                    Ok(response) => response,
-                    Err(error) => match again.filter(|_| died(&error)) {
-                        Some(request) => self.http2.fresh.request(request).await.map_err(|error| classify(&error))?,
-                        None => return Err(classify(&error)),
-                    },
-                };
-                Ok(response.map(Answer::from))
-            }
+            Protocol::Http1 => self.send_http1(request, path, read).await,
+            // In a box: a request over HTTP/1.1 is not to carry its room along.
+            Protocol::Http2 => Box::pin(self.send_http2(request, path, read)).await,
         }
+    }
+
+    async fn send_http1(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        path: &str,
+        read: bool,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        let path = path.starts_with('/').then(|| PathAndQuery::try_from(path).ok()).flatten();
+        *request.uri_mut() = Uri::from(path.ok_or(UpstreamError::Path)?);
+        request.headers_mut().insert(header::HOST, self.host.clone());
+        let again = read.then(|| Box::new(request.clone()));
+        let again = match self.http1.send(request).await {
+            Ok(response) => return Ok(response),
+            Err(Lost::Unsent(request, _)) => request,
+            Err(Lost::Died(error)) => again.ok_or(error)?,
+            Err(Lost::Failed(error)) => return Err(error),
+        };
+        Ok(Box::pin(self.http1.send_fresh(*again)).await?)
+    }
+
+    async fn send_http2(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        path: &str,
+        read: bool,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        let uri = format!("{}{path}", self.origin).parse();
+        *request.uri_mut() = uri.map_err(|_| UpstreamError::Path)?;
+        let again = read.then(|| request.clone());
+        let response = match self.http2.pooled.request(request).await {
+            Ok(response) => response,
+            Err(error) => match again.filter(|_| !error.is_connect()) {
+                Some(request) => self.http2.fresh.request(request).await.map_err(|error| classify(&error))?,
+                None => return Err(classify(&error)),
+            },
+        };
+        Ok(response.map(Answer::from))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Bodies: read whole, under a cap and a deadline; answered whole, with trailers where the protocol has them.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::mem;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::vec;
 
@@ -148,8 +149,12 @@ pub enum BodyError {
 /// # Errors
 /// [`BodyError`].
 pub async fn read(body: hyper::body::Incoming, cap: usize, deadline: Instant) -> Result<Bytes, BodyError> {
-    let read = timeout_at(deadline, collect(body, cap)).await.map_err(|_| BodyError::Timeout)?;
-    Ok(read?.0)
+    let mut read = pin!(collect(body, cap));
+    // Most bodies are there with their head; no timer is made for them.
+    if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
+        return Ok(read?.0);
+    }
+    Ok(timeout_at(deadline, read).await.map_err(|_| BodyError::Timeout)??.0)
 }
 
 /// A body of at most `cap` bytes, and the trailers behind it; empty where there are none. A body that comes in one piece is

@@ -39,18 +39,19 @@ impl Exchange<'_> {
         parts: &Parts,
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
+        // A future has room for the largest of those that it may wait for: all but the most frequent are in boxes.
         match door {
             Door::Online => self.online(snapshot, parts, incoming).await,
-            Door::Feather => self.bulk(snapshot, parts, incoming).await,
-            Door::Token => self.token(snapshot, parts, incoming).await,
-            Door::Upload | Door::UploadMulti => self.upload(snapshot, door, roles, parts, incoming).await,
-            Door::Ping => self.ping(snapshot, parts, incoming).await,
-            Door::Query(method) => self.query_call(snapshot, method, parts, incoming).await,
-            Door::GetToken => self.get_token(snapshot, parts, incoming).await,
-            Door::UploadFeatures => self.upload_call(snapshot, false, roles, parts, incoming).await,
-            Door::UploadFeaturesBulk => self.upload_call(snapshot, true, roles, parts, incoming).await,
-            Door::Sources(method) => self.sources(snapshot, method, parts, incoming).await,
-            Door::Agent => self.agent(snapshot, parts, incoming).await,
+            Door::Feather => Box::pin(self.bulk(snapshot, parts, incoming)).await,
+            Door::Token => Box::pin(self.token(snapshot, parts, incoming)).await,
+            Door::Upload | Door::UploadMulti => Box::pin(self.upload(snapshot, door, roles, parts, incoming)).await,
+            Door::Ping => Box::pin(self.ping(snapshot, parts, incoming)).await,
+            Door::Query(method) => Box::pin(self.query_call(snapshot, method, parts, incoming)).await,
+            Door::GetToken => Box::pin(self.get_token(snapshot, parts, incoming)).await,
+            Door::UploadFeatures => Box::pin(self.upload_call(snapshot, false, roles, parts, incoming)).await,
+            Door::UploadFeaturesBulk => Box::pin(self.upload_call(snapshot, true, roles, parts, incoming)).await,
+            Door::Sources(method) => Box::pin(self.sources(snapshot, method, parts, incoming)).await,
+            Door::Agent => Box::pin(self.agent(snapshot, parts, incoming)).await,
         }
     }
 
@@ -127,6 +128,7 @@ impl Exchange<'_> {
 fn post(body: impl Into<Bytes>, kind: &HeaderValue, said: &Said) -> Request<Full<Bytes>> {
     let mut upstream = Request::new(Full::new(body.into()));
     *upstream.method_mut() = Method::POST;
+    upstream.headers_mut().reserve(forward::HEADERS);
     upstream.headers_mut().insert(header::CONTENT_TYPE, kind.clone());
     upstream.headers_mut().insert(header::ACCEPT, kind.clone());
     put(&mut upstream, said);

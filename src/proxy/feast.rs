@@ -82,6 +82,7 @@ impl Exchange<'_> {
 fn post(body: Vec<u8>) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(Bytes::from(body)));
     *request.method_mut() = Method::POST;
+    request.headers_mut().reserve(forward::HEADERS);
     request.headers_mut().insert(header::CONTENT_TYPE, JSON);
     request.headers_mut().insert(header::ACCEPT, JSON);
     request

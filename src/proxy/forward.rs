@@ -17,6 +17,9 @@ use crate::proxy::{chalk, headers, rpc};
 use crate::snapshot::{Authorization, Snapshot};
 use crate::upstream::{Protocol, Upstream, UpstreamError};
 
+/// Room for the headers that most requests take upstream, so that it is not made while they are put there.
+pub(super) const HEADERS: usize = 12;
+
 /// The way of one request upstream.
 struct Way<'w> {
     to: &'w Upstream,
@@ -291,7 +294,11 @@ pub(super) fn is_plain(head: &hyper::http::response::Parts) -> bool {
 
 /// `application/json` or `application/…+json`, in UTF-8.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return false };
+    if value == "application/json" {
+        return true;
+    }
+    let Ok(value) = value.to_str() else { return false };
     let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
     let media = parts.next().unwrap_or_default();
     let json = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
@@ -304,6 +311,8 @@ pub(super) fn answer_head(head: &hyper::http::response::Parts) -> Response<Body>
     let mut response = Response::new(Body::default());
     *response.status_mut() = head.status;
     let listed = headers::listed(&head.headers);
+    // With room for those of our own.
+    response.headers_mut().reserve(head.headers.len() + 3);
     for (name, value) in &head.headers {
         if headers::answer_passes(name, &listed) {
             response.headers_mut().append(name, value.clone());

@@ -3,95 +3,104 @@
 use hyper::header::{self, HeaderMap, HeaderName};
 
 /// Headers of one hop (RFC 9110, 7.6.1), and those that we write ourselves.
-const OURS: &[HeaderName] = &[
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::HOST,
-    header::VIA,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-];
+fn is_ours(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "host"
+            | "via"
+            | "content-length"
+            | "expect"
+    )
+}
 
 /// Of a request: credentials, and what says how bodies are spelled.
-const REQUEST: &[HeaderName] = &[
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::CONTENT_TYPE,
-    header::CONTENT_ENCODING,
-    header::ACCEPT_ENCODING,
-    header::ACCEPT,
-    header::RANGE,
-    header::IF_RANGE,
-    header::IF_MATCH,
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_UNMODIFIED_SINCE,
-    header::FORWARDED,
-    header::FROM,
-    header::REFERER,
-    header::ORIGIN,
-];
+fn is_of_a_request(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "cookie"
+            | "content-type"
+            | "content-encoding"
+            | "accept-encoding"
+            | "accept"
+            | "range"
+            | "if-range"
+            | "if-match"
+            | "if-none-match"
+            | "if-modified-since"
+            | "if-unmodified-since"
+            | "forwarded"
+            | "from"
+            | "referer"
+            | "origin"
+    )
+}
 
 /// Names with which proxies tell servers who or what a request is; `-` stands for `_` and `.` too.
-const IDENTITY: &[&str] = &[
-    "keep-alive",
-    "proxy-connection",
-    "http2-settings",
-    "x-api-key",
-    "api-key",
-    "apikey",
-    "x-authorization",
-    "x-token",
-    "x-forwarded",
-    "forwarded-for",
-    "x-originating-ip",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "remote-user",
-    "remote-groups",
-    "remote-email",
-    "remote-name",
-    "x-remote-user",
-    "x-remote-group",
-    "x-user",
-    "x-user-id",
-    "x-user-email",
-    "x-user-name",
-    "x-username",
-    "x-email",
-    "x-groups",
-    "x-group",
-    "x-roles",
-    "x-role",
-    "x-identity",
-    "x-subject",
-    "x-principal",
-    "x-tenant-id",
-    "x-access-token",
-    "x-id-token",
-    "x-jwt-assertion",
-    "x-rewrite-url",
-    "x-host",
-    "x-scheme",
-    "x-url-scheme",
-    "front-end-https",
-    "ssl-client-cert",
-    "x-ssl-client-cert",
-    "x-client-cert",
-    "client-cert",
-    "client-cert-chain",
-];
+fn is_identity(name: &str) -> bool {
+    matches!(
+        name,
+        "keep-alive"
+            | "proxy-connection"
+            | "http2-settings"
+            | "x-api-key"
+            | "api-key"
+            | "apikey"
+            | "x-authorization"
+            | "x-token"
+            | "x-forwarded"
+            | "forwarded-for"
+            | "x-originating-ip"
+            | "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+            | "x-real-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "true-client-ip"
+            | "cf-connecting-ip"
+            | "remote-user"
+            | "remote-groups"
+            | "remote-email"
+            | "remote-name"
+            | "x-remote-user"
+            | "x-remote-group"
+            | "x-user"
+            | "x-user-id"
+            | "x-user-email"
+            | "x-user-name"
+            | "x-username"
+            | "x-email"
+            | "x-groups"
+            | "x-group"
+            | "x-roles"
+            | "x-role"
+            | "x-identity"
+            | "x-subject"
+            | "x-principal"
+            | "x-tenant-id"
+            | "x-access-token"
+            | "x-id-token"
+            | "x-jwt-assertion"
+            | "x-rewrite-url"
+            | "x-host"
+            | "x-scheme"
+            | "x-url-scheme"
+            | "front-end-https"
+            | "ssl-client-cert"
+            | "x-ssl-client-cert"
+            | "x-client-cert"
+            | "client-cert"
+            | "client-cert-chain"
+    )
+}
 
 /// Beginnings of such names.
 const IDENTITY_PREFIXES: &[&str] = &[
@@ -124,26 +133,34 @@ const RPC_PREFIXES: &[&str] = &["grpc-", "connect-"];
 /// Those of Chalk's say what is asked: the dialect reads them, and writes those that go upstream.
 const CHALK_PREFIX: &str = "x-chalk-";
 
+/// Whether it has one of these beginnings, of which none is shorter than two letters.
+fn begins(text: &str, with: &[&str]) -> bool {
+    let head = text.as_bytes().first_chunk::<2>();
+    with.iter().any(|prefix| prefix.as_bytes().first_chunk() == head && text.starts_with(prefix))
+}
+
 /// Whether a request's header goes upstream.
 pub fn request_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
     let text = name.as_str();
     // An alias such as `x_auth_user` or `x.auth.user` is read as `x-auth-user` by some servers: none passes.
     let alias = text.bytes().any(|b| !(b.is_ascii_alphanumeric() || b == b'-'));
     !alias
-        && !OURS.contains(name)
-        && !REQUEST.contains(name)
+        && !is_ours(text)
+        && !is_of_a_request(text)
         && !listed.contains(name)
-        && !IDENTITY.contains(&text)
-        && !IDENTITY_PREFIXES.iter().chain(RPC_PREFIXES).chain([&CHALK_PREFIX]).any(|prefix| text.starts_with(prefix))
+        && !is_identity(text)
+        && !begins(text, IDENTITY_PREFIXES)
+        && !begins(text, RPC_PREFIXES)
+        && !text.starts_with(CHALK_PREFIX)
 }
 
 /// Whether an answer's header goes to the caller. Headers that vouch for the bytes of the body do not: the body is ours.
 pub fn answer_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
     let text = name.as_str();
-    !OURS.contains(name)
+    !is_ours(text)
         && !listed.contains(name)
         && !text.starts_with("x-tagwarden-")
-        && !RPC_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+        && !begins(text, RPC_PREFIXES)
         && !matches!(
             text,
             "content-type"
@@ -165,10 +182,11 @@ pub fn answer_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
         )
 }
 
-/// The headers that `Connection` lists.
+/// The headers that `Connection` lists, but for those that never pass.
 pub fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+    let names = values.flat_map(|value| value.split(',')).map(str::trim);
+    names.filter(|name| !name.eq_ignore_ascii_case("keep-alive")).filter_map(|name| name.parse().ok()).collect()
 }
 
 #[cfg(test)]

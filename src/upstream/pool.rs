@@ -2,7 +2,7 @@
 //!
 //! A connection is driven by whoever asks over it: no task of its own stands between a request and its socket, so that an
 //! answer costs one wake-up, on the thread that waits for it. Between requests nobody drives it; whether its other end is
-//! still there is seen when it is next taken, and every few seconds by a sweeper.
+//! still there is seen when a request is to go over it, which is then given back, and every few seconds by a sweeper.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -88,7 +88,8 @@ impl Pool {
     pub async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
         match self.take() {
             Some(line) => self.exchange(line, request).await,
-            None => self.send_fresh(request).await,
+            // In a box: rarely needed, and large.
+            None => Box::pin(self.send_fresh(request)).await,
         }
     }
 
@@ -140,14 +141,15 @@ impl Pool {
         }
     }
 
-    /// The newest that is alive.
+    /// The newest.
     fn take(&self) -> Option<Box<Line>> {
         let own = shard(self.shards.len());
         let (before, from) = self.shards.split_at_checked(own).unwrap_or_default();
         let now = Instant::now();
         for shard in from.iter().chain(before) {
-            while let Some(mut idle) = held(shard).and_then(|mut shard| shard.pop()) {
-                if idle.is_good(now) {
+            while let Some(idle) = held(shard).and_then(|mut shard| shard.pop()) {
+                // One that died is found out by the request that goes there, which is given back unsent.
+                if idle.is_young(now) && idle.line.sender.is_ready() {
                     return Some(idle.line);
                 }
             }
@@ -214,7 +216,11 @@ fn shard(of: usize) -> usize {
 
 impl Idle {
     fn is_good(&mut self, now: Instant) -> bool {
-        now.duration_since(self.since) < IDLE && self.line.is_idle()
+        self.is_young(now) && self.line.is_idle()
+    }
+
+    fn is_young(&self, now: Instant) -> bool {
+        now.duration_since(self.since) < IDLE
     }
 }
 
