@@ -8,6 +8,8 @@
 
 mod connect;
 mod pool;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +124,8 @@ impl Upstream {
         protocol: Protocol,
         read: bool,
     ) -> Result<Response<Answer>, UpstreamError> {
+        let path = path.starts_with('/').then(|| PathAndQuery::try_from(path).ok()).flatten();
+        let path = path.ok_or(UpstreamError::Path)?;
         match protocol {
             Protocol::Http1 => self.send_http1(request, path, read).await,
             // In a box: a request over HTTP/1.1 is not to carry its room along.
@@ -132,11 +136,10 @@ impl Upstream {
     async fn send_http1(
         &self,
         mut request: Request<Full<Bytes>>,
-        path: &str,
+        path: PathAndQuery,
         read: bool,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let path = path.starts_with('/').then(|| PathAndQuery::try_from(path).ok()).flatten();
-        *request.uri_mut() = Uri::from(path.ok_or(UpstreamError::Path)?);
+        *request.uri_mut() = Uri::from(path);
         request.headers_mut().insert(header::HOST, self.host.clone());
         let again = read.then(|| Box::new(request.clone()));
         let again = match self.http1.send(request).await {
@@ -151,7 +154,7 @@ impl Upstream {
     async fn send_http2(
         &self,
         mut request: Request<Full<Bytes>>,
-        path: &str,
+        path: PathAndQuery,
         read: bool,
     ) -> Result<Response<Answer>, UpstreamError> {
         let uri = format!("{}{path}", self.origin).parse();

@@ -157,6 +157,13 @@ impl Pool {
         None
     }
 
+    /// How many are kept that have not ended.
+    #[cfg(test)]
+    pub fn alive(&self) -> usize {
+        let shards = self.shards.iter().map(|shard| shard.lock().unwrap());
+        shards.map(|mut shard| shard.iter_mut().filter_map(|idle| idle.line.is_idle().then_some(())).count()).sum()
+    }
+
     fn keep(self: Arc<Self>, line: Box<Line>) {
         let own = shard(self.shards.len());
         let (before, from) = self.shards.split_at_checked(own).unwrap_or_default();
