@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-pub use reader::{Model, Reader, Seen, Text};
+pub use reader::{Known, Model, Reader, Seen, Text};
 use scan::{colon, container_end, expect, scalar, space, string_end, text_of, unescape, unexpected};
 pub use strict::{shown, strict_object, strict_value};
 

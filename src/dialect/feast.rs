@@ -14,7 +14,7 @@ pub mod rpc;
 pub mod search;
 pub mod write;
 
-pub use answer::{filter, filter_columns};
+pub use answer::{Answered, filter, filter_columns};
 pub use plan::{Column, Columns, Index, Permit, Sent, Views, decide, unenforced};
 pub use request::{Asked, Entity, Request, Wanted, read, rewrite};
 pub use search::Search;

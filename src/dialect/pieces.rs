@@ -10,6 +10,7 @@ const WORTH_ITS_OWN: usize = 4 << 10;
 /// A body in pieces: nothing that stays of an answer is copied while it is verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pieces {
+    /// None where all of it was written.
     pieces: Vec<Piece>,
     written: Vec<u8>,
     len: usize,
@@ -30,11 +31,20 @@ impl Pieces {
         Self { pieces: Vec::with_capacity(2 * kept + 1), written: Vec::with_capacity(written), len: 0 }
     }
 
+    /// Nothing yet, with room for so many bytes that are written, and nothing else.
+    #[must_use]
+    pub fn written(bytes: usize) -> Self {
+        Self { pieces: Vec::new(), written: Vec::with_capacity(bytes), len: 0 }
+    }
+
     /// Appends a range of the answer that came.
     pub fn keep(&mut self, span: Span) {
         let length = span.end.saturating_sub(span.start);
         if length == 0 {
             return;
+        }
+        if self.pieces.is_empty() && self.len > 0 {
+            self.pieces.push(Piece::Written(Span { start: 0, end: self.len }));
         }
         self.len += length;
         match self.pieces.last_mut() {
@@ -66,7 +76,8 @@ impl Pieces {
         self.len += end - start;
         match self.pieces.last_mut() {
             Some(Piece::Written(last)) => last.end = end,
-            Some(_) | None => self.pieces.push(Piece::Written(Span { start, end })),
+            Some(Piece::Came(_)) => self.pieces.push(Piece::Written(Span { start, end })),
+            None => {}
         }
     }
 
@@ -85,6 +96,9 @@ impl Pieces {
     /// All of it in one; `came`: the answer that it was made of.
     #[must_use]
     pub fn whole(&self, came: &[u8]) -> Vec<u8> {
+        if self.pieces.is_empty() {
+            return self.written.clone();
+        }
         let mut whole = Vec::with_capacity(self.len);
         for piece in &self.pieces {
             whole.extend_from_slice(match piece {
@@ -99,8 +113,8 @@ impl Pieces {
     /// copied together. `came`: the answer that it was made of.
     #[must_use]
     pub fn into_bytes(self, came: &Bytes) -> Vec<Bytes> {
-        if let [Piece::Written(_)] = self.pieces.as_slice() {
-            return vec![self.written.into()];
+        if self.pieces.is_empty() {
+            return if self.len == 0 { Vec::new() } else { vec![self.written.into()] };
         }
         let written = Bytes::from(self.written);
         let mut all = Vec::new();
@@ -138,9 +152,7 @@ impl Pieces {
 
 impl From<Vec<u8>> for Pieces {
     fn from(written: Vec<u8>) -> Self {
-        let len = written.len();
-        let pieces = if len == 0 { Vec::new() } else { vec![Piece::Written(Span { start: 0, end: len })] };
-        Self { pieces, written, len }
+        Self { pieces: Vec::new(), len: written.len(), written }
     }
 }
 

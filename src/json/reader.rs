@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::scan::{self, colon, expect, space, string_end, text_of, unescape, unexpected};
 use super::{JsonError, Kind, MAX_DEPTH, Span, Value, kind_of};
-pub use alike::{Model, Seen};
+pub use alike::{Known, Model, Seen};
 
 mod alike;
 

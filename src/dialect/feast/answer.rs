@@ -1,9 +1,11 @@
 //! The answer: verified column by column against what was decided, by name, and cut.
 
+use std::sync::OnceLock;
+
 use crate::dialect::feast::plan::{Column, Permit};
 use crate::dialect::feast::request::Request;
 use crate::dialect::{Answer, Pieces, Unreadable, shown};
-use crate::json::{self, JsonError, Kind, Reader, Seen, Span, Text, Value};
+use crate::json::{self, JsonError, Kind, Known, Reader, Seen, Span, Text, Value};
 
 pub(super) fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
     Err(Unreadable(message.into()))
@@ -30,62 +32,116 @@ pub fn filter(body: &[u8], request: &Request<'_>, permit: &Permit) -> Result<Ans
 /// # Errors
 /// As there.
 pub fn filter_columns(body: &[u8], view_metadata: bool, permit: &Permit) -> Result<Answer, Unreadable> {
-    let came = Came::read(body, view_metadata, permit.columns.len() + permit.entities.len())?;
-    let (mut verified, mut renamed) = (Columns::of(permit), false);
-    let mut fates = Vec::with_capacity(came.names.len());
-    for name in &came.names {
-        let fate = verified.next(&name.text().map_err(|error| json_error(&error))?)?;
-        renamed |= matches!(fate, Fate::Renamed(_));
-        fates.push(fate);
+    let before = permit.answered.0.get().map(|judged| &**judged);
+    let came = Came::read(body, view_metadata, permit.columns.len() + permit.entities.len(), before)?;
+    let here;
+    let judged = match &came.names {
+        Names::Known(judged) => *judged,
+        Names::Came { list, names } => {
+            let judged = Judged::of(body, list, names, permit)?;
+            if before.is_none() && judged.is_worth_keeping(names) {
+                permit.answered.0.get_or_init(|| Box::new(judged))
+            } else {
+                here = judged;
+                &here
+            }
+        }
+    };
+    let (names, columns) = (judged.kept.len(), came.columns.len());
+    if columns != names {
+        return unreadable(format!("{names} names stand for {columns} columns"));
     }
-    let dropped = verified.end()?;
-    if came.columns.len() != fates.len() {
-        return unreadable(format!("{} names stand for {} columns", fates.len(), came.columns.len()));
-    }
-    if dropped == 0 && !renamed && !came.others && came.views.is_none() {
+    if !judged.changes && !came.others && came.views.is_none() {
         return Ok(Answer::AsItCame);
     }
 
-    let mut out = Pieces::with_capacity(fates.len(), 64 + 32 * fates.len());
-    out.write(br#"{"results":["#);
-    let kept = || fates.iter().zip(&came.columns).zip(&came.names).filter(|((fate, _), _)| **fate != Fate::Cut);
-    let columns = Runs::new(body, kept().map(|((_, column), _)| *column));
-    for (position, run) in columns.enumerate() {
+    let kept = || judged.kept.iter().zip(&came.columns).filter(|(kept, _)| **kept).map(|(_, column)| *column);
+    let small = body.len() < COPIED_AT_ONCE;
+    let mut out = if small {
+        let columns: usize = kept().map(|column| column.end.saturating_sub(column.start) + 1).sum();
+        let status = came.status.map_or(0, |status| STATUS.len() + status.span.of(body).len());
+        let around = START.len() + NAMES.len() + END.len() + status;
+        Pieces::written(around + columns.saturating_sub(1) + judged.names.len())
+    } else {
+        Pieces::with_capacity(names, 64 + names + judged.names.len())
+    };
+    out.write(START);
+    for (position, run) in Runs::new(body, kept()).enumerate() {
         if position > 0 {
             out.write(b",");
         }
-        out.keep(run);
+        if small { out.write(run.of(body)) } else { out.keep(run) }
     }
-    out.write(br#"],"metadata":{"feature_names":["#);
-    if renamed {
-        for (position, ((fate, _), name)) in kept().enumerate() {
-            if position > 0 {
-                out.write(b",");
-            }
-            match fate {
-                Fate::Renamed(new) => out.write_string(new),
-                Fate::Kept | Fate::Cut => out.write(name.span.of(body)),
-            }
-        }
-    } else {
-        for (position, run) in Runs::new(body, kept().map(|(_, name)| name.span)).enumerate() {
-            if position > 0 {
-                out.write(b",");
-            }
-            out.write(run.of(body));
-        }
-    }
+    out.write(NAMES);
+    out.write(&judged.names);
     out.write(b"]");
     if let Some(views) = came.views {
         views_of(body, views, permit, &mut out)?;
     }
     out.write(b"}");
     if let Some(status) = came.status {
-        out.write(br#","status":"#);
+        out.write(STATUS);
         out.write(status.span.of(body));
     }
     out.write(b"}");
-    Ok(Answer::Cut { body: out, dropped })
+    Ok(Answer::Cut { body: out, dropped: judged.dropped })
+}
+
+/// Bytes of an answer that is rather copied than passed on in pieces.
+const COPIED_AT_ONCE: usize = 16 << 10;
+
+const START: &[u8] = br#"{"results":["#;
+const NAMES: &[u8] = br#"],"metadata":{"feature_names":["#;
+const STATUS: &[u8] = br#","status":"#;
+const END: &[u8] = b"]}}";
+
+/// The list of names that the first answer to what a [`Permit`] permits had, and what was found of it: the next one mostly
+/// has the same, byte for byte.
+#[derive(Debug, Default)]
+pub struct Answered(OnceLock<Box<Judged>>);
+
+/// A list `feature_names`, verified.
+#[derive(Debug)]
+struct Judged {
+    list: Known,
+    /// Of each column.
+    kept: Vec<bool>,
+    /// What is returned of it, without brackets.
+    names: Vec<u8>,
+    dropped: usize,
+    /// Whether one is cut, or renamed.
+    changes: bool,
+}
+
+impl Judged {
+    fn of(body: &[u8], list: &Seen<'_>, names: &[Text<'_>], permit: &Permit) -> Result<Self, Unreadable> {
+        let (mut verified, mut renamed) = (Columns::of(permit), false);
+        let mut kept = Vec::with_capacity(names.len());
+        let mut out = Vec::with_capacity(list.text().len());
+        for name in names {
+            let fate = verified.next(&name.text().map_err(|error| json_error(&error))?)?;
+            kept.push(fate != Fate::Cut);
+            if fate != Fate::Cut && !out.is_empty() {
+                out.push(b',');
+            }
+            match fate {
+                Fate::Cut => {}
+                Fate::Kept => out.extend_from_slice(name.span.of(body)),
+                Fate::Renamed(new) => {
+                    renamed = true;
+                    json::write_string(&mut out, new);
+                }
+            }
+        }
+        let dropped = verified.end()?;
+        Ok(Self { list: list.known(), kept, names: out, dropped, changes: renamed || dropped > 0 })
+    }
+
+    /// Whether it is about as long as its names, and not mostly blanks.
+    fn is_worth_keeping(&self, names: &[Text<'_>]) -> bool {
+        let longest: usize = names.iter().map(|name| name.span.end.saturating_sub(name.span.start) + 2).sum();
+        self.list.text().len() <= longest + 2
+    }
 }
 
 /// Spans that have nothing but a comma between them, as one.
@@ -124,7 +180,7 @@ struct Came<'a> {
     /// The entries of `results`, each with the lists that are known.
     columns: Vec<Span>,
     /// What `feature_names` says of them.
-    names: Vec<Text<'a>>,
+    names: Names<'a>,
     /// `feature_view_metadata`, where it was asked for.
     views: Option<Value>,
     status: Option<Value>,
@@ -132,17 +188,30 @@ struct Came<'a> {
     others: bool,
 }
 
+/// The list `feature_names`.
+enum Names<'a> {
+    /// It is this one.
+    Known(&'a Judged),
+    /// It is to be verified.
+    Came { list: Seen<'a>, names: Vec<Text<'a>> },
+}
+
 impl<'a> Came<'a> {
-    /// Reads an answer, all of it, and once. `expected`: about so many columns.
-    fn read(body: &'a [u8], view_metadata: bool, expected: usize) -> Result<Self, Unreadable> {
-        Self::walk(body, view_metadata, expected).map_err(|problem| match problem {
+    /// Reads an answer, all of it, and once. `expected`: about so many columns; `before`: the names that came before.
+    fn read(
+        body: &'a [u8],
+        view_metadata: bool,
+        expected: usize,
+        before: Option<&'a Judged>,
+    ) -> Result<Self, Unreadable> {
+        Self::walk(body, view_metadata, expected, before).map_err(|problem| match problem {
             Problem::Json(error) => json_error(&error),
             // What is no JSON is told as that, wherever it is broken.
             Problem::Form(form) => json::whole(body).map_or_else(|error| json_error(&error), |_| Unreadable(form)),
         })
     }
 
-    fn walk(body: &'a [u8], view_metadata: bool, expected: usize) -> Result<Self, Problem> {
+    fn walk(body: &'a [u8], view_metadata: bool, expected: usize, before: Option<&'a Judged>) -> Result<Self, Problem> {
         let (mut columns, mut names, mut views, mut status, mut others) = (None, None, None, None, false);
         let mut metadata = false;
         let mut reader = Reader::object(body)?;
@@ -159,7 +228,11 @@ impl<'a> Came<'a> {
                 reader.open()?;
                 while let Some(key) = reader.key()? {
                     if key.is("feature_names") {
-                        names = Some(names_of(&mut reader, expected)?);
+                        let known = before.filter(|judged| reader.skip_known(&judged.list).is_some());
+                        names = Some(match known {
+                            Some(judged) => Names::Known(judged),
+                            None => names_of(&mut reader, expected)?,
+                        });
                     } else if view_metadata && key.is("feature_view_metadata") {
                         views = Some(reader.skip()?);
                     } else {
@@ -206,7 +279,8 @@ impl From<JsonError> for Problem {
 }
 
 /// The list `feature_names`.
-fn names_of<'a>(reader: &mut Reader<'a>, expected: usize) -> Result<Vec<Text<'a>>, Problem> {
+fn names_of<'a>(reader: &mut Reader<'a>, expected: usize) -> Result<Names<'a>, Problem> {
+    let start = reader.at();
     if reader.kind()? != Kind::Array {
         return Err(Problem::of(NO_NAMES));
     }
@@ -218,7 +292,10 @@ fn names_of<'a>(reader: &mut Reader<'a>, expected: usize) -> Result<Vec<Text<'a>
         }
         names.push(reader.string()?);
     }
-    Ok(names)
+    match reader.seen(start) {
+        Some(list) => Ok(Names::Came { list, names }),
+        None => Err(Problem::of(NO_NAMES)),
+    }
 }
 
 /// The list `results`.

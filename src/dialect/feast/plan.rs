@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use foldhash::fast::RandomState;
 
 use crate::dialect;
+use crate::dialect::feast::answer::Answered;
 use crate::dialect::feast::request::{Request, Wanted};
 use crate::dialect::{Invalid, Outcome, Plan, Recorded, shown};
 use crate::json;
@@ -42,6 +43,8 @@ pub struct Permit {
     pub full_names: bool,
     /// Views of which something is returned.
     pub views: Views,
+    /// What the first answer said of its columns.
+    pub answered: Answered,
 }
 
 /// What the upstream is asked for.

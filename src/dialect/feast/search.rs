@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::answer::Answered;
 use super::plan::{Output, output};
 use super::{Column, Columns, Index, Permit, Sent, Views};
 use crate::dialect::{self, Invalid, Outcome, Plan, fingerprint_part, shown};
@@ -315,6 +316,7 @@ fn permit<'k>(
         filtered,
         full_names: false,
         views: Views::of(vec![view.into()]),
+        answered: Answered::default(),
     }
 }
 

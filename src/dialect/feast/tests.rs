@@ -143,7 +143,7 @@ fn spelled(plan: &Plan) -> String {
     let outcome = match &plan.outcome {
         Outcome::Permit(dialect::Permit::Feast(permit)) => {
             let columns: BTreeMap<_, _> = permit.columns.iter().collect();
-            let Permit { wanted, columns: _, entities, filtered, full_names, views } = permit;
+            let Permit { wanted, columns: _, entities, filtered, full_names, views, answered: _ } = permit;
             format!("{wanted:?} {columns:?} {entities:?} {filtered} {full_names} {views:?}")
         }
         other @ (Outcome::Permit(_) | Outcome::Refuse(_) | Outcome::Invalid(_)) => format!("{other:?}"),

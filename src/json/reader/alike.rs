@@ -25,7 +25,58 @@ pub struct Seen<'t> {
     depth: usize,
 }
 
+/// A value that a [`Reader`] read, for readers of other texts.
+#[derive(Clone, Debug)]
+pub struct Known {
+    text: Box<[u8]>,
+    kind: Kind,
+    depth: usize,
+}
+
+impl Known {
+    /// Its bytes.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl<'t> Seen<'t> {
+    /// Its bytes.
+    #[must_use]
+    pub fn text(&self) -> &'t [u8] {
+        self.text
+    }
+
+    /// The same, for readers of other texts; its own reader must have [finished](Reader::finish).
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known { text: self.text.into(), kind: self.kind, depth: self.depth }
+    }
+}
+
 impl<'t> Reader<'t> {
+    /// The object or array that was just read, which began at `start`; `None`: it is another value.
+    #[must_use]
+    pub fn seen(&self, start: usize) -> Option<Seen<'t>> {
+        let text = self.text.get(start..self.at).filter(|_| self.next == Next::Behind)?;
+        let kind = kind_of(self.text, start).filter(|kind| matches!(kind, Kind::Object | Kind::Array))?;
+        Some(Seen { text, kind, depth: self.open.len() })
+    }
+
+    /// [`Reader::skip`], if the value that begins here is a known one, byte for byte: it was judged where it was read, and is
+    /// compared and no more. Otherwise nothing is read.
+    #[inline]
+    pub fn skip_known(&mut self, known: &Known) -> Option<Value> {
+        let start = self.at;
+        if self.next != Next::Value || self.open.len() != known.depth || !stands_at(self.text, start, &known.text) {
+            return None;
+        }
+        let end = start + known.text.len();
+        (self.at, self.next) = (end, Next::Behind);
+        Some(Value { kind: known.kind, span: Span { start, end } })
+    }
+
     /// [`Reader::skip`]. If it is `before` once more, byte for byte, it was judged there, and is compared and no more;
     /// `before` is this one then.
     ///
@@ -84,7 +135,10 @@ impl<'t> Reader<'t> {
         if !stands_at(self.text, behind, model.tail) {
             return None;
         }
-        self.high |= high;
+        // The rest is UTF-8 where it was judged; most of an answer is the rest.
+        if high != 0 && simdutf8::basic::from_utf8(self.text.get(first..behind)?).is_err() {
+            return None;
+        }
         let end = behind + model.tail.len();
         if end.saturating_sub(self.checked) >= CHECKED_AT_ONCE {
             self.check(end).ok()?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tagwarden::dialect::Answer;
-use tagwarden::dialect::feast::{self, Column, Sent, Views};
+use tagwarden::dialect::feast::{self, Answered, Column, Sent, Views};
 use tagwarden::dialect::json::answer::{Layout, Want, cut};
 use tagwarden::dialect::json::description;
 use tagwarden::dialect::json::plan::Fate;
@@ -58,6 +58,7 @@ fn feast(name: String, body: String, features: usize, cuts: bool) -> Case {
         filtered: 0,
         full_names: true,
         views: Views::of(Vec::new()),
+        answered: Answered::default(),
     };
     let body = Bytes::from(body);
     Case::of_bytes(name, body.len(), move || {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::{Column, Columns, Index, Output, Permit, Sent, Views, output};
+use crate::dialect::feast::answer::Answered;
 use crate::dialect::feast::request::{Request, Wanted};
 use crate::dialect::{Invalid, shown};
 use crate::json;
@@ -46,7 +47,8 @@ pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Inva
         views.extend(output.view());
     }
     let entities = request.entities.iter().map(|entity| entity.name.clone().into_owned()).collect();
-    Ok(Permit { wanted, columns, entities, filtered: 0, full_names: request.full_names, views: Views::of(views) })
+    let (full_names, views, answered) = (request.full_names, Views::of(views), Answered::default());
+    Ok(Permit { wanted, columns, entities, filtered: 0, full_names, views, answered })
 }
 
 /// Outputs, as Feast is asked for them.
@@ -162,5 +164,6 @@ pub(super) fn permit<'m>(
     if !columns.values().any(|column| matches!(column, Column::Keep(_))) {
         return Err(Invalid("no output is left that has a name of its own".to_owned()));
     }
-    Ok(Permit { wanted, columns, entities, filtered: cut.len(), full_names: true, views: Views::of(views) })
+    let (views, answered) = (Views::of(views), Answered::default());
+    Ok(Permit { wanted, columns, entities, filtered: cut.len(), full_names: true, views, answered })
 }

@@ -131,6 +131,59 @@ fn columns_go_by_name_and_never_by_position() {
 }
 
 #[test]
+fn each_answer_is_judged_by_its_own_names_whatever_came_before() {
+    let policy = shop();
+    let body =
+        r#"{"feature_service":"pair_service","entities":{"buyer_id":[1],"seller_id":[2]},"full_feature_names":true}"#;
+    let usual = ["buyer_id", "seller_id", "buyer__age", "buyer__ssn", "seller__age"];
+    let with_blanks = columns(&usual).replace(r#","buyer__age""#, r#" , "buyer__age""#);
+    let answers = [
+        columns(&usual),
+        columns(&["seller__age", "buyer__ssn", "buyer__age"]),
+        columns(&["buyer__ssn", "seller__age", "buyer__age"]),
+        columns(&["buyer_id", "seller_id", "buyer__age", "buyer__age", "seller__age"]),
+        columns(&["buyer_id", "seller_id", "buyer__age", "buyer__ssn"]),
+        columns(&["buyer_id", "seller_id", "buyer__age", "buyer__ssn", "seller__age", "buyer__vip"]),
+        columns(&usual).replace(r#""seller__age"]"#, r#""seller__age",1]"#),
+        columns(&usual).replace(r#""seller__age"]"#, r#""seller__age"x]"#),
+        // One column more, or less, than there are names.
+        columns(&usual).replacen("[{", r#"[{"values":[7]},{"#, 1),
+        columns(&usual).replacen(r#"{"values":[0],"statuses":["PRESENT"]},"#, "", 1),
+        columns(&usual).replace("_ssn", r"_\u0073sn"),
+        // The list, elsewhere and for something else.
+        columns(&usual).replace("\"metadata\":{", "\"metadata\":{\"a\":1,"),
+        columns(&usual).replace("\"feature_names\":", "\"feature_names\":0,\"a\":"),
+        columns(&usual).replace("\"feature_names\":[", "\"feature_names\":[[").replace("]}}", "]]}}"),
+        with_blanks.clone(),
+        columns(&usual).replace(r#","buyer__age""#, &format!(r#",{}"buyer__age""#, " ".repeat(99))),
+    ];
+    let request = read(body.as_bytes()).unwrap();
+    let permit = || permitted(planned(&policy, "inside", body));
+    let told = |permit: &Permit, answer: &str| match filter(answer.as_bytes(), &request, permit) {
+        Ok(Answer::AsItCame) => "as it came".to_owned(),
+        Ok(Answer::Cut { body, dropped }) => {
+            format!("cut {dropped} {}", String::from_utf8(body.whole(answer.as_bytes())).unwrap())
+        }
+        Err(error) => error.to_string(),
+    };
+    let alone: Vec<String> = answers.iter().map(|answer| told(&permit(), answer)).collect();
+    assert!(alone[0].starts_with("cut 1 ") && alone[1].starts_with("cut 1 ") && alone[10].starts_with("cut 1 "));
+    assert_eq!(alone[3], "column `buyer__age` stands twice");
+    assert_eq!(alone[4], "2 columns were asked for and 1 of them came");
+    assert_eq!(alone[5], "column `buyer__vip` was not asked for");
+    assert_eq!(alone[8], "5 names stand for 6 columns");
+    assert_eq!(alone[9], "5 names stand for 4 columns");
+    assert_eq!(alone[13], "`metadata.feature_names` holds something that is no text");
+    for before in &answers {
+        let permit = permit();
+        told(&permit, before);
+        for (answer, alone) in answers.iter().zip(&alone).chain(answers.iter().zip(&alone).rev()) {
+            assert_eq!(told(&permit, answer), *alone, "{before} {answer}");
+        }
+    }
+}
+
+#[test]
 fn values_keep_their_text() {
     let policy = shop();
     let body = r#"{"features":["customer_profile:vip"],"entities":{"customer_id":[1]}}"#;

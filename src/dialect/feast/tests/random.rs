@@ -223,6 +223,7 @@ proptest! {
         changes in prop_oneof![3 => Just(Vec::new()), 4 => vec(change(), 1), 2 => vec(change(), 2)],
     ) {
         let Some((permit, expected, sent)) = decided(&world) else { return Ok(()) };
+        let plain = Upstream::answers(&expected, &sent, order.clone(), with_keys, &[]).text();
         let upstream = Upstream::answers(&expected, &sent, order, with_keys, &changes);
 
         let distinct: BTreeSet<&str> = upstream.names.iter().map(|(name, _)| name.as_str()).collect();
@@ -235,6 +236,12 @@ proptest! {
         let body = world.query.body();
         let request = read(body.as_bytes()).unwrap();
         let filtered = filter(answer.as_bytes(), &request, &permit);
+        // Whatever answers came before it.
+        let (behind_plain, ..) = decided(&world).unwrap();
+        let _ = filter(plain.as_bytes(), &request, &behind_plain);
+        for permit in [&behind_plain, &permit, &behind_plain] {
+            prop_assert_eq!(&filter(answer.as_bytes(), &request, permit), &filtered, "{} {}", plain, answer);
+        }
         prop_assert_eq!(filtered.is_ok(), whole, "{:?}: {}", filtered, answer);
         let Ok(filtered) = filtered else { return Ok(()) };
 
