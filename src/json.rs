@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 
 pub use reader::{Known, Model, Reader, Seen, Text};
-use scan::{colon, container_end, expect, scalar, space, string_end, text_of, unescape, unexpected};
+use scan::{colon, container_end, count_plain, expect, scalar, space, string_end, text_of, unescape, unexpected};
 pub use strict::{shown, strict_object, strict_value};
 
 /// Levels of nesting that a text may have; the outermost value is the first.
@@ -191,6 +191,32 @@ pub fn elements(text: &[u8], value: Value) -> Result<Vec<Value>, JsonError> {
 pub fn iter_elements(text: &[u8], value: Value) -> Result<Elements<'_>, JsonError> {
     wants(value, Kind::Array, "an array")?;
     Items::new(text, value, b']').map(Elements)
+}
+
+/// How many elements an array has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// All of them.
+    pub elements: usize,
+    /// One is null.
+    pub null: bool,
+}
+
+/// Counts the elements of an array; not judged again, as in [`members`].
+///
+/// # Errors
+/// `value` is not an array of `text`.
+pub fn count(text: &[u8], value: Value) -> Result<Counted, JsonError> {
+    let elements = iter_elements(text, value)?;
+    if let Some(counted) = count_plain(elements.0.text.get(elements.0.at..).unwrap_or_default()) {
+        return Ok(counted);
+    }
+    let mut counted = Counted { elements: 0, null: false };
+    for element in elements {
+        counted.null |= element?.kind == Kind::Null;
+        counted.elements += 1;
+    }
+    Ok(counted)
 }
 
 /// The text of a string, unescaped; borrowed where it has no escape.

@@ -1,6 +1,6 @@
 //! Where one token of a JSON text ends. The loops over bytes are here, and all of their speed.
 
-use super::{JsonError, Span};
+use super::{Counted, JsonError, Span};
 use std::borrow::Cow;
 use std::str::Utf8Error;
 use wide::u8x16;
@@ -261,7 +261,9 @@ fn code_unit(text: &[u8], at: usize) -> Result<u16, JsonError> {
 #[cold]
 fn padded<const N: usize>(rest: &[u8]) -> [u8; N] {
     let mut block = [0; N];
-    block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    if let Some(begin) = block.get_mut(..rest.len()) {
+        begin.copy_from_slice(rest);
+    }
     block
 }
 
@@ -292,9 +294,7 @@ pub(super) fn container_end(text: &[u8], start: usize) -> Result<usize, JsonErro
             solidi &= !(solidus | solidus << 1);
             escaped = solidus >> 63;
         }
-        // Each bit becomes the parity of the quotes up to it.
-        let strings = [1, 2, 4, 8, 16, 32].iter().fold(quotes, |bits, by| bits ^ bits << by);
-        let strings = strings ^ within;
+        let strings = parities(quotes) ^ within;
         within = 0_u64.wrapping_sub(strings >> 63);
         // Bit 5 is what `{` has more than `[`, and `}` than `]`.
         let opening = positions(block, 0x20, b'{') & !strings;
@@ -313,6 +313,31 @@ pub(super) fn container_end(text: &[u8], start: usize) -> Result<usize, JsonErro
         at += 64;
     }
     Err(unexpected(text, text.len(), "a closing bracket"))
+}
+
+/// What stands in an array, counted by its commas; `None`: it has arrays, objects or escapes.
+pub(super) fn count_plain(inner: &[u8]) -> Option<Counted> {
+    let (mut commas, mut nulls, mut within) = (0, 0, 0_u64);
+    for rest in inner.chunks(64) {
+        let block = &rest.first_chunk().copied().unwrap_or_else(|| padded(rest));
+        let strings = parities(positions(block, 0, b'"')) ^ within;
+        within = 0_u64.wrapping_sub(strings >> 63);
+        let brackets = (positions(block, 0x20, b'{') | positions(block, 0x20, b'}')) & !strings;
+        if brackets | positions(block, 0, b'\\') != 0 {
+            return None;
+        }
+        commas += (positions(block, 0, b',') & !strings).count_ones() as usize;
+        // Of all values but texts, only null has that letter.
+        nulls |= positions(block, 0, b'n') & !strings;
+    }
+    let some = space(inner, 0) < inner.len();
+    Some(Counted { elements: commas + usize::from(some), null: nulls != 0 })
+}
+
+/// Each bit becomes the parity of the bits up to it.
+#[inline]
+fn parities(bits: u64) -> u64 {
+    [1, 2, 4, 8, 16, 32].iter().fold(bits, |bits, by| bits ^ bits << by)
 }
 
 /// Whether the block has an odd number of quotation marks; none if it has brackets or reverse

@@ -110,6 +110,8 @@ fn assert_value(text: &[u8], value: Value, tree: &Tree) {
         (Kind::Array, Tree::Array(trees)) => {
             let elements = elements(text, value).unwrap();
             assert_eq!(elements.len(), trees.len());
+            let null = elements.iter().any(|element| element.kind == Kind::Null);
+            assert_eq!(count(text, value).unwrap(), Counted { elements: trees.len(), null }, "{}", text.escape_ascii());
             elements.into_iter().zip(trees).for_each(|(element, tree)| assert_value(text, element, tree));
         }
         (Kind::String, Tree::String(wanted)) => assert_eq!(string(text, value).unwrap(), wanted.as_str()),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::dialect::feast::plan::Permit;
 use crate::dialect::{Invalid, fingerprint_part, shown};
-use crate::json::{self, Kind, Value};
+use crate::json::{self, Counted, JsonError, Kind, Reader, Value};
 
 /// Features that one query may name. What is decided and audited of each is many times longer than its name.
 const MOST_FEATURES: usize = 10_000;
@@ -69,39 +69,73 @@ pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Invalid> {
 /// # Errors
 /// [`Invalid`] names what is in the way.
 pub fn read(body: &[u8]) -> Result<Request<'_>, Invalid> {
-    let members = json::object(body).map_err(|error| Invalid(format!("the body cannot be read: {error}")))?;
+    walk(body).map_err(|problem| match problem {
+        Problem::Json(error) => unreadable(&error),
+        // What is no JSON is told as that, wherever it is broken.
+        Problem::Form(form) => json::whole(body).map_or_else(|error| unreadable(&error), |_| form),
+    })
+}
+
+/// What is wrong with a body.
+enum Problem {
+    /// It is no JSON.
+    Json(JsonError),
+    /// It asks for nothing that can be meant.
+    Form(Invalid),
+}
+
+impl From<JsonError> for Problem {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(form: Invalid) -> Self {
+        Self::Form(form)
+    }
+}
+
+fn walk(body: &[u8]) -> Result<Request<'_>, Problem> {
     let (mut features, mut service, mut entities) = (None, None, None);
     let (mut full_names, mut view_metadata) = (false, false);
-    for member in members {
-        let value = member.value;
-        if value.kind == Kind::Null {
+    let mut reader = Reader::object(body)?;
+    reader.open()?;
+    while let Some(key) = reader.key()? {
+        let kind = reader.kind()?;
+        if kind == Kind::Object && key.is("entities") {
+            entities = Some(columns(body, &mut reader)?);
             continue;
         }
-        match &*member.key {
-            "features" => features = some(body, value)?,
-            "feature_service" => {
-                if value.kind != Kind::String {
-                    return invalid("`feature_service` is not a text");
-                }
-                // Feast takes the empty text for "not given".
-                service = Some(text(body, value)?).filter(|name| !name.is_empty());
+        let value = reader.skip()?;
+        if kind == Kind::Null {
+            continue;
+        }
+        if key.is("features") {
+            features = some(body, value)?;
+        } else if key.is("feature_service") {
+            if kind != Kind::String {
+                return Ok(invalid("`feature_service` is not a text")?);
             }
-            "entities" => entities = Some(columns(body, value)?),
-            "full_feature_names" => full_names = boolean(value, "full_feature_names")?,
-            "include_feature_view_version_metadata" => {
-                view_metadata = boolean(value, "include_feature_view_version_metadata")?;
-            }
-            _ => {}
+            // Feast takes the empty text for "not given".
+            service = Some(text(body, value)?).filter(|name| !name.is_empty());
+        } else if key.is("entities") {
+            return Ok(invalid("`entities` is not an object")?);
+        } else if key.is("full_feature_names") {
+            full_names = boolean(value, "full_feature_names")?;
+        } else if key.is("include_feature_view_version_metadata") {
+            view_metadata = boolean(value, "include_feature_view_version_metadata")?;
         }
     }
+    reader.finish()?;
     let asked = match (service, features) {
-        (Some(_), Some(_)) => return invalid(BOTH),
+        (Some(_), Some(_)) => return Ok(invalid(BOTH)?),
         (Some(service), None) => Asked::Wanted(Wanted::Service(service)),
         (None, Some(list)) => Asked::List(body, list),
-        (None, None) => return invalid(NEITHER),
+        (None, None) => return Ok(invalid(NEITHER)?),
     };
-    let Some((entities, rows)) = entities else { return invalid("`entities` is missing") };
-    Request::of(asked, entities, rows, full_names, view_metadata)
+    let Some((entities, rows)) = entities else { return Ok(invalid("`entities` is missing")?) };
+    Ok(Request::of(asked, entities, rows, full_names, view_metadata)?)
 }
 
 pub(super) fn unreadable(error: &json::JsonError) -> Invalid {
@@ -154,23 +188,20 @@ pub(super) fn boolean(value: Value, name: &str) -> Result<bool, Invalid> {
     }
 }
 
-fn columns(body: &[u8], value: Value) -> Result<(Vec<Entity<'_>>, Rows), Invalid> {
-    if value.kind != Kind::Object {
-        return invalid("`entities` is not an object");
-    }
+/// The object `entities`.
+fn columns<'b>(body: &'b [u8], reader: &mut Reader<'b>) -> Result<(Vec<Entity<'b>>, Rows), Problem> {
     let mut columns: Vec<Entity<'_>> = Vec::new();
     let mut rows = Rows::default();
-    for member in json::members(body, value).map_err(|error| unreadable(&error))? {
-        if member.value.kind != Kind::Array {
-            return invalid(format!("entity `{}` is not a list of values", shown(&member.key)));
+    reader.open()?;
+    while let Some(key) = reader.key()? {
+        let value = reader.skip()?;
+        let name = key.text()?;
+        if value.kind != Kind::Array {
+            return Ok(invalid(format!("entity `{}` is not a list of values", shown(&name)))?);
         }
-        let (mut count, mut has_null) = (0, false);
-        for item in json::iter_elements(body, member.value).map_err(|error| unreadable(&error))? {
-            has_null |= item.map_err(|error| unreadable(&error))?.kind == Kind::Null;
-            count += 1;
-        }
-        rows.count(&member.key, count)?;
-        columns.push(Entity { name: member.key, values: member.value.span.of(body), has_null });
+        let Counted { elements, null } = json::count(body, value)?;
+        rows.count(&name, elements)?;
+        columns.push(Entity { name, values: value.span.of(body), has_null: null });
     }
     Ok((columns, rows))
 }
