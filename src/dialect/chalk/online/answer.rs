@@ -48,7 +48,7 @@ pub(super) fn cut<'a>(body: &'a [u8], permit: &'a Permit, request: &Request<'_>)
     }
     cut.out.extend_from_slice(br#"{"data":["#);
     match (data, errors) {
-        (Some(data), _) => cut.data(data, request.include_meta)?,
+        (Some(data), _) => cut.data(data, request.include_meta == Some(true))?,
         (None, Some(errors)) if errors.kind == Kind::Array => cut.changed = true,
         (None, _) => return unreadable("the answer has no `data`"),
     }
@@ -172,7 +172,7 @@ impl<'a> Cut<'a> {
         let whole = json::object(self.body).map_err(|error| json_error(&error))?;
         match whole.as_slice() {
             [data] if data.key == "data" => match self.items(data.value, "`data`")?.as_slice() {
-                [item] => self.item(*item, 0, request.include_meta),
+                [item] => self.item(*item, 0, request.include_meta == Some(true)),
                 _ => unreadable("`data` has more than one element"),
             },
             _ => unreadable("the answer has more than `data`"),

@@ -18,8 +18,11 @@ pub struct Request<'b> {
     ///
     /// [`headers::environment`]: crate::dialect::chalk::headers::environment
     pub environment: Option<String>,
-    /// `include_meta`: how each field was computed may be in the answer.
-    pub include_meta: bool,
+    /// `include_meta`: how each field was computed may be in the answer; `None`: the caller did not say. What the server takes
+    /// that for is its own affair, for without `true` here it does not come back.
+    pub include_meta: Option<bool>,
+    /// `expression_outputs` is a member, be it of an empty list.
+    pub(super) expressions: bool,
     /// The values of [`Query::inputs`] as they were written; none in the header of a bulk query.
     pub(super) values: Vec<&'b [u8]>,
     /// The other members that go upstream, written anew, each with a comma before it.
@@ -57,6 +60,8 @@ fn through(mut table: Table<'_>, versioned: bool) -> Result<Request<'_>, Invalid
 /// The body that goes upstream: the outputs, expressions and inputs that are permitted, values in the text that they
 /// had, and the other members that were understood. The name of a query goes with its outputs, spelled out: the server adds
 /// the tags that it has for that name, and no other outputs.
+///
+/// `inputs` and `outputs` are always written, other members where the caller has them.
 pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
     let values: usize = request.values.iter().map(|value| value.len() + 64).sum();
     let mut out = Vec::with_capacity(values + permit.outputs.len() * 32 + request.rest.len() + 128);
@@ -88,16 +93,21 @@ fn asked(out: &mut Vec<u8>, request: &Request<'_>, permit: &Permit) {
         comma(out, position);
         json::write_string(out, output);
     }
-    out.extend_from_slice(br#"],"expression_outputs":["#);
-    let expressions = permit.expressions.iter().filter_map(|&position| request.query.expressions.get(position));
-    for (position, expression) in expressions.enumerate() {
-        comma(out, position);
-        json::write_string(out, &STANDARD.encode(&expression.encoded));
+    out.push(b']');
+    // Beside a name, what is left out could be what the name stands for.
+    if request.expressions || request.query.name.is_some() {
+        out.extend_from_slice(br#","expression_outputs":["#);
+        let expressions = permit.expressions.iter().filter_map(|&position| request.query.expressions.get(position));
+        for (position, expression) in expressions.enumerate() {
+            comma(out, position);
+            json::write_string(out, &STANDARD.encode(&expression.encoded));
+        }
+        out.push(b']');
     }
-    out.extend_from_slice(if request.include_meta {
-        br#"],"include_meta":true"#.as_slice()
-    } else {
-        br#"],"include_meta":false"#
+    out.extend_from_slice(match request.include_meta {
+        Some(true) => br#","include_meta":true"#,
+        Some(false) => br#","include_meta":false"#,
+        None => b"",
     });
     out.extend_from_slice(&request.rest);
     out.push(b'}');

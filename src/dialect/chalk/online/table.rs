@@ -37,7 +37,7 @@ impl<'b> Table<'b> {
             "expression_outputs" => self.expressions(&part),
             "now" => self.now(&part),
             "include_meta" => {
-                self.request.include_meta = part.boolean()?;
+                self.request.include_meta = Some(part.boolean()?);
                 Ok(())
             }
             "correlation_id" => {
@@ -154,6 +154,7 @@ impl<'b> Table<'b> {
     }
 
     fn expressions(&mut self, part: &Part<'b, '_>) -> Result<(), Invalid> {
+        self.request.expressions = true;
         self.request.query.expressions = part.list(|item| expression::read(&item.base64()?))?;
         Ok(())
     }

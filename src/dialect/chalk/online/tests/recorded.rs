@@ -136,7 +136,7 @@ fn headers_of_bulk_queries_are_read_and_built_anew() {
             let sent = query.as_str().unwrap();
             let inputs = vec![Input { name: "user.id".to_owned(), has_null: true }];
             let request = read_header(sent.as_bytes(), inputs.clone(), true).unwrap();
-            assert_eq!((&request.query.inputs, request.include_meta), (&inputs, true), "{name}");
+            assert_eq!((&request.query.inputs, request.include_meta), (&inputs, Some(true)), "{name}");
             assert_eq!(request.query.switches, switches([]), "{name}");
             let built = rewrite_header(&request, &all_of(&request.query));
             assert_eq!(serde_json::from_slice::<Value>(&built).unwrap(), understood(sent, &request), "{name}");

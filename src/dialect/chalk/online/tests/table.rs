@@ -9,8 +9,10 @@ fn rest(members: &str) -> (BTreeSet<Switch>, String) {
     let text = body(members);
     let request = read(text.as_bytes(), false).unwrap_or_else(|error| panic!("{members}: {error}"));
     let built = rewrite(&request, &all_of(&request.query));
-    let head = r#"{"inputs":{"user.id":1},"outputs":["user.name"],"expression_outputs":[],"include_meta":false"#;
+    let head = r#"{"inputs":{"user.id":1},"outputs":["user.name"]"#;
     let rest = text_of(&built).strip_prefix(head).unwrap_or_else(|| panic!("{}", text_of(&built)));
+    let expressions = r#","expression_outputs":[]"#;
+    let rest = if request.query.name.is_some() { rest.strip_prefix(expressions).unwrap() } else { rest };
     (request.query.switches, rest.strip_suffix('}').unwrap().to_owned())
 }
 
@@ -129,10 +131,29 @@ fn the_other_keys_are_checked() {
     for (members, forwarded) in cases {
         assert_eq!(rest(members), (switches([]), forwarded.to_owned()), "{members}");
     }
-    let text = body(r#""include_meta":true,"context":{"environment":"prod"}"#);
-    let request = read(text.as_bytes(), true).unwrap();
-    assert_eq!((request.include_meta, request.environment.as_deref()), (true, Some("prod")));
-    assert!(text_of(&rewrite(&request, &Permit::default())).contains(r#""include_meta":true"#));
+    let text = body(r#""context":{"environment":"prod"}"#);
+    assert_eq!(read(text.as_bytes(), true).unwrap().environment.as_deref(), Some("prod"));
+}
+
+#[test]
+fn what_the_caller_left_out_stays_out() {
+    let cases = [
+        ("", "", None),
+        (r#""include_meta":null,"expression_outputs":null"#, "", None),
+        (r#""include_meta":true"#, r#","include_meta":true"#, Some(true)),
+        (r#""include_meta":false"#, r#","include_meta":false"#, Some(false)),
+        (r#""expression_outputs":[]"#, r#","expression_outputs":[]"#, None),
+        // A name could stand for more.
+        (r#""query_name":"a""#, r#","expression_outputs":[],"query_name":"a""#, None),
+    ];
+    for (members, forwarded, meta) in cases {
+        let text = body(members);
+        let request = read(text.as_bytes(), true).unwrap();
+        assert_eq!(request.include_meta, meta, "{members}");
+        let built = rewrite(&request, &all_of(&request.query));
+        let expected = format!(r#"{{"inputs":{{"user.id":1}},"outputs":["user.name"]{forwarded}}}"#);
+        assert_eq!(text_of(&built), expected, "{members}");
+    }
 }
 
 #[test]
@@ -223,7 +244,7 @@ fn in_the_header_of_a_bulk_query() {
     assert_eq!(request.query.switches, switches([Switch::Explain]));
     assert_eq!(
         super::text(&rewrite_header(&request, &all_of(&request.query))),
-        r#"{"outputs":["user.name"],"expression_outputs":[],"include_meta":false,"now":["2026-01-01T00:00:00Z","2026-01-02T00:00:00Z"],"explain":true}"#
+        r#"{"outputs":["user.name"],"now":["2026-01-01T00:00:00Z","2026-01-02T00:00:00Z"],"explain":true}"#
     );
 }
 
