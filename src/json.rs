@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-pub use reader::{Known, Model, Reader, Seen, Text};
+pub use reader::{Known, KnownModel, Model, Reader, Seen, Text};
 use scan::{colon, container_end, count_plain, expect, scalar, space, string_end, text_of, unescape, unexpected};
 pub use strict::{shown, strict_object, strict_value};
 
@@ -208,7 +208,12 @@ pub struct Counted {
 /// `value` is not an array of `text`.
 pub fn count(text: &[u8], value: Value) -> Result<Counted, JsonError> {
     let elements = iter_elements(text, value)?;
-    if let Some(counted) = count_plain(elements.0.text.get(elements.0.at..).unwrap_or_default()) {
+    let inner = elements.0.text.get(elements.0.at..).unwrap_or_default();
+    // One number, mostly.
+    if (1..=20).contains(&inner.len()) && inner.iter().all(u8::is_ascii_digit) {
+        return Ok(Counted { elements: 1, null: false });
+    }
+    if let Some(counted) = count_plain(inner) {
         return Ok(counted);
     }
     let mut counted = Counted { elements: 0, null: false };

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::scan::{self, colon, expect, space, string_end, text_of, unescape, unexpected};
 use super::{JsonError, Kind, MAX_DEPTH, Span, Value, kind_of};
-pub use alike::{Known, Model, Seen};
+pub use alike::{Known, KnownModel, Model, Seen};
 
 mod alike;
 
@@ -58,6 +58,10 @@ struct Open {
     first_key: usize,
     /// One of them has an escape.
     escaped: bool,
+    /// A bit for each of them, told by its length and the byte that it begins with.
+    marks: u64,
+    /// Two of them have the same bit; without that, and without escapes, no two are the same.
+    alike: bool,
 }
 
 /// A key, or a text, as it stands in a text of JSON.
@@ -72,7 +76,7 @@ pub struct Text<'t> {
 impl<'t> Text<'t> {
     /// Its bytes, where they are what it says: where it has no escape.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn plain(&self) -> Option<&'t [u8]> {
         let inner = self.text.get(self.span.start + 1..self.span.end.checked_sub(1)?)?;
         (!self.escaped).then_some(inner)
@@ -80,12 +84,17 @@ impl<'t> Text<'t> {
 
     /// Whether it says this, unescaped.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn is(&self, wanted: &str) -> bool {
         match self.plain() {
             Some(plain) => plain == wanted.as_bytes(),
-            None => self.text().is_ok_and(|text| text == wanted),
+            None => self.is_unescaped(wanted),
         }
+    }
+
+    #[cold]
+    fn is_unescaped(&self, wanted: &str) -> bool {
+        self.text().is_ok_and(|text| text == wanted)
     }
 
     /// What it says, unescaped; borrowed where it has no escape.
@@ -224,10 +233,9 @@ impl<'t> Reader<'t> {
             (_, Next::First) => at,
             (_, Next::Behind | Next::Value) => return Err(unexpected(text, at, "`,` or `}`")),
         };
-        (self.at, self.next) = (self.note_key(start)?, Next::Value);
-        let (span, open) = (self.keys.last().copied(), self.open.last());
-        let escaped = open.is_none_or(|open| open.escaped);
-        Ok(span.map(|span| Text { text, span, escaped }))
+        let (value, span, escaped) = self.note_key(start)?;
+        (self.at, self.next) = (value, Next::Value);
+        Ok(Some(Text { text, span, escaped }))
     }
 
     /// Whether the innermost array that is open has another element, which begins here then; otherwise here is behind it.
@@ -304,21 +312,26 @@ impl<'t> Reader<'t> {
         if self.open.len() >= MAX_DEPTH {
             return Err(JsonError::TooDeep { at });
         }
-        self.open.push(Open { object, first_key: self.keys.len(), escaped: false });
+        self.open.push(Open { object, first_key: self.keys.len(), escaped: false, marks: 0, alike: false });
         Ok(())
     }
 
-    /// Notes the key that must begin at `start`; where its value begins.
+    /// Notes the key that must begin at `start`: where its value begins, where it stands, whether it has an escape.
     #[inline]
-    fn note_key(&mut self, start: usize) -> Result<usize, JsonError> {
+    fn note_key(&mut self, start: usize) -> Result<(usize, Span, bool), JsonError> {
         let behind = expect(self.text, start, b'"', "a key")?;
         let (end, escaped) = string_end(self.text, behind, &mut self.high)?;
         let value = colon(self.text, end)?;
-        self.keys.push(Span { start, end });
-        if escaped && let Some(open) = self.open.last_mut() {
-            open.escaped = true;
+        let span = Span { start, end };
+        self.keys.push(span);
+        if let Some(open) = self.open.last_mut() {
+            let first = self.text.get(behind).map_or(0, |byte| usize::from(*byte));
+            let mark = 1 << ((end - start + first) & 63);
+            open.escaped |= escaped;
+            open.alike |= open.marks & mark != 0;
+            open.marks |= mark;
         }
-        Ok(value)
+        Ok((value, span, escaped))
     }
 
     /// The end of the object or array that begins at `at`.
@@ -336,7 +349,7 @@ impl<'t> Reader<'t> {
                     match (text.get(at), object) {
                         (Some(b'}'), true) | (Some(b']'), false) => at,
                         (_, true) => {
-                            at = self.note_key(at)?;
+                            at = self.note_key(at)?.0;
                             continue 'value;
                         }
                         (_, false) => continue 'value,
@@ -363,7 +376,7 @@ impl<'t> Reader<'t> {
                         continue 'value;
                     }
                     (Some(b','), true) => {
-                        at = self.note_key(space(text, at + 1))?;
+                        at = self.note_key(space(text, at + 1))?.0;
                         continue 'value;
                     }
                     (Some(b']'), false) => {}
@@ -388,9 +401,18 @@ impl<'t> Reader<'t> {
     /// O(n log n) whatever keys are sent, and takes no allocation per object or plain key.
     #[inline]
     fn distinct(&mut self) -> Result<(), JsonError> {
-        let text = self.text;
         let Some(open) = self.open.last() else { return Ok(()) };
         let (first, escaped) = (open.first_key, open.escaped);
+        if !escaped && !open.alike {
+            self.keys.truncate(first);
+            return Ok(());
+        }
+        self.compared(first, escaped)
+    }
+
+    /// The same, where they have to be compared.
+    fn compared(&mut self, first: usize, escaped: bool) -> Result<(), JsonError> {
+        let text = self.text;
         let keys = self.keys.get(first..).unwrap_or_default();
         let twice = if keys.len() < 2 {
             None

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use crate::dialect::feast::plan::{Column, Permit};
 use crate::dialect::feast::request::Request;
 use crate::dialect::{Answer, Pieces, Unreadable, shown};
-use crate::json::{self, JsonError, Kind, Known, Reader, Seen, Span, Text, Value};
+use crate::json::{self, JsonError, Kind, Known, KnownModel, Model, Reader, Seen, Span, Text, Value};
 
 pub(super) fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {
     Err(Unreadable(message.into()))
@@ -38,7 +38,7 @@ pub fn filter_columns(body: &[u8], view_metadata: bool, permit: &Permit) -> Resu
     let judged = match &came.names {
         Names::Known(judged) => *judged,
         Names::Came { list, names } => {
-            let judged = Judged::of(body, list, names, permit)?;
+            let judged = Judged::of(body, list, names, came.first, permit)?;
             if before.is_none() && judged.is_worth_keeping(names) {
                 permit.answered.0.get_or_init(|| Box::new(judged))
             } else {
@@ -60,7 +60,7 @@ pub fn filter_columns(body: &[u8], view_metadata: bool, permit: &Permit) -> Resu
     let mut out = if small {
         let columns: usize = kept().map(|column| column.end.saturating_sub(column.start) + 1).sum();
         let status = came.status.map_or(0, |status| STATUS.len() + status.span.of(body).len());
-        let around = START.len() + NAMES.len() + END.len() + status;
+        let around = START.len() + END.len() + status;
         Pieces::written(around + columns.saturating_sub(1) + judged.names.len())
     } else {
         Pieces::with_capacity(names, 64 + names + judged.names.len())
@@ -72,31 +72,34 @@ pub fn filter_columns(body: &[u8], view_metadata: bool, permit: &Permit) -> Resu
         }
         if small { out.write(run.of(body)) } else { out.keep(run) }
     }
-    out.write(NAMES);
     out.write(&judged.names);
-    out.write(b"]");
     if let Some(views) = came.views {
         views_of(body, views, permit, &mut out)?;
     }
-    out.write(b"}");
     if let Some(status) = came.status {
         out.write(STATUS);
         out.write(status.span.of(body));
+        out.write(b"}");
+    } else {
+        out.write(END);
     }
-    out.write(b"}");
     Ok(Answer::Cut { body: out, dropped: judged.dropped })
 }
+
+/// Bytes of a column, without its values, that are kept for the next answer.
+const SHORT: usize = 1 << 10;
 
 /// Bytes of an answer that is rather copied than passed on in pieces.
 const COPIED_AT_ONCE: usize = 16 << 10;
 
 const START: &[u8] = br#"{"results":["#;
 const NAMES: &[u8] = br#"],"metadata":{"feature_names":["#;
-const STATUS: &[u8] = br#","status":"#;
-const END: &[u8] = b"]}}";
+const STATUS: &[u8] = br#"},"status":"#;
+const END: &[u8] = b"}}";
 
 /// The list of names that the first answer to what a [`Permit`] permits had, and what was found of it: the next one mostly
-/// has the same, byte for byte.
+/// has the same, byte for byte. And the first column, if it is a short one: that of an entity has the same statuses and times
+/// in each answer of as many rows.
 #[derive(Debug, Default)]
 pub struct Answered(OnceLock<Box<Judged>>);
 
@@ -104,9 +107,11 @@ pub struct Answered(OnceLock<Box<Judged>>);
 #[derive(Debug)]
 struct Judged {
     list: Known,
+    /// What the first column has around its values.
+    first: Option<KnownModel>,
     /// Of each column.
     kept: Vec<bool>,
-    /// What is returned of it, without brackets.
+    /// What is returned of it, with what stands between it and the columns.
     names: Vec<u8>,
     dropped: usize,
     /// Whether one is cut, or renamed.
@@ -114,14 +119,21 @@ struct Judged {
 }
 
 impl Judged {
-    fn of(body: &[u8], list: &Seen<'_>, names: &[Text<'_>], permit: &Permit) -> Result<Self, Unreadable> {
+    fn of(
+        body: &[u8],
+        list: &Seen<'_>,
+        names: &[Text<'_>],
+        first: Option<Model<'_>>,
+        permit: &Permit,
+    ) -> Result<Self, Unreadable> {
         let (mut verified, mut renamed) = (Columns::of(permit), false);
         let mut kept = Vec::with_capacity(names.len());
-        let mut out = Vec::with_capacity(list.text().len());
+        let mut out = Vec::with_capacity(NAMES.len() + list.text().len());
+        out.extend_from_slice(NAMES);
         for name in names {
             let fate = verified.next(&name.text().map_err(|error| json_error(&error))?)?;
             kept.push(fate != Fate::Cut);
-            if fate != Fate::Cut && !out.is_empty() {
+            if fate != Fate::Cut && out.len() > NAMES.len() {
                 out.push(b',');
             }
             match fate {
@@ -133,8 +145,10 @@ impl Judged {
                 }
             }
         }
+        out.push(b']');
         let dropped = verified.end()?;
-        Ok(Self { list: list.known(), kept, names: out, dropped, changes: renamed || dropped > 0 })
+        let first = first.filter(|first| first.length() <= SHORT).map(|first| first.known());
+        Ok(Self { list: list.known(), first, kept, names: out, dropped, changes: renamed || dropped > 0 })
     }
 
     /// Whether it is about as long as its names, and not mostly blanks.
@@ -179,6 +193,8 @@ impl<I: Iterator<Item = Span>> Iterator for Runs<'_, I> {
 struct Came<'a> {
     /// The entries of `results`, each with the lists that are known.
     columns: Vec<Span>,
+    /// What the first one has around its values.
+    first: Option<Model<'a>>,
     /// What `feature_names` says of them.
     names: Names<'a>,
     /// `feature_view_metadata`, where it was asked for.
@@ -219,7 +235,7 @@ impl<'a> Came<'a> {
         while let Some(key) = reader.key()? {
             let kind = reader.kind()?;
             if key.is("results") {
-                columns = Some(columns_of(&mut reader, expected)?);
+                columns = Some(columns_of(&mut reader, expected, before)?);
             } else if key.is("metadata") {
                 metadata = true;
                 if kind != Kind::Object {
@@ -249,7 +265,7 @@ impl<'a> Came<'a> {
         }
         reader.finish()?;
         match (columns, metadata, names) {
-            (Some(columns), true, Some(names)) => Ok(Self { columns, names, views, status, others }),
+            (Some((columns, first)), true, Some(names)) => Ok(Self { columns, first, names, views, status, others }),
             (Some(_), true, None) => Err(Problem::of(NO_NAMES)),
             (_, _, _) => Err(Problem::of("the answer has no `results` or no `metadata`")),
         }
@@ -299,14 +315,19 @@ fn names_of<'a>(reader: &mut Reader<'a>, expected: usize) -> Result<Names<'a>, P
 }
 
 /// The list `results`.
-fn columns_of(reader: &mut Reader<'_>, expected: usize) -> Result<Vec<Span>, Problem> {
+fn columns_of<'a>(
+    reader: &mut Reader<'a>,
+    expected: usize,
+    before: Option<&'a Judged>,
+) -> Result<(Vec<Span>, Option<Model<'a>>), Problem> {
     if reader.kind()? != Kind::Array {
         return Err(Problem::of("`results` is not a list"));
     }
     reader.open()?;
     let mut columns = Vec::with_capacity(expected);
     // Mostly the columns of an answer have their values, and else nothing, for themselves; until two of them have not.
-    let (mut model, mut misses) = (None, 0);
+    let (mut model, mut misses) = (before.and_then(|judged| Some(judged.first.as_ref()?.model())), 0);
+    let mut first = None;
     // And where only one of their other lists is another, the other one is the same.
     let (mut statuses, mut times) = (None, None);
     while reader.element()? {
@@ -318,11 +339,15 @@ fn columns_of(reader: &mut Reader<'_>, expected: usize) -> Result<Vec<Span>, Pro
             continue;
         }
         let values = column(reader, &mut statuses, &mut times)?;
-        columns.push(Span { start, end: reader.at() });
-        misses += usize::from(model.is_some());
+        // What is known of another answer does not count.
+        misses += usize::from(!columns.is_empty());
         model = reader.model(start, values);
+        if columns.is_empty() {
+            first = model;
+        }
+        columns.push(Span { start, end: reader.at() });
     }
-    Ok(columns)
+    Ok((columns, first))
 }
 
 /// An entry of `results` has the three lists that are known, and nothing beside them; its values.
@@ -368,8 +393,8 @@ pub(super) enum Fate<'p> {
 /// The columns of an answer, verified by their names, one after the other.
 pub(super) struct Columns<'p> {
     permit: &'p Permit,
-    /// Of each that came, where the permit has what is said of it: no two names have that at one address.
-    came: Vec<usize>,
+    /// Of each that came, where the permit has what is said of it: no two names have that at one address. And its position.
+    came: Vec<(usize, usize)>,
     kept: usize,
     dropped: usize,
 }
@@ -399,7 +424,7 @@ impl<'p> Columns<'p> {
                 None => return unreadable(format!("column `{}` was not asked for", shown(name))),
             },
         };
-        self.came.push(at);
+        self.came.push((at, self.came.len()));
         Ok(fate)
     }
 
@@ -409,8 +434,9 @@ impl<'p> Columns<'p> {
     /// One of them stands twice, or one that was asked for did not come.
     pub(super) fn end(mut self) -> Result<usize, Unreadable> {
         self.came.sort_unstable();
-        let twice = self.came.iter().zip(self.came.iter().skip(1)).find(|(one, next)| one == next);
-        if let Some((twice, _)) = twice {
+        let twice = self.came.iter().zip(self.came.iter().skip(1)).filter(|(one, next)| one.0 == next.0);
+        // The first that came again, wherever the permit has it.
+        if let Some((twice, _)) = twice.map(|(_, next)| next).min_by_key(|(_, position)| *position) {
             let columns = self.permit.columns.iter().map(|(name, column)| (&**name, address(column)));
             let entities = self.permit.entities.iter().map(|entity| (&**entity, address(entity)));
             let name = columns.chain(entities).find(|(_, at)| at == twice).map_or("", |(name, _)| name);

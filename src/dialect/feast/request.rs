@@ -151,8 +151,8 @@ fn some(body: &[u8], value: Value) -> Result<Option<Value>, Invalid> {
     if value.kind != Kind::Array {
         return invalid("`features` is not a list");
     }
-    let first = json::iter_elements(body, value).map_err(|error| unreadable(&error))?.next();
-    Ok(first.is_some().then_some(value))
+    let inner = value.span.of(body).strip_prefix(b"[").unwrap_or_default().trim_ascii_start();
+    Ok((inner != b"]").then_some(value))
 }
 
 pub(super) fn texts(body: &[u8], value: Value) -> Result<Vec<Cow<'_, str>>, Invalid> {

@@ -3,6 +3,9 @@
 use super::{CHECKED_AT_ONCE, Next, Reader};
 use crate::json::{JsonError, Kind, Span, Value, kind_of, scan};
 
+/// Bytes of a list that is not looked through for a second element.
+const LONG: usize = 64;
+
 /// What stands around a list in a value that a [`Reader`] read, and goes for that one alone: whatever else is in it, and all that it begins and ends with.
 ///
 /// ```text
@@ -15,6 +18,8 @@ pub struct Model<'t> {
     tail: &'t [u8],
     /// How many are open around it.
     depth: usize,
+    /// The list has one element, or none.
+    single: bool,
 }
 
 /// A value that a [`Reader`] read, and goes for that one alone.
@@ -23,6 +28,39 @@ pub struct Seen<'t> {
     text: &'t [u8],
     kind: Kind,
     depth: usize,
+}
+
+/// A [`Model`] for readers of other texts.
+#[derive(Clone, Debug)]
+pub struct KnownModel {
+    head: Box<[u8]>,
+    tail: Box<[u8]>,
+    depth: usize,
+    single: bool,
+}
+
+impl KnownModel {
+    /// The same.
+    #[must_use]
+    pub fn model(&self) -> Model<'_> {
+        let Self { head, tail, depth, single } = self;
+        Model { head, tail, depth: *depth, single: *single }
+    }
+}
+
+impl Model<'_> {
+    /// Bytes of it.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    /// The same, for readers of other texts; its own reader must have [finished](Reader::finish).
+    #[must_use]
+    pub fn known(&self) -> KnownModel {
+        let Self { head, tail, depth, single } = *self;
+        KnownModel { head: head.into(), tail: tail.into(), depth, single }
+    }
 }
 
 /// A value that a [`Reader`] read, for readers of other texts.
@@ -108,7 +146,9 @@ impl<'t> Reader<'t> {
         let (inner, close) = (list.span.start + 1, list.span.end.checked_sub(1)?);
         let (head, tail) = (self.text.get(start..inner)?, self.text.get(close..self.at)?);
         let is_list = list.kind == Kind::Array && self.next == Next::Behind;
-        is_list.then_some(Model { head, tail, depth: self.open.len() })
+        // It is no matter whether that is right.
+        let single = self.text.get(inner..close).is_some_and(|list| list.len() < LONG && !list.contains(&b','));
+        is_list.then_some(Model { head, tail, depth: self.open.len(), single })
     }
 
     /// [`Reader::skip`], if the value that begins here is one like the model, with other texts, numbers and literals in the
@@ -124,6 +164,10 @@ impl<'t> Reader<'t> {
         }
         let first = start + model.head.len();
         let mut high = 0;
+        let alone = if model.single { scan::scalar(self.text, first, &mut high).ok() } else { None };
+        if let Some(behind) = alone.filter(|behind| stands_at(self.text, *behind, model.tail)) {
+            return self.skipped_like(model, first, behind, high);
+        }
         let behind = match scan::scalars(self.text, first, &mut high) {
             Ok((behind, true)) => behind,
             // The list is empty.
@@ -135,6 +179,13 @@ impl<'t> Reader<'t> {
         if !stands_at(self.text, behind, model.tail) {
             return None;
         }
+        self.skipped_like(model, first, behind, high)
+    }
+
+    /// What is in the list, from `first` to `behind`, was judged but for UTF-8.
+    #[inline(always)]
+    fn skipped_like(&mut self, model: &Model<'t>, first: usize, behind: usize, high: u32) -> Option<Value> {
+        let start = self.at;
         // The rest is UTF-8 where it was judged; most of an answer is the rest.
         if high != 0 && simdutf8::basic::from_utf8(self.text.get(first..behind)?).is_err() {
             return None;

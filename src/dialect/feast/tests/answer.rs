@@ -137,7 +137,7 @@ fn each_answer_is_judged_by_its_own_names_whatever_came_before() {
         r#"{"feature_service":"pair_service","entities":{"buyer_id":[1],"seller_id":[2]},"full_feature_names":true}"#;
     let usual = ["buyer_id", "seller_id", "buyer__age", "buyer__ssn", "seller__age"];
     let with_blanks = columns(&usual).replace(r#","buyer__age""#, r#" , "buyer__age""#);
-    let answers = [
+    let mut answers = vec![
         columns(&usual),
         columns(&["seller__age", "buyer__ssn", "buyer__age"]),
         columns(&["buyer__ssn", "seller__age", "buyer__age"]),
@@ -154,9 +154,17 @@ fn each_answer_is_judged_by_its_own_names_whatever_came_before() {
         columns(&usual).replace("\"metadata\":{", "\"metadata\":{\"a\":1,"),
         columns(&usual).replace("\"feature_names\":", "\"feature_names\":0,\"a\":"),
         columns(&usual).replace("\"feature_names\":[", "\"feature_names\":[[").replace("]}}", "]]}}"),
-        with_blanks.clone(),
+        with_blanks,
         columns(&usual).replace(r#","buyer__age""#, &format!(r#",{}"buyer__age""#, " ".repeat(99))),
     ];
+    // The first column, with other values, and with what a column may not have.
+    for first in
+        ["[0,1]", "[]", "[ 0 ]", r#"["é"]"#, "[[0]]", "[0,]", "[00]", "[\"\u{1}\"]", "{}", r#"[0],"x":[]"#, "[0]]"]
+    {
+        answers.push(columns(&usual).replacen("[0]", first, 1));
+    }
+    answers.push(columns(&usual).replacen("PRESENT", "NOT_FOUND", 1));
+    answers.push(columns(&usual).replacen("statuses", "values", 1));
     let request = read(body.as_bytes()).unwrap();
     let permit = || permitted(planned(&policy, "inside", body));
     let told = |permit: &Permit, answer: &str| match filter(answer.as_bytes(), &request, permit) {
