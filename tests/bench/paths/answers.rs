@@ -61,6 +61,8 @@ fn feast(name: String, body: String, features: usize, cuts: bool) -> Case {
         answered: Answered::default(),
     };
     let body = Bytes::from(body);
+    // As all answers are but the first.
+    passed(feast::filter_columns(&body, false, &permit).unwrap(), &body, cuts);
     Case::of_bytes(name, body.len(), move || {
         let answer = feast::filter_columns(black_box(&body), false, &permit).unwrap();
         passed(answer, &body, cuts);
