@@ -2,13 +2,13 @@
 
 mod deciding;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::expression::Expression;
 use super::names::{Budget, Names, Part, spelled};
 pub use super::names::{MOST_FEATURES, too_many};
-use super::query::{Field, Permit, Query, Switch};
+use super::query::{Field, Fields, Permit, Query, Switch};
 use crate::dialect::{self, Asker, Invalid, Outcome, Plan, Refusal, fingerprint_part, shown};
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
@@ -262,15 +262,15 @@ pub fn unenforced(query: &Query) -> Permit {
         outputs: query.outputs.clone(),
         expressions: (0..query.expressions.len()).collect(),
         inputs: query.inputs.iter().map(|input| input.name.clone()).collect(),
-        fields: HashMap::new(),
+        fields: Fields::default(),
         primary_key: true,
         filtered: 0,
     }
 }
 
 /// The fields as which parts are answered.
-fn fields(parts: &[Part]) -> HashMap<String, Field> {
-    let mut fields: HashMap<String, Field> = HashMap::new();
+fn fields(parts: &[Part]) -> Fields {
+    let mut fields = Fields::default();
     for part in parts {
         match part {
             Part::Value(leaf) => {
@@ -292,7 +292,7 @@ fn fields(parts: &[Part]) -> HashMap<String, Field> {
     fields
 }
 
-fn merge(old: &mut HashMap<String, Field>, new: HashMap<String, Field>) {
+fn merge(old: &mut Fields, new: Fields) {
     for (name, field) in new {
         match (old.get_mut(&name), field) {
             (Some(Field::Rows(old)), Field::Rows(new)) => merge(old, new),

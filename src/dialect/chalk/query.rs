@@ -45,7 +45,7 @@ pub struct Permit {
     /// Names of the inputs that are forwarded.
     pub inputs: BTreeSet<String>,
     /// The fields of an answer that may come back; all else is dropped.
-    pub fields: HashMap<String, Field>,
+    pub fields: Fields,
     /// Whether the primary key may come back: `pkey`, `__id__`, `display_primary_key`.
     pub primary_key: bool,
     /// How many outputs, as the caller wrote them, were taken out, whole or in part. How many features that is would tell what
@@ -53,11 +53,15 @@ pub struct Permit {
     pub filtered: usize,
 }
 
+/// Fields, or columns, by name. Names of the upstream's are looked up in it, for each answer anew: its hashes are quick, and
+/// seeded at random in each process.
+pub type Fields = HashMap<String, Field, foldhash::fast::RandomState>;
+
 /// What a field of an answer may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
     /// A value.
     Value,
     /// Rows of a has-many, with these columns (`transaction.amount`); others are cut.
-    Rows(HashMap<String, Field>),
+    Rows(Fields),
 }

@@ -27,7 +27,7 @@ use arrow_ipc::reader::{RecordBatchDecoder, read_dictionary};
 use arrow_schema::{DataType, FieldRef, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 
-use super::query::Field;
+use super::query::{self, Field};
 use crate::dialect::{Invalid, Unreadable, shown};
 use file::File;
 
@@ -169,7 +169,7 @@ impl Table {
     ///
     /// # Errors
     /// [`Problem::Unwritten`].
-    pub fn cut(&self, fields: &HashMap<String, Field>, primary_key: bool) -> Result<(Bytes, usize), Problem> {
+    pub fn cut(&self, fields: &query::Fields, primary_key: bool) -> Result<(Bytes, usize), Problem> {
         let mut dropped = 0;
         let mut kept: Vec<FieldRef> = Vec::with_capacity(self.schema.fields().len());
         for field in self.schema.fields() {

@@ -1,11 +1,11 @@
 //! Arrow files: none breaks the reader, and one that is cut holds no column but the permitted.
 #![no_main]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use tagwarden::dialect::chalk::query::Field;
+use tagwarden::dialect::chalk::query::{Field, Fields};
 use tagwarden::dialect::chalk::table::Table;
 
 const MOST: usize = 1 << 20;
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(again.columns().all(|(name, _)| kept.contains(name)));
         assert_eq!(again.rows(), table.rows());
     }
-    let fields: HashMap<String, Field> = kept.iter().map(|name| ((*name).to_owned(), Field::Value)).collect();
+    let fields: Fields = kept.iter().map(|name| ((*name).to_owned(), Field::Value)).collect();
     if let Ok((bytes, dropped)) = table.cut(&fields, false) {
         let again = Table::read(&bytes, MOST * 2).expect("what was cut is read");
         assert!(again.columns().all(|(name, _)| kept.contains(name)));

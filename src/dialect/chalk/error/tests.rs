@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use super::super::proto::ChalkException;
 use super::super::query::Field;
 use super::*;
@@ -35,7 +33,7 @@ fn permit() -> Permit {
     Permit {
         outputs: vec!["user.identity".to_owned()],
         inputs: ["user.id".to_owned()].into(),
-        fields: HashMap::from([("user.name".to_owned(), Field::Value)]),
+        fields: std::iter::once(("user.name".to_owned(), Field::Value)).collect(),
         ..Permit::default()
     }
 }

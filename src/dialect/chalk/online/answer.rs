@@ -1,12 +1,12 @@
 //! The answer: cut to the permitted fields and columns, by name; what may pass keeps its exact text.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::request::{Request, comma};
 use super::rows;
 use crate::dialect::chalk::error;
-use crate::dialect::chalk::query::{Field, Permit, Switch};
+use crate::dialect::chalk::query::{Field, Fields, Permit, Switch};
 use crate::dialect::{Answer, Unreadable, shown};
 use crate::json::{self, JsonError, Kind, Member, Span, Value};
 
@@ -267,7 +267,7 @@ impl<'a> Cut<'a> {
 
     /// Rows of a has-many, `{"columns":[name…],"values":[[…]…]}`, cut to the permitted columns. It goes as deep as the
     /// permit does.
-    fn rows(&mut self, value: Value, name: &str, permitted: &HashMap<String, Field>) -> Result<(), Unreadable> {
+    fn rows(&mut self, value: Value, name: &str, permitted: &Fields) -> Result<(), Unreadable> {
         let bad = |problem: &str| Unreadable(format!("the rows of `{}` {problem}", shown(name)));
         if value.kind != Kind::Object {
             return Err(bad("are not columns and values"));

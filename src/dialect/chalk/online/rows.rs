@@ -12,6 +12,7 @@
 mod out;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use out::Out;
 
@@ -20,7 +21,7 @@ use super::request::Request;
 use crate::dialect::Answer;
 use crate::dialect::chalk::query::{Field, Permit};
 use crate::json::Span;
-use crate::json::records::{self, behind, object_end, space};
+use crate::json::records::{self, LONGEST, WINDOW, behind, object_end, space};
 
 /// How an answer begins that needs no other beginning.
 const BEGIN: &[u8] = br#"{"data":["#;
@@ -55,7 +56,10 @@ pub(super) fn filter(body: &[u8], permit: &Permit, request: &Request<'_>) -> Opt
         seen: Vec::with_capacity(fields),
         row: 1,
         key: b"",
-        out: Out::default(),
+        first: false,
+        in_order: true,
+        unmarked: 0..0,
+        out: Out::new(body),
     };
     let start = rows.begin()?;
     let end = rows.elements(start)?;
@@ -120,7 +124,13 @@ struct Rows<'a> {
     /// The row of what was kept last, and its `pkey`.
     row: usize,
     key: &'a [u8],
-    out: Out,
+    /// All of that row is the element before, which has the head before the next.
+    first: bool,
+    /// Each head was the first one of its field, and none took another's place: no two are of one field.
+    in_order: bool,
+    /// Which heads stood in that row, without its being noted in `seen`.
+    unmarked: Range<usize>,
+    out: Out<'a>,
 }
 
 impl<'a> Rows<'a> {
@@ -147,7 +157,10 @@ impl<'a> Rows<'a> {
         }
         loop {
             let end = self.element(at)?;
-            let end = self.run(end)?;
+            let mut end = self.run(end)?;
+            while let Some(first) = self.next_row(end) {
+                end = self.run(first)?;
+            }
             at = match self.body.get(end..)? {
                 [b',', b'{', ..] => end + 1,
                 [b']', ..] => return Some(end),
@@ -170,37 +183,129 @@ impl<'a> Rows<'a> {
     /// [`Self::element`].
     #[inline]
     fn run(&mut self, end: usize) -> Option<usize> {
+        let first = std::mem::take(&mut self.first);
         let Some(Tail { text: tail, key, row, changes: false, .. }) = self.tail else { return Some(end) };
         if key.is_some() && row != self.row {
             return Some(end);
         }
+        // Heads that are all of other fields than the one element before, and than each other, are none that stood in the
+        // row: they are noted when it has more elements than these.
+        let from = self.next;
+        if first && key.is_some() && self.in_order {
+            let end = match tail.len() {
+                16..32 => self.run_through::<16, 16, true>(end, tail, row),
+                32..48 => self.run_through::<32, 16, true>(end, tail, row),
+                48..LONGEST => self.run_through::<32, 32, true>(end, tail, row),
+                _ => self.run_through::<0, 0, true>(end, tail, row),
+            };
+            self.unmarked = from..self.next;
+            end
+        } else {
+            // Row 0: the elements have no key.
+            let row = if key.is_some() { row } else { 0 };
+            self.run_through::<0, 0, false>(end, tail, row)
+        }
+    }
+
+    /// [`Self::run`]: the first `N` and the last `M` bytes of the tail, which overlap, are all of it; or they are 0. `NEW`:
+    /// what is kept did not stand in the row yet.
+    #[inline(always)]
+    fn run_through<const N: usize, const M: usize, const NEW: bool>(
+        &mut self,
+        end: usize,
+        tail: &[u8],
+        row: usize,
+    ) -> Option<usize> {
         let body = self.body;
-        let at = |rest: &[u8]| body.len() - rest.len();
+        let Some(ends) = records::Ends::<N, M>::of(tail) else { return Some(end) };
         let mut rest = body.get(end..)?;
-        for head in self.heads.get(self.next..)? {
-            let [b',', element @ ..] = rest else { break };
-            let Some(value) = behind(element, head.text) else { break };
-            let Some(behind_value) = records::flat(value).and_then(|length| value.get(length..)) else { break };
-            let Some(behind_tail) = behind(behind_value, tail) else { break };
+        let mut next = self.next;
+        for head in self.heads.get(next..)? {
+            let Some(window) = rest.first_chunk::<WINDOW>() else { break };
+            let value = 1 + head.text.len();
+            if window.first() != Some(&b',') || !records::stands(window, 1, head.text) {
+                break;
+            }
+            let mut behind = value + records::short(window, value);
+            let stays = behind != value && ends.stand(window, behind);
+            if !stays {
+                let long = rest.get(value..)?;
+                let Some(length) = records::flat(long) else { break };
+                behind = value + length;
+                if !rest.get(behind..).is_some_and(|rest| rest.starts_with(tail)) {
+                    break;
+                }
+            }
+            let Some(left) = rest.get(behind + tail.len()..) else { break };
             match head.is {
                 Is::Dropped => self.out.drop(),
                 Is::Value(field) => {
-                    let seen = self.seen.get_mut(field)?;
-                    let twice = match key {
-                        Some(_) => std::mem::replace(&mut seen.row, row) == row,
-                        None => std::mem::replace(&mut seen.alone, true),
-                    };
-                    if twice {
-                        return None;
+                    if !NEW {
+                        let seen = self.seen.get_mut(field)?;
+                        let twice = match row {
+                            0 => std::mem::replace(&mut seen.alone, true),
+                            _ => std::mem::replace(&mut seen.row, row) == row,
+                        };
+                        if twice {
+                            return None;
+                        }
                     }
-                    self.out.keep(body, Span { start: at(element), end: at(behind_tail) });
+                    self.out.keep_next(Span { start: body.len() - rest.len(), end: body.len() - left.len() });
                 }
                 Is::Rows => break,
             }
-            rest = behind_tail;
-            self.next += 1;
+            rest = left;
+            next += 1;
         }
-        Some(at(rest))
+        self.next = next;
+        Some(body.len() - rest.len())
+    }
+
+    /// The first element of a row, behind the one that ended at `end`, if it has the first head, and the tail of the one before
+    /// but for its primary key; where it ends.
+    fn next_row(&mut self, end: usize) -> Option<usize> {
+        let window = self.body.get(end..)?.first_chunk::<WINDOW>()?;
+        let Head { text: head, is: Is::Value(field), .. } = *self.heads.first()? else { return None };
+        let Tail { text: tail, key: Some(key), changes: false, .. } = *self.tail.as_ref()? else { return None };
+        let value = 1 + head.len();
+        if window.first() != Some(&b',') || head.len() > LONGEST || !records::stands(window, 1, head) {
+            return None;
+        }
+        let (before, behind) = (tail.get(..key.start)?, tail.get(key.end..)?);
+        let start = value + length_of(records::short(window, value))?;
+        let rest = window.get(start..)?;
+        if behind.len() > LONGEST || !rest.starts_with(before) {
+            return None;
+        }
+        let key_start = start + before.len();
+        let key_end = key_start + length_of(records::short(window, key_start))?;
+        let key = window.get(key_start..key_end)?;
+        if key == self.key || key == b"null" || !records::stands(window, key_end, behind) {
+            return None;
+        }
+        let seen = self.seen.get_mut(field)?;
+        let span = Span { start: end + 1, end: end + key_end + behind.len() };
+        let text = self.body.get(end + start..span.end)?;
+        let key = Span { start: key_start - start, end: key_end - start };
+        let tail = self.tail.as_mut()?;
+        self.row += 1;
+        (tail.text, tail.key, tail.row) = (text, Some(key), self.row);
+        (seen.row, self.key) = (self.row, key.of(text));
+        (self.unmarked, self.next, self.first) = (0..0, 1, true);
+        self.out.keep(span);
+        Some(span.end)
+    }
+
+    /// Notes what is not noted yet.
+    fn mark(&mut self) {
+        let heads = self.heads.get(std::mem::take(&mut self.unmarked)).unwrap_or_default();
+        for head in heads {
+            if let Is::Value(field) = head.is
+                && let Some(seen) = self.seen.get_mut(field)
+            {
+                seen.row = self.row;
+            }
+        }
     }
 
     /// One element; where it ends.
@@ -227,13 +332,15 @@ impl<'a> Rows<'a> {
             Is::Rows => return self.strictly(at),
             Is::Value(_) if changes && (blank || tail_blank) => return self.strictly(at),
             Is::Value(field) => {
+                let before = self.row;
                 let now = self.once(field, key.map(|key| key.of(text)), row)?;
+                self.first = self.row != before;
                 if now != row
                     && let Some(tail) = &mut self.tail
                 {
                     tail.row = now;
                 }
-                self.out.keep(self.body, Span { start: at, end: if changes { behind } else { end } });
+                self.out.keep(Span { start: at, end: if changes { behind } else { end } });
                 if changes {
                     self.out.write(&self.instead);
                 }
@@ -264,15 +371,16 @@ impl<'a> Rows<'a> {
         }
         let (name, value, blank) = self.plain_head(at).or_else(|| self.blank_head(at))?;
         let name = self.body.get(name.start + 1..name.end - 1)?;
-        if name.contains(&b'\\') {
-            return None;
-        }
         let is = match self.permit.fields.get_key_value(std::str::from_utf8(name).ok()?) {
             None => Is::Dropped,
             Some((name, Field::Value)) => Is::Value(self.field(name)),
             Some((_, Field::Rows(_))) => Is::Rows,
         };
         let head = Head { text: self.body.get(at..value)?, is, blank };
+        if self.next < self.heads.len() {
+            self.mark();
+            self.in_order = false;
+        }
         match self.heads.get_mut(self.next) {
             Some(other) => *other = head,
             None => {
@@ -287,7 +395,7 @@ impl<'a> Rows<'a> {
     #[inline]
     fn plain_head(&mut self, at: usize) -> Option<(Span, usize, bool)> {
         let start = self.body.get(at..)?.starts_with(FIELD).then_some(at + FIELD.len())?;
-        let end = self.value_end(start, records::string)?;
+        let end = self.value_end(start, records::name)?;
         let value = self.body.get(end..)?.starts_with(VALUE).then_some(end + VALUE.len())?;
         (space(self.body, value) == value).then_some((Span { start, end }, value, false))
     }
@@ -297,7 +405,7 @@ impl<'a> Rows<'a> {
     fn blank_head(&mut self, at: usize) -> Option<(Span, usize, bool)> {
         let mut walk = Walk::from(self.body, at);
         walk.all([b"{", br#""field""#, b":"])?;
-        let name = Span { start: walk.at, end: self.value_end(walk.at, records::string)? };
+        let name = Span { start: walk.at, end: self.value_end(walk.at, records::name)? };
         walk.go(name.end);
         walk.all([b",", br#""value""#, b":"])?;
         Some((name, walk.at, walk.blank))
@@ -309,6 +417,8 @@ impl<'a> Rows<'a> {
         let number = *self.fields.entry(name).or_insert(new);
         if number == new {
             self.seen.push(Seen::default());
+        } else {
+            self.in_order = false;
         }
         number
     }
@@ -370,11 +480,17 @@ impl<'a> Rows<'a> {
     /// `None`: it stood there already.
     #[inline]
     fn once(&mut self, field: usize, key: Option<&'a [u8]>, row: usize) -> Option<usize> {
-        let seen = self.seen.get_mut(field)?;
-        let Some(key) = key else { return (!std::mem::replace(&mut seen.alone, true)).then_some(0) };
+        let Some(key) = key else {
+            let seen = self.seen.get_mut(field)?;
+            return (!std::mem::replace(&mut seen.alone, true)).then_some(0);
+        };
         if row != self.row && key != self.key {
             (self.row, self.key) = (self.row + 1, key);
+            self.unmarked = 0..0;
+        } else {
+            self.mark();
         }
+        let seen = self.seen.get_mut(field)?;
         (std::mem::replace(&mut seen.row, self.row) != self.row).then_some(self.row)
     }
 
@@ -402,7 +518,7 @@ impl<'a> Rows<'a> {
             self.out.dropped += cut.dropped;
             self.out.write_element(&cut.out);
         } else {
-            self.out.keep(body, Span { start: at, end });
+            self.out.keep(Span { start: at, end });
         }
         Some(end)
     }
@@ -431,6 +547,11 @@ impl<'a> Rows<'a> {
         self.out.flush();
         Some(Answer::Cut { body: self.out.pieces, dropped: self.out.dropped })
     }
+}
+
+/// None of 0.
+fn length_of(length: usize) -> Option<usize> {
+    (length > 0).then_some(length)
 }
 
 /// Goes from token to token.

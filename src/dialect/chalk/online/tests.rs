@@ -1,9 +1,9 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::*;
 use crate::dialect::Answer;
 use crate::dialect::chalk::headers;
-use crate::dialect::chalk::query::{Field, Input, Permit, Query, Switch};
+use crate::dialect::chalk::query::{Field, Fields, Input, Permit, Query, Switch};
 
 mod answer;
 mod hostile;
@@ -38,7 +38,7 @@ fn all_of(query: &Query) -> Permit {
     }
 }
 
-fn fields<const N: usize>(of: [(&str, Field); N]) -> HashMap<String, Field> {
+fn fields<const N: usize>(of: [(&str, Field); N]) -> Fields {
     of.into_iter().map(|(name, field)| (name.to_owned(), field)).collect()
 }
 

@@ -1,11 +1,11 @@
 //! A query that is being decided: part by part, and what is noted of each.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::dialect::chalk::expression::Expression;
 use crate::dialect::chalk::names::{Budget, Leaf, Names, Part};
-use crate::dialect::chalk::query::{Field, Query};
+use crate::dialect::chalk::query::{Fields, Query};
 use crate::dialect::chalk::reads::Reads;
 use crate::dialect::{Invalid, Plan, Recorded, shown};
 use crate::policy::Policy;
@@ -142,7 +142,7 @@ impl Deciding<'_> {
         &self,
         expression: &Expression,
         asked: &Asked<'_>,
-        fields: &HashMap<String, Field>,
+        fields: &Fields,
     ) -> Result<Vec<String>, Invalid> {
         let catalogue = &self.policy.catalogue;
         let name = &expression.name;

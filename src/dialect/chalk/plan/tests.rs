@@ -99,7 +99,7 @@ fn plan(policy: &Policy, roles: &str, query: &Query) -> Plan {
     dialect::Query::Chalk(query).plan(policy, &index, asker, Enforcement::Enforce)
 }
 
-fn shape(fields: &HashMap<String, Field>) -> String {
+fn shape(fields: &Fields) -> String {
     let fields: BTreeMap<_, _> = fields.iter().collect();
     let shown: Vec<String> = fields
         .into_iter()

@@ -1,6 +1,6 @@
 //! The answer: cut to the permitted fields and columns, by name, and encoded anew.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -11,7 +11,7 @@ use crate::dialect::chalk::proto::{
     ChalkError, FeatureResult, GenericSingleResponse, ListValue, OnlineQueryBulkResponse, OnlineQueryMetadata,
     OnlineQueryMultiResponse, OnlineQueryResponse, SingleResponse, Struct, Value, ValueKind,
 };
-use crate::dialect::chalk::query::{Field, Permit, Switch};
+use crate::dialect::chalk::query::{Field, Fields, Permit, Switch};
 use crate::dialect::chalk::table::{Problem, Table};
 use crate::dialect::{Unreadable, shown};
 
@@ -195,7 +195,7 @@ impl Cutter {
 
     /// Rows of a has-many, `{"columns": [name…], "values": [[…]…]}`, cut to the permitted columns. It goes as deep as
     /// the permit does.
-    fn rows(&mut self, mut rows: Struct, name: &str, permitted: &HashMap<String, Field>) -> Result<Value, Unreadable> {
+    fn rows(&mut self, mut rows: Struct, name: &str, permitted: &Fields) -> Result<Value, Unreadable> {
         let bad = |problem: &str| Unreadable(format!("the rows of `{}` {problem}", shown(name)));
         let mut list = |key: &str| match rows.fields.remove(key).and_then(|value| value.kind) {
             Some(ValueKind::List(list)) => Ok(list.values),

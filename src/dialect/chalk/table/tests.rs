@@ -22,12 +22,12 @@ fn read(bytes: &Bytes) -> Table {
     Table::read(bytes, MOST).unwrap()
 }
 
-fn fields(of: &[(&str, Field)]) -> HashMap<String, Field> {
+fn fields(of: &[(&str, Field)]) -> query::Fields {
     of.iter().map(|(name, field)| ((*name).to_owned(), field.clone())).collect()
 }
 
 /// All columns of a table.
-fn all(table: &Table) -> HashMap<String, Field> {
+fn all(table: &Table) -> query::Fields {
     table.columns().map(|(name, _)| (name.to_owned(), Field::Value)).collect()
 }
 

@@ -16,7 +16,7 @@ use arrow_select::concat::concat_batches;
 use arrow_select::dictionary::garbage_collect_any_dictionary;
 
 use super::Problem;
-use crate::dialect::chalk::query::Field;
+use crate::dialect::chalk::query::{self, Field};
 
 /// What is left of a column where it may hold no more than `permitted`; adds to `dropped` what is not.
 pub(super) fn cut(field: &FieldRef, permitted: Option<&Field>, dropped: &mut usize) -> Option<FieldRef> {
@@ -36,7 +36,7 @@ pub(super) fn cut(field: &FieldRef, permitted: Option<&Field>, dropped: &mut usi
 }
 
 /// A struct, or a list of structs, with the members that `columns` names; none where none is left or it is neither.
-fn rows(data_type: &DataType, columns: &HashMap<String, Field>, dropped: &mut usize) -> Option<DataType> {
+fn rows(data_type: &DataType, columns: &query::Fields, dropped: &mut usize) -> Option<DataType> {
     let mut within = |item: &FieldRef| {
         let data_type = rows(item.data_type(), columns, dropped)?;
         Some(Arc::new(item.as_ref().clone().with_data_type(data_type)))

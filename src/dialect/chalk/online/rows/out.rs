@@ -3,9 +3,12 @@
 use crate::dialect::Pieces;
 use crate::json::Span;
 
+/// Bytes of what is copied while it is near; more of it stays where it is.
+const SHORT: usize = 4 << 10;
+
 /// What is kept of the answer.
-#[derive(Default)]
-pub(super) struct Out {
+pub(super) struct Out<'a> {
+    body: &'a [u8],
     pub pieces: Pieces,
     /// It is another answer than the one that came.
     pub changed: bool,
@@ -17,7 +20,11 @@ pub(super) struct Out {
     pending: Option<Span>,
 }
 
-impl Out {
+impl<'a> Out<'a> {
+    pub fn new(body: &'a [u8]) -> Self {
+        Self { body, pieces: Pieces::default(), changed: false, dropped: 0, any: false, pending: None }
+    }
+
     /// Keeps what stands there, be it an element or not.
     pub fn stay(&mut self, span: Span) {
         self.flush();
@@ -26,20 +33,33 @@ impl Out {
 
     /// Keeps an element as it stands.
     #[inline]
-    pub fn keep(&mut self, body: &[u8], element: Span) {
+    pub fn keep(&mut self, element: Span) {
         match &mut self.pending {
             Some(pending) => {
                 pending.end = element.end;
                 self.any = true;
             }
-            None => self.keep_apart(body, element),
+            None => self.keep_apart(element),
+        }
+    }
+
+    /// Keeps an element as it stands behind a comma, with that.
+    #[inline(always)]
+    pub fn keep_next(&mut self, with_comma: Span) {
+        match &mut self.pending {
+            Some(pending) => {
+                pending.end = with_comma.end;
+                self.any = true;
+            }
+            None if self.any => self.pending = Some(with_comma),
+            None => self.keep_apart(Span { start: with_comma.start + 1, end: with_comma.end }),
         }
     }
 
     /// Behind one that is not kept, or blanks.
-    fn keep_apart(&mut self, body: &[u8], Span { start, end }: Span) {
+    fn keep_apart(&mut self, Span { start, end }: Span) {
         let comma = Span { start: start.saturating_sub(1), end };
-        self.pending = Some(match comma.of(body).first() {
+        self.pending = Some(match comma.of(self.body).first() {
             Some(b',') if self.any => comma,
             _ if !self.any => Span { start, end },
             _ => {
@@ -76,8 +96,16 @@ impl Out {
 
     /// What is kept next stands apart from what is kept.
     pub fn flush(&mut self) {
-        if let Some(pending) = self.pending.take() {
+        let Some(pending) = self.pending.take() else { return };
+        let text = pending.of(self.body);
+        if text.len() >= SHORT {
             self.pieces.keep(pending);
+            return;
         }
+        if self.pieces.is_empty() {
+            // All of it fits in.
+            self.pieces = Pieces::with_capacity(0, self.body.len());
+        }
+        self.pieces.write(text);
     }
 }

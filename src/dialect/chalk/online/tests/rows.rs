@@ -139,8 +139,14 @@ fn permits() -> impl Strategy<Value = Permit> {
     })
 }
 
-/// Both ways.
+/// Both ways; and the same with so much behind the answer that all of it is within windows.
 fn both(body: &[u8], permit: &Permit, with_meta: bool) -> [Result<(Vec<u8>, usize), String>; 2] {
+    let [one, strict] = both_as_it_is(&[body, &[b' '; 200]].concat(), permit, with_meta);
+    assert_eq!(one, strict, "before blanks: {}", String::from_utf8_lossy(body));
+    both_as_it_is(body, permit, with_meta)
+}
+
+fn both_as_it_is(body: &[u8], permit: &Permit, with_meta: bool) -> [Result<(Vec<u8>, usize), String>; 2] {
     let asked = self::body(if with_meta { r#""include_meta":true"# } else { "" });
     let request = read(asked.as_bytes(), true).unwrap();
     [filter(body, permit, &request), filter_strictly(body, permit, &request)].map(|filtered| match filtered {
@@ -191,6 +197,134 @@ fn every_change_of_a_byte_is_judged_as_strictly() {
             }
         }
     }
+}
+
+/// Whatever order fields and rows come in, none of a row passes twice.
+#[test]
+fn a_field_stands_once_in_a_row_in_any_order() {
+    const FIELDS: [&str; 4] = ["user.a", "user.b", "user.dropped", "user.c"];
+    let permit = Permit {
+        fields: fields([("user.a", Field::Value), ("user.b", Field::Value), ("user.c", Field::Value)]),
+        primary_key: true,
+        ..Permit::default()
+    };
+    let element = |name: &str, key: usize| format!(r#"{{"field":"{name}","value":{key},"pkey":"{key}"}}"#);
+    let known = FIELDS.map(|name| element(name, 1)).join(",");
+    let (mut refused, mut passed) = (0, 0);
+    for order in 0..4_usize.pow(5) {
+        // At which of the elements another row begins.
+        for rows in [0b1, 0b11, 0b101, 0b1001, 0b1_0001, 0b11_0001, 0b1_0101, 0b0] {
+            let (mut order, mut key) = (order, 1);
+            let elements: Vec<String> = (0..5)
+                .map(|at| {
+                    let name = FIELDS[order % 4];
+                    order /= 4;
+                    key += rows >> at & 1;
+                    element(name, key)
+                })
+                .collect();
+            let body = format!(r#"{{"data":[{known},{}],"errors":[],"meta":null}}"#, elements.join(","));
+            let [one, strict] = both_as_it_is(format!("{body}{:200}", "").as_bytes(), &permit, false);
+            *(if strict.is_ok() { &mut passed } else { &mut refused }) += 1;
+            assert_eq!(one, strict, "{body}");
+        }
+    }
+    assert!(refused > 1000 && passed > 1000, "{refused} refused, {passed} passed");
+}
+
+/// A value at the begin of a window: what is short is read as the strict way reads it.
+#[test]
+fn values_of_any_spelling_are_judged_as_strictly() {
+    let texts = [
+        "0",
+        "-0",
+        "00",
+        "-01",
+        "1.",
+        "1.5",
+        "-1.25",
+        ".5",
+        "1.5.2",
+        "1e5",
+        "1.5e-7",
+        "1E",
+        "-",
+        "--1",
+        "1-",
+        "12345678901234",
+        "123456789012345",
+        "1234567890123456",
+        "1234567.12345678",
+        "1234567.123456789",
+        "true",
+        "false",
+        "null",
+        "nul",
+        "truee",
+        "fals",
+        "falsy",
+        "True",
+        r#""""#,
+        r#""a""#,
+        r#""é""#,
+        r#""éa""#,
+        r#""aé"#,
+        r#""12345678901234""#,
+        r#""123456789012345""#,
+        r#""1234567890123é""#,
+        r#""12345678901234é""#,
+        r#""1234\"5""#,
+        r#""a\q""#,
+        r#""ж€😀""#,
+        r#""a\u0001""#,
+        r#""\t""#,
+        "[]",
+        "[1,2]",
+        "[1,",
+        "{}",
+        "1 ",
+        " 1",
+        "1\n",
+        "",
+    ];
+    let mut values: Vec<Vec<u8>> = texts.map(|text| text.as_bytes().to_vec()).into();
+    // Not UTF-8, or not by the shortest way.
+    for bytes in
+        [&b"\xc3"[..], b"\xa9", b"\xc3\xc3\xa9", b"\xc3\xa9\xa9", b"\xc1\xbf", b"\xc0\x80", b"\xdf\xbf", b"\xc2\x80"]
+    {
+        values.push([&b"\""[..], bytes, b"\""].concat());
+        values.push([&b"\"a"[..], bytes, b"b\""].concat());
+    }
+    for bytes in [&b"\xe2\x82\xac"[..], b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xff", b"\x7f", b"\x1f", b"\x00"] {
+        values.push([&b"\""[..], bytes, b"\""].concat());
+    }
+    let permit = Permit { fields: fields([("user.id", Field::Value)]), primary_key: true, ..Permit::default() };
+    let mut read = 0;
+    for value in &values {
+        // As a value in a run, as one that begins a row, and as a key.
+        let row = |id: &[u8], other: &[u8], key: &[u8]| {
+            [
+                &br#"{"field":"user.id","value":"#[..],
+                id,
+                br#","pkey":"#,
+                key,
+                br#"},{"field":"user.other","value":"#,
+                other,
+                br#","pkey":"#,
+                key,
+                b"}",
+            ]
+            .concat()
+        };
+        for last in [row(b"1", value, b"2"), row(value, b"1", b"2"), row(b"1", b"1", value)] {
+            let body =
+                [&b"{\"data\":["[..], &row(b"1", b"1", b"1"), b",", &last, br#"],"errors":[],"meta":null}"#].concat();
+            let [one, strict] = both(&body, &permit, false);
+            read += usize::from(strict.is_ok());
+            assert_eq!(one, strict, "{}", String::from_utf8_lossy(&body));
+        }
+    }
+    assert!(read > 60, "{read}");
 }
 
 /// Elements that have their keys in another order, or one twice, and an answer that ends anywhere.

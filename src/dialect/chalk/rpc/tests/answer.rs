@@ -14,11 +14,11 @@ fn answer_of(results: Vec<FeatureResult>) -> OnlineQueryResponse {
 }
 
 fn permit() -> Permit {
-    let deeper = Field::Rows([("item.name".to_owned(), Field::Value)].into());
+    let deeper = Field::Rows(std::iter::once(("item.name".to_owned(), Field::Value)).collect());
     let columns =
         [("transaction.id".to_owned(), Field::Value), ("transaction.items".to_owned(), deeper)].into_iter().collect();
     let fields = [("user.name".to_owned(), Field::Value), ("user.transactions".to_owned(), Field::Rows(columns))];
-    Permit { fields: fields.into(), ..Permit::default() }
+    Permit { fields: fields.into_iter().collect(), ..Permit::default() }
 }
 
 fn request(message: &OnlineQueryRequest) -> Request {

@@ -59,7 +59,7 @@ proptest! {
     fn an_answer_holds_no_field_that_is_not_permitted((at, damage) in (0..RECORDED.len(), damage())) {
         let (name, method) = RECORDED[at];
         let request = read(method, &fixture(&format!("{name}.req.bin")), true, MOST).unwrap();
-        let permit = Permit { fields: [("user.name".to_owned(), Field::Value)].into(), ..Permit::default() };
+        let permit = Permit { fields: std::iter::once(("user.name".to_owned(), Field::Value)).collect(), ..Permit::default() };
         let slots = vec![Slot::Sent(&permit); request.queries.len()];
         let answer = damaged(&fixture(&format!("{name}.resp.bin")), &damage);
         let Ok(answer) = filter(&request, &slots, &answer, MOST) else { return Ok(()) };

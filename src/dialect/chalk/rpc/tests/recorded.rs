@@ -99,7 +99,9 @@ fn a_query_that_is_permitted_goes_upstream_as_it_was_meant() {
 
 #[test]
 fn answers_pass_where_nothing_is_cut() {
-    let rows = Field::Rows(["transaction.id", "transaction.amount"].map(|name| (name.to_owned(), Field::Value)).into());
+    let rows = Field::Rows(
+        ["transaction.id", "transaction.amount"].iter().map(|&name| (name.to_owned(), Field::Value)).collect(),
+    );
     for (scenario, method, ..) in EXCHANGES {
         let (message, response) = exchange(scenario, method);
         let request = read(method, &message, true, MOST).unwrap();
@@ -118,8 +120,8 @@ fn answers_pass_where_nothing_is_cut() {
 fn what_is_not_permitted_is_cut() {
     let (message, response) = exchange("grpc_query_bulk", Method::OnlineQueryBulk);
     let request = read(Method::OnlineQueryBulk, &message, true, MOST).unwrap();
-    let rows = Field::Rows([("transaction.id".to_owned(), Field::Value)].into());
-    let fields = [("user.transactions".to_owned(), rows)].into();
+    let rows = Field::Rows(std::iter::once(("transaction.id".to_owned(), Field::Value)).collect());
+    let fields = std::iter::once(("user.transactions".to_owned(), rows)).collect();
     let permit = Permit { fields, ..Permit::default() };
     let answer = filter(&request, &[Slot::Sent(&permit)], &response, MOST).unwrap();
     let cut = OnlineQueryBulkResponse::decode(answer.message).unwrap();

@@ -68,7 +68,7 @@ proptest! {
         let bytes = file(&made);
         let (table, came) = (read(&bytes), arrow(&bytes));
         let id = || Field::Rows(fields(&[("t.id", Field::Value)]));
-        let permitted: HashMap<_, _> = made.columns.iter().enumerate().filter(|(_, (_, keep))| *keep > 0)
+        let permitted: query::Fields = made.columns.iter().enumerate().filter(|(_, (_, keep))| *keep > 0)
             .map(|(at, (_, keep))| (format!("c{at}"), if *keep == 1 { Field::Value } else { id() })).collect();
         let (passes, dropped) = table.cut(&permitted, false).unwrap();
         let left = arrow(&passes);
