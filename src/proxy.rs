@@ -406,8 +406,8 @@ mod tests {
 
     /// Each connection has it, and each request writes it anew.
     #[test]
-    fn a_request_on_its_way_takes_at_most_six_kib() {
+    fn a_request_on_its_way_takes_at_most_four_kib() {
         let room = room(|proxy: &'static Proxy, peer: Peer<'static>, request| handle(proxy, peer, request));
-        assert!(room <= 6 << 10, "{room} bytes");
+        assert!(room <= 4 << 10, "{room} bytes");
     }
 }

@@ -198,7 +198,7 @@ impl Connection {
             builder
                 .timer(TokioTimer::new())
                 .header_read_timeout(None)
-                .max_buf_size(limits.header_bytes.max(8 << 10))
+                .max_header_size(limits.header_bytes)
                 .half_close(false);
             let connection = pin!(builder.serve_connection(io, service));
             self.watch(connection, &activity, |connection| connection.graceful_shutdown()).await?;

@@ -112,14 +112,14 @@ impl Upstream {
         Ok(Self { http1: Arc::new(Pool::new(connector(Protocol::Http1))), host, http2, origin })
     }
 
-    /// Sends a request to a path, with its query where it has one, and waits for the head of the answer. `read`: it may be
-    /// sent twice.
+    /// Sends a request to a path, with its query where it has one, and waits for the head of the answer. Sets the request's
+    /// address and `Host`. `read`: it may be sent twice.
     ///
     /// # Errors
     /// [`UpstreamError`], after the retry where there was one.
     pub async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        request: &mut Request<Full<Bytes>>,
         path: &str,
         protocol: Protocol,
         read: bool,
@@ -127,47 +127,31 @@ impl Upstream {
         let path = path.starts_with('/').then(|| PathAndQuery::try_from(path).ok()).flatten();
         let path = path.ok_or(UpstreamError::Path)?;
         match protocol {
-            Protocol::Http1 => self.send_http1(request, path, read).await,
-            // In a box: a request over HTTP/1.1 is not to carry its room along.
-            Protocol::Http2 => Box::pin(self.send_http2(request, path, read)).await,
+            Protocol::Http1 => {
+                *request.uri_mut() = Uri::from(path);
+                request.headers_mut().insert(header::HOST, self.host.clone());
+                match self.http1.send(request).await {
+                    Ok(response) => Ok(response),
+                    // In boxes, as is all that is rarely needed: a request on its way has room for everything it may wait for.
+                    Err(Lost::Unsent(_)) => Ok(Box::pin(self.http1.send_fresh(request)).await?),
+                    Err(Lost::Died(_)) if read => Ok(Box::pin(self.http1.send_fresh(request)).await?),
+                    Err(lost) => Err(lost.into()),
+                }
+            }
+            Protocol::Http2 => {
+                let uri = format!("{}{path}", self.origin).parse();
+                *request.uri_mut() = uri.map_err(|_| UpstreamError::Path)?;
+                Box::pin(self.send_http2(request, read)).await
+            }
         }
     }
 
-    async fn send_http1(
-        &self,
-        mut request: Request<Full<Bytes>>,
-        path: PathAndQuery,
-        read: bool,
-    ) -> Result<Response<Answer>, UpstreamError> {
-        *request.uri_mut() = Uri::from(path);
-        request.headers_mut().insert(header::HOST, self.host.clone());
-        let again = read.then(|| Box::new(request.clone()));
-        let again = match self.http1.send(request).await {
-            Ok(response) => return Ok(response),
-            Err(Lost::Unsent(request, _)) => request,
-            Err(Lost::Died(error)) => again.ok_or(error)?,
-            Err(Lost::Failed(error)) => return Err(error),
+    async fn send_http2(&self, request: &Request<Full<Bytes>>, read: bool) -> Result<Response<Answer>, UpstreamError> {
+        let response = match self.http2.pooled.request(request.clone()).await {
+            Err(error) if read && !error.is_connect() => self.http2.fresh.request(request.clone()).await,
+            sent => sent,
         };
-        Ok(Box::pin(self.http1.send_fresh(*again)).await?)
-    }
-
-    async fn send_http2(
-        &self,
-        mut request: Request<Full<Bytes>>,
-        path: PathAndQuery,
-        read: bool,
-    ) -> Result<Response<Answer>, UpstreamError> {
-        let uri = format!("{}{path}", self.origin).parse();
-        *request.uri_mut() = uri.map_err(|_| UpstreamError::Path)?;
-        let again = read.then(|| request.clone());
-        let response = match self.http2.pooled.request(request).await {
-            Ok(response) => response,
-            Err(error) => match again.filter(|_| !error.is_connect()) {
-                Some(request) => self.http2.fresh.request(request).await.map_err(|error| classify(&error))?,
-                None => return Err(classify(&error)),
-            },
-        };
-        Ok(response.map(Answer::from))
+        response.map(|response| response.map(Answer::from)).map_err(|error| classify(&error))
     }
 }
 

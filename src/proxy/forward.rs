@@ -93,13 +93,13 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         path: &str,
         read: bool,
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
         let to = &snapshot.settings.upstream;
         let way = Way { to, path, protocol: Protocol::Http1, read, until: None, authorized: true };
-        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
+        let (head, answer, _) = self.exchange(snapshot, parts, &mut request, &way).await?;
         Ok((head, answer))
     }
 
@@ -108,11 +108,11 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
         let (to, path) = (&snapshot.settings.upstream, parts.uri.path());
         let way = Way { to, path, protocol: Protocol::Http1, read: false, until: None, authorized: false };
-        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
+        let (head, answer, _) = self.exchange(snapshot, parts, &mut request, &way).await?;
         Ok((head, answer))
     }
 
@@ -121,7 +121,7 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
         let way = Way {
             to: &snapshot.settings.engine,
@@ -131,7 +131,7 @@ impl Exchange<'_> {
             until: None,
             authorized: true,
         };
-        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
+        let (head, answer, _) = self.exchange(snapshot, parts, &mut request, &way).await?;
         Ok((head, answer))
     }
 
@@ -143,7 +143,7 @@ impl Exchange<'_> {
         parts: &Parts,
         call: &rpc::Call,
         callee: Callee<'_>,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
     ) -> Result<rpc::Answer, Failure> {
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let until = call.within.and_then(|within| self.started.checked_add(within));
@@ -155,7 +155,7 @@ impl Exchange<'_> {
             protocol: Protocol::Http2,
             until,
         };
-        let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
+        let (head, body, trailers) = self.exchange(snapshot, parts, &mut request, &way).await?;
         let decision_id = self.decision_id.as_str();
         rpc::answer(&head, &body, &trailers).map_err(|stopped| match stopped {
             rpc::Stopped::Unreadable(Unreadable(why)) => {
@@ -175,7 +175,7 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        mut request: Request<Full<Bytes>>,
+        request: &mut Request<Full<Bytes>>,
         way: &Way<'_>,
     ) -> Result<(hyper::http::response::Parts, Bytes, HeaderMap), Failure> {
         let settings = &snapshot.settings;

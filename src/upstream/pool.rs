@@ -58,8 +58,8 @@ struct Line {
 
 /// What became of a request that has no answer.
 pub enum Lost {
-    /// Nothing of it was sent: here it is.
-    Unsent(Box<Request<Full<Bytes>>>, UpstreamError),
+    /// Nothing of it was sent.
+    Unsent(UpstreamError),
     /// The connection was an old one, which had died: no byte of an answer came.
     Died(UpstreamError),
     /// Whatever else.
@@ -69,7 +69,7 @@ pub enum Lost {
 impl From<Lost> for UpstreamError {
     fn from(lost: Lost) -> Self {
         match lost {
-            Lost::Unsent(_, error) | Lost::Died(error) | Lost::Failed(error) => error,
+            Lost::Unsent(error) | Lost::Died(error) | Lost::Failed(error) => error,
         }
     }
 }
@@ -85,10 +85,9 @@ impl Pool {
     ///
     /// # Errors
     /// [`Lost`].
-    pub async fn send(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
+    pub async fn send(self: &Arc<Self>, request: &Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
         match self.take() {
             Some(line) => self.exchange(line, request).await,
-            // In a box: rarely needed, and large.
             None => Box::pin(self.send_fresh(request)).await,
         }
     }
@@ -97,7 +96,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Lost`].
-    pub async fn send_fresh(self: &Arc<Self>, request: Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
+    pub async fn send_fresh(self: &Arc<Self>, request: &Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
         let connect = |error: &dyn std::error::Error| Lost::Failed(UpstreamError::Connect(told(error)));
         let stream = self.connector.open().await.map_err(|error| connect(&error))?;
         let answered = stream.answered();
@@ -108,11 +107,11 @@ impl Pool {
     async fn exchange(
         self: &Arc<Self>,
         mut line: Box<Line>,
-        request: Request<Full<Bytes>>,
+        request: &Request<Full<Bytes>>,
     ) -> Result<Response<Answer>, Lost> {
         line.answered.set(false);
         // What is polled without a waker makes progress when the wire does, and has no budget that it could exceed.
-        let mut answer = pin!(unconstrained(line.sender.try_send_request(request)));
+        let mut answer = pin!(unconstrained(line.sender.try_send_request(request.clone())));
         let wire = &mut line.wire;
         let answer = std::future::poll_fn(|cx| {
             let ended = Pin::new(&mut *wire).poll(cx).is_ready();
@@ -133,7 +132,7 @@ impl Pool {
             Err(mut error) => {
                 let broken = UpstreamError::Broken(told(error.error()));
                 Err(match error.take_message() {
-                    Some(request) => Lost::Unsent(Box::new(request), broken),
+                    Some(_) => Lost::Unsent(broken),
                     None if line.used && !line.answered.get() => Lost::Died(broken),
                     None => Lost::Failed(broken),
                 })

@@ -86,7 +86,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
 
 async fn get(upstream: &Upstream, path: &str, read: bool) -> Result<String, UpstreamError> {
-    let response = upstream.send(Request::new(Full::default()), path, Protocol::Http1, read).await?;
+    let response = upstream.send(&mut Request::new(Full::default()), path, Protocol::Http1, read).await?;
     let body = response.into_body().collect().await.unwrap().to_bytes();
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
@@ -107,12 +107,12 @@ async fn a_connection_ends_whose_answer_was_not_read() {
     let server = Server::start(&["HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\nbegins", OK]).await;
     let upstream = server.upstream();
     let request = || Request::new(Full::default());
-    let mut response = upstream.send(request(), "/", Protocol::Http1, true).await.unwrap();
+    let mut response = upstream.send(&mut request(), "/", Protocol::Http1, true).await.unwrap();
     let begin = response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(begin, "begins");
     drop(response);
     server.one_ends().await;
-    upstream.send(request(), "/", Protocol::Http1, true).await.unwrap();
+    upstream.send(&mut request(), "/", Protocol::Http1, true).await.unwrap();
     assert_eq!(server.connections.load(Ordering::SeqCst), 2);
 }
 
@@ -147,7 +147,7 @@ async fn a_path_is_one_or_nothing_is_sent() {
     let upstream = server.upstream();
     for path in ["", "*", "example.com:80", "http://example.com/", "/ two", "/\u{7f}"] {
         for protocol in [Protocol::Http1, Protocol::Http2] {
-            let sent = upstream.send(Request::new(Full::default()), path, protocol, true).await;
+            let sent = upstream.send(&mut Request::new(Full::default()), path, protocol, true).await;
             assert!(matches!(sent, Err(UpstreamError::Path)), "{path:?} over {protocol:?}");
         }
     }

@@ -193,7 +193,7 @@ impl WhoAmI {
         let mut request = Request::new(Full::default());
         request.headers_mut().insert(AUTHORIZATION, bearer);
         let answer =
-            upstream.send(request, "/v1/who-am-i", Protocol::Http1, true).await.map_err(|error| match error {
+            upstream.send(&mut request, "/v1/who-am-i", Protocol::Http1, true).await.map_err(|error| match error {
                 UpstreamError::Path => Fault::Request,
                 UpstreamError::Connect(why) | UpstreamError::Broken(why) => Fault::Upstream(why),
             })?;
