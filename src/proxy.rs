@@ -51,18 +51,18 @@ pub struct Proxy {
 }
 
 /// One of them; it ends when this is dropped, whether it was answered or its caller hung up.
-struct InFlight<'p>(&'p Proxy);
+struct InFlight(Arc<Proxy>);
 
-impl<'p> InFlight<'p> {
+impl InFlight {
     /// `None` where there are `most` already.
-    fn begin(proxy: &'p Proxy, most: usize) -> Option<Self> {
+    fn begin(proxy: &Arc<Proxy>, most: usize) -> Option<Self> {
         proxy.metrics.inflight.inc();
-        let one = Self(proxy);
+        let one = Self(Arc::clone(proxy));
         (proxy.inflight.fetch_add(1, Ordering::Relaxed) < most).then_some(one)
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.inflight.fetch_sub(1, Ordering::Relaxed);
         self.0.metrics.inflight.dec();
@@ -102,7 +102,11 @@ struct Asked {
 }
 
 /// Answers one request, on a connection from there. Never fails: every failure has its answer.
-pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<hyper::body::Incoming>) -> Response<Body> {
+pub async fn handle(
+    proxy: &Arc<Proxy>,
+    peer: Peer<'_>,
+    request: hyper::Request<hyper::body::Incoming>,
+) -> Response<Body> {
     let snapshot = proxy.snapshot.load_full();
     let (parts, incoming) = request.into_parts();
     let (started, limits) = (Instant::now(), &snapshot.settings.limits);
@@ -127,7 +131,11 @@ pub async fn handle(proxy: &Proxy, peer: Peer<'_>, request: hyper::Request<hyper
         (Ok(route), Some(_)) => exchange.serve(&snapshot, route, &parts, incoming).await,
     };
     let response = exchange.answer(result);
-    exchange.finish(response).await
+    let mut response = exchange.finish(response).await;
+    if let Body::Passing(passing) = response.body_mut() {
+        passing.hold(in_flight);
+    }
+    response
 }
 
 impl Exchange<'_> {
@@ -407,7 +415,7 @@ mod tests {
     /// Each connection has it, and each request writes it anew.
     #[test]
     fn a_request_on_its_way_takes_at_most_four_kib() {
-        let room = room(|proxy: &'static Proxy, peer: Peer<'static>, request| handle(proxy, peer, request));
+        let room = room(|proxy: &'static Arc<Proxy>, peer: Peer<'static>, request| handle(proxy, peer, request));
         assert!(room <= 4 << 10, "{room} bytes");
     }
 }

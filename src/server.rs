@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::auth::PeerCertificate;
 use crate::config::Limits;
+use crate::proxy::body::Outgoing;
 use crate::proxy::{self, Peer, Proxy};
 use timed::{Activity, Stream, Timed};
 
@@ -176,9 +177,11 @@ impl Connection {
         let service = service_fn(move |request: Request<Incoming>| {
             let (proxy, peer, serving) = (Arc::clone(&proxy), peer.clone(), served.serving());
             async move {
-                let response =
-                    proxy::handle(&proxy, Peer { address: from, certificate: peer.as_deref() }, request).await;
-                drop(serving);
+                let peer = Peer { address: from, certificate: peer.as_deref() };
+                let mut response = proxy::handle(&proxy, peer, request).await;
+                if let Outgoing::Passing(passing) = response.body_mut() {
+                    passing.hold(serving);
+                }
                 Ok::<_, Infallible>(response)
             }
         });

@@ -1,4 +1,7 @@
-//! Bodies: read whole, under a cap and a deadline; answered whole, with trailers where the protocol has them.
+//! Bodies: read whole, under a cap and a deadline; answered whole, with trailers where the protocol has them, or passed on as
+//! they come.
+
+pub mod passing;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -14,6 +17,57 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
+
+pub use passing::Passing;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// Of ours, or verified.
+    Whole(Whole),
+    /// Of a route that is passed through.
+    Passing(Box<Passing>),
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self::Whole(Whole::default())
+    }
+}
+
+impl<W: Into<Whole>> From<W> for Outgoing {
+    fn from(whole: W) -> Self {
+        Self::Whole(whole.into())
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Whole(whole) => {
+                Pin::new(whole).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
+            Self::Passing(passing) => Pin::new(&mut **passing).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(whole) => whole.is_end_stream(),
+            Self::Passing(passing) => passing.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(whole) => whole.size_hint(),
+            Self::Passing(passing) => passing.size_hint(),
+        }
+    }
+}
 
 /// A body that is there as a whole, in one piece or in several. With trailers it has no `Content-Length`; they are for HTTP/2
 /// alone.
@@ -149,12 +203,23 @@ pub enum BodyError {
 /// # Errors
 /// [`BodyError`].
 pub async fn read(body: hyper::body::Incoming, cap: usize, deadline: Instant) -> Result<Bytes, BodyError> {
+    Ok(collect_until(body, cap, deadline).await?.0)
+}
+
+/// [`collect`]s a body until `deadline`.
+///
+/// # Errors
+/// [`BodyError`].
+pub async fn collect_until<B>(body: B, cap: usize, deadline: Instant) -> Result<(Bytes, HeaderMap), BodyError>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
     let mut read = pin!(collect(body, cap));
     // Most bodies are there with their head; no timer is made for them.
     if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
-        return Ok(read?.0);
+        return read;
     }
-    Ok(timeout_at(deadline, read).await.map_err(|_| BodyError::Timeout)??.0)
+    timeout_at(deadline, read).await.map_err(|_| BodyError::Timeout)?
 }
 
 /// A body of at most `cap` bytes, and the trailers behind it; empty where there are none. A body that comes in one piece is

@@ -1,7 +1,10 @@
 //! To the upstream and back: what was checked is sent, the whole answer is read, an error's body is replaced.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -11,11 +14,11 @@ use crate::config::Dialect;
 use crate::dialect::Unreadable;
 use crate::dialect::chalk::headers::Read as Said;
 use crate::proxy::Exchange;
-use crate::proxy::body::{self, BodyError, Incoming};
+use crate::proxy::body::{self, BodyError, Incoming, Passing, passing};
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::{chalk, headers, rpc};
 use crate::snapshot::{Authorization, Snapshot};
-use crate::upstream::{Protocol, Upstream, UpstreamError};
+use crate::upstream::{Answer, Protocol, Upstream, UpstreamError};
 
 /// Room for the headers that most requests take upstream, so that it is not made while they are put there.
 pub(super) const HEADERS: usize = 12;
@@ -31,6 +34,14 @@ struct Way<'w> {
     until: Option<Instant>,
     /// It goes with the token that the upstream sees.
     authorized: bool,
+}
+
+/// An answer of which the head is there.
+struct Begun {
+    response: Response<Answer>,
+    sent: Instant,
+    /// Until when all of it has to be there.
+    deadline: Instant,
 }
 
 /// A method of the upstream that is called.
@@ -84,8 +95,26 @@ impl Exchange<'_> {
         }
         let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |path| path.as_str());
         let safe = parts.method == Method::GET || parts.method == Method::HEAD;
-        let (head, answer) = self.forward(snapshot, parts, upstream, path, safe).await?;
-        Ok(answer_as_it_came(&head, answer))
+        let (to, cap) = (&snapshot.settings.upstream, snapshot.settings.limits.response_body);
+        let way = Way { to, path, protocol: Protocol::Http1, read: safe, until: None, authorized: true };
+        let begun = self.begin(snapshot, parts, &mut upstream, &way).await?;
+        let announced = begun.response.body().size_hint();
+        let fits = usize::try_from(announced.lower()).is_ok_and(|least| least <= cap);
+        let small = announced.exact().is_some_and(|length| length <= passing::SMALL as u64);
+        if !begun.response.status().is_success() || !fits || small {
+            let (head, answer, _) = self.whole(begun, cap).await?;
+            return Ok(answer_as_it_came(&head, answer));
+        }
+        // Nothing of it is looked at.
+        let (head, mut answer) = begun.response.into_parts();
+        let body = match passing::begin(&mut answer, cap).await.map_err(|error| self.unread(error))? {
+            passing::Begun::Whole(pieces) => pieces.into(),
+            passing::Begun::Part(pieces) => {
+                let metrics = Arc::clone(&self.proxy.metrics);
+                Body::Passing(Box::new(Passing::new(pieces, answer, cap, begun.deadline, metrics)))
+            }
+        };
+        Ok(answer_as_it_came(&head, body))
     }
 
     /// Sends what was checked and reads the whole answer. An error's body is replaced: it can carry values.
@@ -178,8 +207,24 @@ impl Exchange<'_> {
         request: &mut Request<Full<Bytes>>,
         way: &Way<'_>,
     ) -> Result<(hyper::http::response::Parts, Bytes, HeaderMap), Failure> {
+        let begun = self.begin(snapshot, parts, request, way).await?;
+        let most = snapshot.settings.limits.response_body;
+        let cap = match way.protocol {
+            Protocol::Http1 => most,
+            Protocol::Http2 => most.saturating_add(rpc::PREFIX),
+        };
+        self.whole(begun, cap).await
+    }
+
+    /// The head of the answer.
+    async fn begin(
+        &mut self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        request: &mut Request<Full<Bytes>>,
+        way: &Way<'_>,
+    ) -> Result<Begun, Failure> {
         let settings = &snapshot.settings;
-        let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let listed = headers::listed(&parts.headers);
         for (name, value) in &parts.headers {
             if headers::request_passes(name, &listed) {
@@ -206,56 +251,62 @@ impl Exchange<'_> {
         if deadline <= sent {
             return Err(Failure::UpstreamTimeout);
         }
-        let cap = match way.protocol {
-            Protocol::Http1 => settings.limits.response_body,
-            Protocol::Http2 => settings.limits.response_body.saturating_add(rpc::PREFIX),
-        };
-        let late = || {
+        let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
+        let response = timeout_at(deadline, way.to.send(request, way.path, way.protocol, way.read)).await;
+        self.upstream = Some(sent.elapsed());
+        let response = response.map_err(|_| {
             count("timeout");
             Failure::UpstreamTimeout
-        };
-        let exchanged = timeout_at(deadline, async {
-            let response =
-                way.to.send(request, way.path, way.protocol, way.read).await.map_err(|error| match error {
-                    UpstreamError::Path => Failure::NotFound,
-                    UpstreamError::Connect(why) => {
-                        count("connect");
-                        tracing::warn!(why, "the upstream cannot be reached");
-                        Failure::UpstreamFailed(None)
-                    }
-                    UpstreamError::Broken(why) => {
-                        count("broken");
-                        tracing::warn!(why, "the upstream broke off");
-                        Failure::UpstreamFailed(None)
-                    }
-                })?;
-            let (head, body) = response.into_parts();
-            let (answer, trailers) = body::collect(body, cap).await.map_err(|error| match error {
-                BodyError::TooLarge(_) => {
-                    count("too_large");
-                    Failure::UpstreamUnreadable
-                }
-                BodyError::Timeout => late(),
-                BodyError::Broken(why) => {
-                    count("broken");
-                    tracing::warn!(%why, "the upstream broke off within its answer");
-                    Failure::UpstreamFailed(None)
-                }
-            })?;
-            Ok::<_, Failure>((head, answer, trailers))
-        });
-        let exchanged = exchanged.await;
-        self.upstream = Some(sent.elapsed());
-        let (head, answer, trailers) = exchanged.map_err(|_| late())??;
+        })?;
+        let response = response.map_err(|error| match error {
+            UpstreamError::Path => Failure::NotFound,
+            UpstreamError::Connect(why) => {
+                count("connect");
+                tracing::warn!(why, "the upstream cannot be reached");
+                Failure::UpstreamFailed(None)
+            }
+            UpstreamError::Broken(why) => {
+                count("broken");
+                tracing::warn!(why, "the upstream broke off");
+                Failure::UpstreamFailed(None)
+            }
+        })?;
+        Ok(Begun { response, sent, deadline })
+    }
+
+    /// The whole answer. An error's body is replaced.
+    async fn whole(
+        &mut self,
+        begun: Begun,
+        cap: usize,
+    ) -> Result<(hyper::http::response::Parts, Bytes, HeaderMap), Failure> {
+        let (head, body) = begun.response.into_parts();
+        let read = body::collect_until(body, cap, begun.deadline).await;
+        self.upstream = Some(begun.sent.elapsed());
+        let (answer, trailers) = read.map_err(|error| self.unread(error))?;
         if head.status.is_success() {
             return Ok((head, answer, trailers));
         }
-        count("status");
+        self.proxy.metrics.upstream_errors.with_label_values(&["status"]).inc();
         let decision_id = self.decision_id.as_str();
         let original = String::from_utf8_lossy(answer.get(..4096).unwrap_or(&answer));
         tracing::debug!(decision_id, status = head.status.as_u16(), %original, "the upstream answers with an error");
         let passed = head.status.is_client_error() || head.status.is_server_error();
         Err(Failure::UpstreamFailed(passed.then_some(head.status)))
+    }
+
+    /// An answer that did not come whole.
+    fn unread(&self, error: BodyError) -> Failure {
+        let (kind, failure) = match &error {
+            BodyError::TooLarge(_) => ("too_large", Failure::UpstreamUnreadable),
+            BodyError::Timeout => ("timeout", Failure::UpstreamTimeout),
+            BodyError::Broken(why) => {
+                tracing::warn!(%why, "the upstream broke off within its answer");
+                ("broken", Failure::UpstreamFailed(None))
+            }
+        };
+        self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
+        failure
     }
 }
 
@@ -322,7 +373,7 @@ pub(super) fn answer_head(head: &hyper::http::response::Parts) -> Response<Body>
 }
 
 /// An answer byte for byte.
-pub(super) fn answer_as_it_came(head: &hyper::http::response::Parts, answer: Bytes) -> Response<Body> {
+pub(super) fn answer_as_it_came(head: &hyper::http::response::Parts, answer: impl Into<Body>) -> Response<Body> {
     let mut response = answer_head(head);
     *response.body_mut() = answer.into();
     for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {

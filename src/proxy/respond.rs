@@ -17,7 +17,7 @@ pub const DECISION_ID: HeaderName = HeaderName::from_static("x-tagwarden-decisio
 pub const FILTERED: HeaderName = HeaderName::from_static("x-tagwarden-filtered");
 
 /// A body of ours or a verified one of the upstream.
-pub type Body = super::body::Whole;
+pub type Body = super::body::Outgoing;
 
 /// In which form a caller is told of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,7 +81,11 @@ impl Activity {
 
     fn wrote<T>(&self, result: &Poll<io::Result<T>>) {
         match result {
-            Poll::Pending => self.blocked.store(true, Ordering::Relaxed),
+            Poll::Pending => {
+                if !self.blocked.swap(true, Ordering::Relaxed) {
+                    self.written.store(self.now(), Ordering::Relaxed);
+                }
+            }
             Poll::Ready(_) => {
                 if self.blocked.swap(false, Ordering::Relaxed) {
                     self.written.store(self.now(), Ordering::Relaxed);
@@ -94,12 +98,12 @@ impl Activity {
     fn deadline(&self, limits: &Limits) -> Instant {
         let after =
             |at: &AtomicU64, limit: Duration| self.began + Duration::from_millis(at.load(Ordering::Relaxed)) + limit;
-        if self.serving.load(Ordering::Acquire) > 0 {
-            // Its own deadlines hold.
-            Instant::now() + limits.header_timeout.min(limits.idle_timeout)
-        } else if self.blocked.load(Ordering::Relaxed) {
+        if self.blocked.load(Ordering::Relaxed) {
             // An answer that is not taken at all ends like a body that does not come.
             after(&self.written, limits.body_timeout).max(after(&self.idle, limits.body_timeout))
+        } else if self.serving.load(Ordering::Acquire) > 0 {
+            // Its own deadlines hold.
+            Instant::now() + limits.header_timeout.min(limits.idle_timeout)
         } else if self.head.load(Ordering::Relaxed) != NONE {
             after(&self.head, limits.header_timeout)
         } else {

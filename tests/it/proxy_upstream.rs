@@ -250,3 +250,55 @@ async fn interim_answers_of_the_upstream_are_passed_over() {
         assert_eq!((answer.status, answer.header("link")), (200, None));
     }
 }
+
+const OPEN: &str = "routes: [{path: /v1/open, methods: [GET], public: true}]";
+
+fn chunked(chunks: &[&str]) -> Act {
+    let body: String = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+    Act::BytesThenHang(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{body}").into_bytes())
+}
+
+#[tokio::test]
+async fn what_is_passed_on_goes_on_as_it_comes_and_counts_as_in_flight() {
+    let upstream = Upstream::always(chunked(&["first", "second"])).await;
+    let sidecar = Setup::new(&upstream).with(OPEN).start().await;
+    let mut raw = sidecar.raw().await;
+    raw.send(request("GET", "/v1/open", "", "")).await;
+    raw.at_least("HTTP/1.1 200 OK\r\n".len() + "5\r\nfirst\r\n6\r\nsecond\r\n".len()).await;
+    sidecar.until_metric("tagwarden_inflight_requests", 1.0).await;
+    drop(raw);
+    // The caller is gone, and with it the request.
+    sidecar.until_metric("tagwarden_inflight_requests", 0.0).await;
+}
+
+#[tokio::test]
+async fn what_is_passed_on_breaks_off_where_it_is_late_or_too_large() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::new(&upstream).upstream_with("timeout: 300ms").with(OPEN);
+    let sidecar = setup.with("limits: {response_body: 1MiB}").start().await;
+    let known = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\nbegins".to_vec();
+    for (act, kind, comes) in [
+        (chunked(&["slow"]), "timeout", "slow"),
+        (chunked(&[&"x".repeat(2 << 20)]), "too_large", ""),
+        (Act::BytesThenHang(known.clone()), "timeout", "begins"),
+        (Act::BytesThenReset(known), "broken", ""),
+    ] {
+        upstream.turns_to(act);
+        let name = format!("tagwarden_upstream_errors_total{{kind=\"{kind}\"}}");
+        let before = sidecar.metric(&name).await;
+        let mut raw = sidecar.raw().await;
+        raw.send(request("GET", "/v1/open", "connection: close\r\n", "")).await;
+        let text = String::from_utf8(raw.end().await).unwrap();
+        // Where it broke off before anything of it went on, it has an answer.
+        let told = ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 502 Bad Gateway\r\n"];
+        assert!(text.is_empty() || told.iter().any(|line| text.starts_with(line)), "{kind}: {text}");
+        assert!(text.contains(comes) && !text.contains("\r\n0\r\n\r\n"), "{kind}: {text}");
+        assert!(text.len() < (1 << 20) + 1000, "{kind}: {} bytes", text.len());
+        sidecar.until_metric(&name, before + 1.0).await;
+    }
+    // One that says so beforehand does not begin.
+    upstream.turns_to(Act::answer("200 OK", "", "x".repeat((1 << 20) + 1)));
+    sidecar.ask(request("GET", "/v1/open", "", "")).await.fails(502, "UPSTREAM_UNREADABLE");
+    upstream.turns_to(Act::answer("200 OK", "", "x".repeat(1 << 20)));
+    assert_eq!(sidecar.ask(request("GET", "/v1/open", "", "")).await.body.len(), 1 << 20);
+}

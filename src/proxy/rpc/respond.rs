@@ -41,7 +41,7 @@ pub async fn answered(call: &Call, answer: Answer) -> Result<Response<Body>, Fai
         Form::Grpc => {
             trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
             let data = framed(is_packed, &message).ok_or(Failure::UpstreamUnreadable)?;
-            *response.body_mut() = Whole::with_trailers(data, trailers);
+            *response.body_mut() = Whole::with_trailers(data, trailers).into();
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             if is_packed {
                 response.headers_mut().insert(GRPC_ENCODING, gzip);

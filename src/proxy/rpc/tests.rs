@@ -3,7 +3,7 @@ use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
 
 use super::*;
-use crate::proxy::body::Whole;
+use crate::proxy::body::Outgoing;
 
 const PATH: &str = "/chalk.engine.v1.QueryService/OnlineQuery";
 
@@ -179,7 +179,7 @@ fn map(headers: &[(&str, &str)]) -> HeaderMap {
 }
 
 /// Status, headers, body and trailers; the texts of headers in their order.
-async fn shown_answer(response: hyper::Response<Whole>) -> (StatusCode, Vec<String>, Bytes, Vec<String>) {
+async fn shown_answer(response: hyper::Response<Outgoing>) -> (StatusCode, Vec<String>, Bytes, Vec<String>) {
     let texts = |headers: &HeaderMap| {
         let mut all: Vec<_> = headers.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         all.sort();
