@@ -4,7 +4,7 @@
 //! answer costs one wake-up, on the thread that waits for it. Between requests nobody drives it; whether its other end is
 //! still there is seen when a request is to go over it, which is then given back, and every few seconds by a sweeper.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -66,6 +67,18 @@ pub enum Lost {
     Failed(UpstreamError),
 }
 
+impl Lost {
+    /// `unanswered`: it went over an old connection, and no byte came.
+    fn of(error: &TrySendError<Request<Full<Bytes>>>, unanswered: bool) -> Self {
+        let broken = UpstreamError::Broken(told(error.error()));
+        match error.message() {
+            Some(_) => Self::Unsent(broken),
+            None if unanswered => Self::Died(broken),
+            None => Self::Failed(broken),
+        }
+    }
+}
+
 impl From<Lost> for UpstreamError {
     fn from(lost: Lost) -> Self {
         match lost {
@@ -111,33 +124,33 @@ impl Pool {
     ) -> Result<Response<Answer>, Lost> {
         line.answered.set(false);
         // What is polled without a waker makes progress when the wire does, and has no budget that it could exceed.
-        let mut answer = pin!(unconstrained(line.sender.try_send_request(request.clone())));
+        let mut waiting = pin!(unconstrained(line.sender.try_send_request(request.clone())));
         let wire = &mut line.wire;
-        let answer = std::future::poll_fn(|cx| {
+        let answer = poll_fn(|cx| {
             let ended = Pin::new(&mut *wire).poll(cx).is_ready();
-            match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            match waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 Poll::Pending if ended => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         });
-        let Some(answer) = answer.await else {
-            return Err(Lost::Failed(UpstreamError::Broken("the connection ended".to_owned())));
-        };
-        match answer {
-            Ok(response) => {
+        let error = match answer.await {
+            Some(Ok(response)) => {
                 line.used = true;
-                Ok(response.map(|body| Answer { body, ended: false, line: Some((line, Arc::clone(self))) }))
+                return Ok(response.map(|body| Answer { body, ended: false, line: Some((line, Arc::clone(self))) }));
             }
-            Err(mut error) => {
-                let broken = UpstreamError::Broken(told(error.error()));
-                Err(match error.take_message() {
-                    Some(_) => Lost::Unsent(broken),
-                    None if line.used && !line.answered.get() => Lost::Died(broken),
-                    None => Lost::Failed(broken),
-                })
+            Some(Err(error)) => error,
+            None => {
+                // One whose other end is gone ends without a word: what it did not take is given back when it is dropped.
+                let Line { wire, answered, used, .. } = *line;
+                drop(wire);
+                let Err(error) = waiting.await else {
+                    return Err(Lost::Failed(UpstreamError::Broken("the connection ended".to_owned())));
+                };
+                return Err(Lost::of(&error, used && !answered.get()));
             }
-        }
+        };
+        Err(Lost::of(&error, line.used && !line.answered.get()))
     }
 
     /// The newest.
@@ -175,10 +188,13 @@ impl Pool {
 
     /// Starts the sweeper, where there is none.
     fn have_swept(self: &Arc<Self>) {
-        if self.swept.swap(true, Ordering::Relaxed) {
+        if self.swept.load(Ordering::Relaxed) {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if self.swept.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let sweeper = Sweeper(Arc::downgrade(self));
         runtime.spawn(async move {
             loop {

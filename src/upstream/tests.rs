@@ -142,6 +142,36 @@ async fn a_write_goes_over_a_new_connection_where_the_kept_one_is_known_to_have_
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_ended_later_gives_its_request_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server {
+        port: listener.local_addr().unwrap().port(),
+        connections: Arc::default(),
+        seen: Arc::default(),
+        ended: Arc::new(Semaphore::new(0)),
+    };
+    let upstream = server.upstream();
+    for read in [false, true, false] {
+        let answers = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+            }
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            stream
+        };
+        let both = async { tokio::join!(answers, get(&upstream, "/", read)) };
+        let (stream, answer) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        assert_eq!(answer.unwrap(), "ok");
+        // It ends while nobody drives it. The end is there at once, and the runtime looks at its sockets when it has nothing
+        // to do; the next request finds it out.
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_path_is_one_or_nothing_is_sent() {
     let server = Server::start(&[OK]).await;
     let upstream = server.upstream();
