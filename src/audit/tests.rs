@@ -9,12 +9,15 @@ use super::*;
 
 /// What the writer wrote, which waits for a word before each write.
 struct Gated {
+    /// Hears of each write that begins.
+    held: Sender<()>,
     words: Receiver<()>,
     written: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Write for Gated {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.held.send(()).ok();
         // Whose words have ended is not held up any more.
         self.words.recv().ok();
         self.written.lock().unwrap().extend_from_slice(bytes);
@@ -28,6 +31,7 @@ impl Write for Gated {
 
 struct World {
     audit: Audit<(usize, usize)>,
+    held: Receiver<()>,
     /// Dropped, it lets everything through.
     words: Sender<()>,
     written: Arc<Mutex<Vec<u8>>>,
@@ -38,8 +42,9 @@ impl World {
     /// A log whose lines say who wrote them and which of theirs they are.
     fn new(block_when_full: bool) -> Self {
         let (words, heard) = std_mpsc::channel();
+        let (holding, held) = std_mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
-        let out = Out::Stream(Box::new(Gated { words: heard, written: Arc::clone(&written) }));
+        let out = Out::Stream(Box::new(Gated { held: holding, words: heard, written: Arc::clone(&written) }));
         let shown = Shown {
             lines: IntCounter::new("lines", "Lines.").unwrap(),
             head: Gauge::new("head", "The head.").unwrap(),
@@ -49,7 +54,7 @@ impl World {
             write!(out, "{{\"who\":{who},\"which\":{which}").unwrap();
         };
         let (audit, writer) = Audit::of(writer, block_when_full, text).unwrap();
-        Self { audit, words, written, writer }
+        Self { audit, held, words, written, writer }
     }
 
     fn text(&self) -> String {
@@ -93,7 +98,7 @@ async fn a_line_that_finds_the_writer_waiting_is_written_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn all_lines_of_many_are_there_and_in_the_order_of_each() {
     let world = World::new(true);
-    let World { audit, words, written, writer } = world;
+    let World { audit, held, words, written, writer } = world;
     drop(words);
     let audit = Arc::new(audit);
     let one = |who: usize| {
@@ -109,14 +114,17 @@ async fn all_lines_of_many_are_there_and_in_the_order_of_each() {
     }
     let audit = Arc::into_inner(audit).unwrap();
     let (words, _) = std_mpsc::channel();
-    let lines = World { audit, words, written, writer }.end();
+    let lines = World { audit, held, words, written, writer }.end();
     assert_eq!(lines.len(), 8);
     assert!(lines.values().all(|which| which.iter().copied().eq(0..3_000)));
 }
 
-/// Fills the queue of a writer that is held up; how many lines that took.
-async fn fill(audit: &Audit<(usize, usize)>) -> usize {
-    let mut filled = 0;
+/// Holds the writer up with a line, and fills its queue; how many lines that took.
+async fn fill(world: &World) -> usize {
+    let audit = &world.audit;
+    audit.place().await.unwrap().send((0, 0));
+    world.held.recv_timeout(Duration::from_secs(20)).unwrap();
+    let mut filled = 1;
     let room = async |filled: usize| match tokio::time::timeout(Duration::from_secs(1), audit.place()).await {
         Ok(Ok(place)) => {
             place.send((0, filled));
@@ -127,19 +135,14 @@ async fn fill(audit: &Audit<(usize, usize)>) -> usize {
     while room(filled).await {
         filled += 1;
     }
-    assert!(filled >= QUEUE_LINES, "{filled}");
+    assert_eq!(filled, 1 + QUEUE_LINES);
     filled
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
     let world = World::new(false);
-    let mut filled = fill(&world.audit).await;
-    // The writer may have taken a batch out of it just now.
-    while let Ok(place) = world.audit.place().await {
-        place.send((0, filled));
-        filled += 1;
-    }
+    let filled = fill(&world).await;
     assert_eq!(world.audit.place().await.unwrap_err().to_string(), "the audit log does not keep up");
     // Nobody is left to be refused: the line waits.
     world.audit.leave((1, 0));
@@ -160,7 +163,7 @@ async fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
 #[tokio::test]
 async fn a_full_queue_holds_up_and_a_caller_that_does_not_wait_takes_no_line_with_it() {
     let world = World::new(true);
-    let filled = fill(&world.audit).await;
+    let filled = fill(&world).await;
     for which in 0..5 {
         // Given up while it waits for a place.
         let waited = tokio::time::timeout(Duration::from_millis(5), world.audit.place()).await;
