@@ -112,6 +112,7 @@ impl Pool {
     pub async fn send_fresh(self: &Arc<Self>, request: &Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
         let connect = |error: &dyn std::error::Error| Lost::Failed(UpstreamError::Connect(told(error)));
         let stream = self.connector.open().await.map_err(|error| connect(&error))?;
+        tracing::trace!(to = ?self.connector.connect, "a connection upstream is made");
         let answered = stream.answered();
         let (sender, wire) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| connect(&error))?;
         self.exchange(Box::new(Line { sender, wire, answered, used: false }), request).await
