@@ -6,13 +6,15 @@
 pub mod chalk;
 pub mod feast;
 pub mod json;
+mod names;
 mod pieces;
 mod plan;
 pub mod shape;
 pub mod strict;
 
+pub use names::{Names, Recorded};
 pub use pieces::Pieces;
-pub use plan::{Asker, Decision, Index, Outcome, Permit, Plan, Query, Recorded, Refusal};
+pub use plan::{Asker, Decision, Index, Outcome, Permit, Plan, Query, Refusal};
 
 /// A request that cannot be read or that means two things: INVALID_QUERY, with what is in the way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -193,6 +193,19 @@ pub fn iter_elements(text: &[u8], value: Value) -> Result<Elements<'_>, JsonErro
     Items::new(text, value, b']').map(Elements)
 }
 
+/// The texts of an array's strings, as [`string`] gives them, one at a time; `None` for an element of another kind. Not judged
+/// again, as in [`members`].
+///
+/// # Errors
+/// `value` is not an array of `text`.
+pub fn iter_strings(text: &[u8], value: Value) -> Result<Strings<'_>, JsonError> {
+    let Elements(items) = iter_elements(text, value)?;
+    // Of all of it at once; where that fails, each tells what is wrong with it.
+    let from = items.at;
+    let plain = items.text.get(from..).and_then(|inner| simdutf8::basic::from_utf8(inner).ok()).unwrap_or_default();
+    Ok(Strings { items, plain, from })
+}
+
 /// How many elements an array has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
@@ -238,6 +251,12 @@ pub fn string(text: &[u8], value: Value) -> Result<Cow<'_, str>, JsonError> {
 pub fn write_string(out: &mut Vec<u8>, s: &str) {
     out.push(b'"');
     let bytes = s.as_bytes();
+    // Most have nothing to escape.
+    if !bytes.iter().any(|&byte| matches!(byte, b'"' | b'\\' | ..b' ')) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut copied = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         let escape = match byte {
@@ -290,6 +309,36 @@ impl Iterator for Elements<'_> {
     }
 }
 
+/// The texts of an array's strings, from [`iter_strings`]; ends behind the first error.
+#[derive(Clone, Debug)]
+pub struct Strings<'a> {
+    items: Items<'a>,
+    /// What stands in the array, from this offset of the text on.
+    plain: &'a str,
+    from: usize,
+}
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = Result<Option<Cow<'a, str>>, JsonError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (plain, from) = (self.plain, self.from);
+        self.items.next(|text, start| {
+            if text.get(start) != Some(&b'"') {
+                return skip(text, start).map(|value| (None, value.span.end));
+            }
+            let (end, escaped) = string_end(text, start + 1, &mut 0)?;
+            let inner = (start + 1).wrapping_sub(from)..(end - 1).wrapping_sub(from);
+            let string = match plain.get(inner).filter(|_| !escaped) {
+                Some(plain) => Cow::Borrowed(plain),
+                None => text_of(text, Span { start, end }, escaped)?,
+            };
+            Ok((Some(string), end))
+        })
+    }
+}
+
 /// What stands between two brackets, with commas between.
 #[derive(Clone, Debug)]
 struct Items<'a> {
@@ -310,6 +359,7 @@ impl<'a> Items<'a> {
     }
 
     /// The next item; `read` makes it and its end of the text and its start.
+    #[inline]
     fn next<T>(
         &mut self,
         read: impl FnOnce(&'a [u8], usize) -> Result<(T, usize), JsonError>,

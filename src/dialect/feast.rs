@@ -15,7 +15,7 @@ pub mod search;
 pub mod write;
 
 pub use answer::{Answered, filter, filter_columns};
-pub use plan::{Column, Columns, Index, Permit, Sent, Views, decide, unenforced};
+pub use plan::{Column, Columns, Features, Index, Permit, Sent, Views, decide, unenforced};
 pub use request::{Asked, Entity, Request, Wanted, read, rewrite};
 pub use search::Search;
 pub use write::{Write, Written};

@@ -1,13 +1,11 @@
 //! The decision on a query, in whichever dialect: what happens with it, and what is recorded of it.
 
-use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::chalk::Switch;
 use crate::config::Enforcement;
+use crate::dialect::names::{Names, Recorded};
 use crate::dialect::{Invalid, chalk, feast, json, shown};
 use crate::policy::Policy;
 use crate::policy::decide::{Name, Resolved, Verdict};
@@ -25,7 +23,7 @@ pub enum Query<'q> {
     /// A write to Feast.
     FeastWrite(&'q feast::Write<'q>),
     /// One query to Chalk.
-    Chalk(&'q chalk::query::Query),
+    Chalk(&'q chalk::query::Query<'q>),
     /// One to a described server.
     Json(&'q json::plan::Query<'q>),
     /// An upload to Chalk.
@@ -50,7 +48,7 @@ pub struct Index {
 #[derive(Debug)]
 pub enum Permit {
     /// Of Feast.
-    Feast(feast::Permit),
+    Feast(Box<feast::Permit>),
     /// Of Feast, to write.
     FeastWrite(feast::Written),
     /// Of Chalk.
@@ -82,7 +80,7 @@ pub struct Plan {
     /// The bundle's name, where the caller gave one: a feature service, a named query.
     pub bundle: Option<String>,
     /// The outputs as decided.
-    pub outputs: Vec<Recorded>,
+    pub outputs: Names,
     /// What counts as supplied.
     pub supplied: Vec<Recorded>,
     /// What the caller's expressions read.
@@ -95,60 +93,6 @@ pub struct Plan {
     pub mode: Mode,
     /// Features that a query to Chalk stands for, each once more for each relation on the way to it.
     pub cost: usize,
-}
-
-/// A name as it is recorded. Of one that the catalogue has there is one text for all plans.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Recorded(Arc<str>);
-
-impl From<&str> for Recorded {
-    fn from(text: &str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl From<String> for Recorded {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
-impl From<Arc<str>> for Recorded {
-    fn from(text: Arc<str>) -> Self {
-        Self(text)
-    }
-}
-
-impl Deref for Recorded {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Borrow<str> for Recorded {
-    fn borrow(&self) -> &str {
-        self
-    }
-}
-
-impl PartialEq<&str> for Recorded {
-    fn eq(&self, other: &&str) -> bool {
-        **self == **other
-    }
-}
-
-impl PartialEq<String> for Recorded {
-    fn eq(&self, other: &String) -> bool {
-        **self == **other
-    }
-}
-
-impl fmt::Debug for Recorded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
 }
 
 /// What the policy says of a query.
@@ -183,7 +127,7 @@ pub struct Refusal {
     /// Which rule decided (policy.md, Resolution 3).
     pub rule: u8,
     /// The tag that decided, where rule 7 or 1 did by one.
-    pub tag: Option<String>,
+    pub tag: Option<Arc<str>>,
 }
 
 impl Index {
@@ -199,6 +143,11 @@ impl Index {
 }
 
 impl Permit {
+    /// Of Feast.
+    pub(super) fn feast(permit: feast::Permit) -> Self {
+        Self::Feast(Box::new(permit))
+    }
+
     /// How many outputs were taken out.
     pub fn filtered(&self) -> usize {
         match self {
@@ -243,7 +192,7 @@ impl Query<'_> {
             decision: Decision::Refused,
             enforcement,
             bundle: None,
-            outputs: Vec::new(),
+            outputs: Names::default(),
             supplied: Vec::new(),
             reads: Vec::new(),
             refused: Vec::new(),
@@ -269,8 +218,8 @@ impl Query<'_> {
         };
         if enforcement == Enforcement::Audit && !matches!(plan.outcome, Outcome::Invalid(_)) {
             let all = match self {
-                Self::Feast(request) => feast::unenforced(policy, request).map(Permit::Feast),
-                Self::FeastSearch(search) => feast::search::unenforced(policy, &index.feast, search).map(Permit::Feast),
+                Self::Feast(request) => feast::unenforced(policy, request).map(Permit::feast),
+                Self::FeastSearch(search) => feast::search::unenforced(policy, &index.feast, search).map(Permit::feast),
                 Self::FeastWrite(write) => {
                     Ok(Permit::FeastWrite(feast::write::unenforced(policy, &index.feast, write)))
                 }
@@ -299,7 +248,7 @@ impl Plan {
         verdict: Verdict,
     ) {
         let decided_by_tag = matches!(verdict.rule, 1 | 7);
-        let tag = if decided_by_tag { resolved.deciding_tag(name).map(str::to_owned) } else { None };
+        let tag = if decided_by_tag { resolved.deciding_tag(name).cloned() } else { None };
         self.refused.push(Refusal { feature, permission: verdict.permission, rule: verdict.rule, tag });
     }
 }

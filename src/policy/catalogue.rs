@@ -52,6 +52,11 @@ impl Interner {
         self.names.get(id as usize).map_or("", |name| name)
     }
 
+    /// The same, as it is shared.
+    pub fn shared(&self, id: u32) -> Option<&Arc<str>> {
+        self.names.get(id as usize)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.names.len()

@@ -34,6 +34,13 @@ pub struct Verdict {
     pub rule: u8,
 }
 
+impl Verdict {
+    /// Whether [`Resolved::cleared_by`] has to look into it.
+    pub fn may_be_cleared(self) -> bool {
+        self.rule == 5 || (matches!(self.rule, 3 | 7) && self.permission == Permission::AllowDownstream)
+    }
+}
+
 /// A query decided (Resolution 4 and 5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -58,16 +65,12 @@ impl<'t> Resolved<'t> {
     pub fn new(policy: &'t Policy, tables: &'t [Arc<Table>], supplied: &[Name<'_>]) -> Self {
         let is_key = |id: FeatureId| policy.catalogue.feature(id).is_some_and(|feature| feature.key);
         // With `supplies: keys` S is its keys.
-        let counted: Vec<(usize, &Name<'_>)> = supplied
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| match name {
-                Name::Known(id) => policy.settings.supplies == Supplies::Any || is_key(*id),
-                Name::Unknown(_) => policy.settings.supplies == Supplies::Any,
-            })
-            .collect();
-        let known: Vec<FeatureId> =
-            counted.iter().filter_map(|(_, name)| if let Name::Known(id) = name { Some(*id) } else { None }).collect();
+        let counts = |name: &Name<'_>| {
+            policy.settings.supplies == Supplies::Any || matches!(name, Name::Known(id) if is_key(*id))
+        };
+        let counted = || supplied.iter().enumerate().filter(|(_, name)| counts(name));
+        let id = |name: &Name<'_>| if let Name::Known(id) = name { Some(*id) } else { None };
+        let known: Vec<FeatureId> = counted().filter_map(|(_, name)| id(name)).collect();
         let denies = |table: &Table, name: &Name<'_>| {
             let own = match name {
                 Name::Known(id) => policy.catalogue.feature(*id).map(|feature| table.own(feature).permission),
@@ -76,19 +79,19 @@ impl<'t> Resolved<'t> {
             own.is_none_or(|permission| permission == Permission::Deny)
         };
         // A role that may not use a supplied value drops out.
-        let mut parts: Vec<&Table> =
-            tables.iter().map(|t| &**t).filter(|t| !counted.iter().any(|(_, name)| denies(t, name))).collect();
+        let uses = |table: &&'t Arc<Table>| !counted().any(|(_, name)| denies(table, name));
+        let overlaid = |table: &'t Arc<Table>| (&**table, table.overlaid(policy, &known));
+        let mut parts: Vec<_> = tables.iter().filter(uses).map(overlaid).collect();
         let mut refused_supplied = Vec::new();
         if parts.is_empty() {
-            parts = tables.iter().map(|table| &**table).collect();
-            let all = |name: &Name<'_>| parts.iter().all(|table| denies(table, name));
-            let any = |name: &Name<'_>| parts.iter().any(|table| denies(table, name));
-            refused_supplied = counted.iter().filter(|(_, name)| all(name)).map(|(at, _)| *at).collect();
+            parts = tables.iter().map(overlaid).collect();
+            let all = |name: &Name<'_>| tables.iter().all(|table| denies(table, name));
+            let any = |name: &Name<'_>| tables.iter().any(|table| denies(table, name));
+            refused_supplied = counted().filter(|(_, name)| all(name)).map(|(at, _)| at).collect();
             if refused_supplied.is_empty() {
-                refused_supplied = counted.iter().filter(|(_, name)| any(name)).map(|(at, _)| *at).collect();
+                refused_supplied = counted().filter(|(_, name)| any(name)).map(|(at, _)| at).collect();
             }
         }
-        let parts = parts.into_iter().map(|table| (table, table.overlaid(policy, &known))).collect();
         Self { policy, parts, refused_supplied }
     }
 
@@ -109,7 +112,7 @@ impl<'t> Resolved<'t> {
     }
 
     /// The tag that gave a feature its own permission; `None` where a default did.
-    pub fn deciding_tag(&self, name: &Name<'_>) -> Option<&'t str> {
+    pub fn deciding_tag(&self, name: &Name<'_>) -> Option<&'t Arc<str>> {
         let Name::Known(id) = name else { return None };
         let feature = self.policy.catalogue.feature(*id)?;
         let class = self.policy.catalogue.classes.get(feature.class as usize)?;
@@ -119,7 +122,7 @@ impl<'t> Resolved<'t> {
                 let roles = table.roles.iter().filter_map(|role| self.policy.roles.get(usize::from(*role)));
                 roles.into_iter().any(|role| role.permission_of(*tag) == Some(own))
             };
-            class.all_tags.iter().find(|tag| decides(tag)).map(|tag| self.policy.catalogue.tags.name(*tag))
+            class.all_tags.iter().find(|tag| decides(tag)).and_then(|tag| self.policy.catalogue.tags.shared(*tag))
         })
     }
 

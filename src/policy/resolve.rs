@@ -1,6 +1,7 @@
 //! The rules of policy.md, Resolution, as one dense table for a set of roles, and an overlay of what a query's
 //! supplied values change.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -69,6 +70,23 @@ pub struct Overlay {
     keys: BTreeSet<FeatureId>,
     row: Cells,
     elsewhere: Cells,
+    touched: Touched,
+}
+
+/// Which features an overlay may say something of, by the last bits of their numbers: most queries ask for others.
+#[derive(Debug, Default)]
+struct Touched([u64; 16]);
+
+impl Touched {
+    fn add(&mut self, id: FeatureId) {
+        if let Some(word) = self.0.get_mut((id >> 6 & 15) as usize) {
+            *word |= 1 << (id & 63);
+        }
+    }
+
+    fn may_have(&self, id: FeatureId) -> bool {
+        self.0.get((id >> 6 & 15) as usize).is_some_and(|word| word >> (id & 63) & 1 == 1)
+    }
 }
 
 impl Overlay {
@@ -116,7 +134,7 @@ impl Table {
     /// How many bytes the table takes with its overlays, for the bound of the cache that holds it.
     pub fn bytes(&self) -> usize {
         let itself = size_of_val(&*self.cells) + size_of_val(&*self.own) + self.barred.len() + 64;
-        itself + self.overlay_room() * OVERLAY_CELL_BYTES
+        itself + self.overlay_room() * OVERLAY_CELL_BYTES + MOST_OVERLAYS * size_of::<Overlay>()
     }
 
     /// How many cells its overlays may have together.
@@ -180,9 +198,13 @@ impl Table {
 
     /// [`overlay`](Self::overlay), unless it is kept.
     pub fn overlaid(&self, policy: &Policy, supplied: &[FeatureId]) -> Arc<Overlay> {
-        let mut supplied = supplied.to_vec();
-        supplied.sort_unstable();
-        supplied.dedup();
+        let mut supplied = Cow::Borrowed(supplied);
+        // Mostly it is one key.
+        if !supplied.is_sorted_by(|one, next| one < next) {
+            let supplied = supplied.to_mut();
+            supplied.sort_unstable();
+            supplied.dedup();
+        }
         let kept = self.overlays.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, overlay)) = kept.iter().find(|(of, _)| **of == *supplied) {
             return Arc::clone(overlay);
@@ -192,7 +214,7 @@ impl Table {
         let room = self.overlay_room();
         if overlay.cells() <= room {
             let mut kept = self.overlays.0.write().unwrap_or_else(PoisonError::into_inner);
-            kept.push((supplied.into(), Arc::clone(&overlay)));
+            kept.push(((*supplied).into(), Arc::clone(&overlay)));
             while kept.len() > MOST_OVERLAYS || kept.iter().map(|(_, overlay)| overlay.cells()).sum::<usize>() > room {
                 kept.remove(0);
             }
@@ -202,9 +224,20 @@ impl Table {
 
     /// What a query's supplied features change. Costs what they touch.
     pub fn overlay(&self, policy: &Policy, supplied: &[FeatureId]) -> Overlay {
+        let mut overlay = self.changes(policy, supplied);
+        let mut touched = Touched::default();
+        overlay.row.keys().chain(overlay.elsewhere.keys()).for_each(|id| touched.add(*id));
+        overlay.touched = touched;
+        overlay
+    }
+
+    fn changes(&self, policy: &Policy, supplied: &[FeatureId]) -> Overlay {
         let catalogue = &policy.catalogue;
         let is_key = |id: &FeatureId| catalogue.feature(*id).is_some_and(|feature| feature.key);
-        let mut overlay = Overlay { supplied: supplied.iter().copied().collect(), ..Overlay::default() };
+        // Until it is made, every feature is looked up.
+        let touched = Touched([u64::MAX; 16]);
+        let supplied = supplied.iter().copied().collect();
+        let mut overlay = Overlay { supplied, touched, ..Overlay::default() };
         overlay.keys = overlay.supplied.iter().copied().filter(is_key).collect();
 
         let mut open = BTreeSet::new();
@@ -266,11 +299,17 @@ impl Table {
 
     /// A feature on the row that is asked for.
     pub fn cell_on_row(&self, overlay: &Overlay, id: FeatureId) -> Cell {
+        if !overlay.touched.may_have(id) {
+            return self.cell(id);
+        }
         overlay.row.get(&id).copied().unwrap_or_else(|| self.cell_elsewhere(overlay, id))
     }
 
     /// A feature that is reached by a path, or read by another namespace.
     pub fn cell_elsewhere(&self, overlay: &Overlay, id: FeatureId) -> Cell {
+        if !overlay.touched.may_have(id) {
+            return self.cell(id);
+        }
         overlay.elsewhere.get(&id).copied().unwrap_or_else(|| self.cell(id))
     }
 }

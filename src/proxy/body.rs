@@ -2,12 +2,14 @@
 //! they come.
 
 pub mod passing;
+mod watched;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use std::vec;
 
 use bytes::{Bytes, BytesMut};
@@ -18,7 +20,10 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
 
+use crate::upstream::is_otherwise_coded;
+
 pub use passing::Passing;
+pub use watched::Watched;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -27,6 +32,19 @@ pub enum Outgoing {
     Whole(Whole),
     /// Of a route that is passed through.
     Passing(Box<Passing>),
+    /// Either, to a caller who may leave it where it is.
+    Watched(Watched),
+}
+
+impl Outgoing {
+    /// To be given up where no piece of it is taken for so long; what is small is handed over as it is.
+    pub fn watched(self, limit: Duration) -> Self {
+        match self {
+            Self::Whole(whole) if whole.left <= watched::PIECE => Self::Whole(whole),
+            Self::Whole(_) | Self::Passing(_) => Self::Watched(Watched::new(self, limit)),
+            Self::Watched(_) => self,
+        }
+    }
 }
 
 impl Default for Outgoing {
@@ -51,6 +69,7 @@ impl Body for Outgoing {
                 Pin::new(whole).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
             Self::Passing(passing) => Pin::new(&mut **passing).poll_frame(cx),
+            Self::Watched(watched) => Pin::new(watched).poll_frame(cx),
         }
     }
 
@@ -58,6 +77,7 @@ impl Body for Outgoing {
         match self {
             Self::Whole(whole) => whole.is_end_stream(),
             Self::Passing(passing) => passing.is_end_stream(),
+            Self::Watched(watched) => watched.is_end_stream(),
         }
     }
 
@@ -65,6 +85,7 @@ impl Body for Outgoing {
         match self {
             Self::Whole(whole) => whole.size_hint(),
             Self::Passing(passing) => passing.size_hint(),
+            Self::Watched(watched) => watched.size_hint(),
         }
     }
 }
@@ -182,6 +203,13 @@ impl Drop for Incoming {
             }
         }));
     }
+}
+
+/// Whether a body is in any transfer coding but `chunked`, once. No other is taken off, and whoever passed the request on may
+/// have seen its end elsewhere (RFC 9112, 6.1).
+pub fn is_coded(body: &hyper::body::Incoming, head: &Parts) -> bool {
+    // With a length, there is no coding.
+    body.size_hint().exact().is_none() && is_otherwise_coded(&head.headers)
 }
 
 /// Why a body is not there.

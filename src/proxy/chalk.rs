@@ -70,11 +70,12 @@ impl Exchange<'_> {
         let decided = self.decide_chalk(snapshot, &asked, &said, request.environment.as_deref(), &mut request.query)?;
         let permit = permit(&decided, snapshot)?;
 
-        let upstream = post(online::rewrite(&request, permit), &JSON, &said);
-        let (head, answer) = self.forward_engine(snapshot, parts, upstream).await?;
+        let body = Bytes::from(online::rewrite(&request, permit));
+        let upstream = || post(body.clone(), &JSON, &said);
+        let (head, answer) = self.forward_engine(snapshot, parts, &upstream).await?;
         if snapshot.settings.enforcement == Enforcement::Audit {
             // Nothing is cut while enforcement is suspended.
-            return Ok(forward::answer_as_it_came(&head, answer));
+            return Ok(forward::answer_as_it_came(head, answer));
         }
         let filtered = if forward::is_plain(&head) && forward::is_json(&head.headers) {
             online::filter(&answer, permit, &request)
@@ -82,7 +83,7 @@ impl Exchange<'_> {
             Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
         };
         let body = self.verified(answer, filtered)?;
-        Ok(answered(&head, body, &JSON, decided.plan.mode, permit.filtered))
+        Ok(answered(head, body, &JSON, decided.plan.mode, permit.filtered))
     }
 
     /// Has a query to this environment decided.
@@ -92,7 +93,7 @@ impl Exchange<'_> {
         asked: &Asked,
         said: &Said,
         environment: Option<&str>,
-        query: &mut Query,
+        query: &mut Query<'_>,
     ) -> Result<Arc<Decided>, Failure> {
         if let Some(named) = environment {
             headers::environment(named, snapshot.settings.environment.as_deref())?;
@@ -136,7 +137,7 @@ fn post(body: impl Into<Bytes>, kind: &HeaderValue, said: &Said) -> Request<Full
 }
 
 /// An answer that may pass.
-fn answered(head: &Head, body: Body, kind: &HeaderValue, mode: Mode, filtered: usize) -> Response<Body> {
+fn answered(head: Head, body: Body, kind: &HeaderValue, mode: Mode, filtered: usize) -> Response<Body> {
     let mut response = forward::answer_head(head);
     *response.body_mut() = body;
     response.headers_mut().insert(header::CONTENT_TYPE, kind.clone());

@@ -39,18 +39,19 @@ impl Exchange<'_> {
             return Err(Failure::NotFound);
         };
 
-        let upstream = post(feast::rewrite(&request, permit));
-        let (head, answer) = self.forward(snapshot, parts, upstream, feast::QUERY_PATH, true).await?;
+        let body = Bytes::from(feast::rewrite(&request, permit));
+        let upstream = || post(body.clone());
+        let (head, answer) = self.forward(snapshot, parts, &upstream, feast::QUERY_PATH, true).await?;
         let filtered = in_json(&head).and_then(|()| feast::filter(&answer, &request, permit));
         let filtered_out = (decided.plan.mode == Mode::Filter).then_some(permit.filtered);
-        self.feast_answer(settings.enforcement, &head, answer, filtered, filtered_out)
+        self.feast_answer(settings.enforcement, head, answer, filtered, filtered_out)
     }
 
     /// What passes of an answer; `filtered_out`: how many outputs were taken out, where that is told.
     fn feast_answer(
         &mut self,
         enforcement: Enforcement,
-        head: &hyper::http::response::Parts,
+        head: hyper::http::response::Parts,
         answer: Bytes,
         filtered: Result<Answer, Unreadable>,
         filtered_out: Option<usize>,
@@ -79,8 +80,8 @@ impl Exchange<'_> {
 }
 
 /// A body of ours on its way to Feast.
-fn post(body: Vec<u8>) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(Bytes::from(body)));
+fn post(body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     request.headers_mut().reserve(forward::HEADERS);
     request.headers_mut().insert(header::CONTENT_TYPE, JSON);

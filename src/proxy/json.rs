@@ -45,13 +45,17 @@ impl Exchange<'_> {
         let permit = permit(&decided, snapshot)?;
 
         let rewritten = request::rewrite(&request, permit);
-        let mut upstream = Request::new(Full::new(Bytes::from(rewritten.body)));
-        if route.method == Described::Post {
-            *upstream.method_mut() = Method::POST;
-            upstream.headers_mut().insert(header::CONTENT_TYPE, JSON);
-        }
-        upstream.headers_mut().insert(header::ACCEPT, JSON);
-        let (head, answer) = self.forward(snapshot, parts, upstream, &rewritten.path, true).await?;
+        let body = Bytes::from(rewritten.body);
+        let upstream = || {
+            let mut upstream = Request::new(Full::new(body.clone()));
+            if route.method == Described::Post {
+                *upstream.method_mut() = Method::POST;
+                upstream.headers_mut().insert(header::CONTENT_TYPE, JSON);
+            }
+            upstream.headers_mut().insert(header::ACCEPT, JSON);
+            upstream
+        };
+        let (head, answer) = self.forward(snapshot, parts, &upstream, &rewritten.path, true).await?;
 
         let filtered = if forward::is_plain(&head) && forward::is_json(&head.headers) {
             self.filter(snapshot, &asked, &request, &decided, &answer)?
@@ -66,10 +70,10 @@ impl Exchange<'_> {
             }
             Err(unreadable) => {
                 self.unreadable(settings.enforcement, &unreadable)?;
-                return Ok(forward::answer_as_it_came(&head, answer));
+                return Ok(forward::answer_as_it_came(head, answer));
             }
         };
-        let mut response = forward::answer_head(&head);
+        let mut response = forward::answer_head(head);
         *response.body_mut() = body;
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
         if let Some(filtered) = filtered.filter(|_| settings.enforcement == Enforcement::Enforce) {

@@ -138,7 +138,7 @@ fn returned(plan: &Plan) -> Vec<&str> {
         return Vec::new();
     }
     let refused: HashSet<&str> = plan.refused.iter().map(|refusal| &*refusal.feature).collect();
-    plan.outputs.iter().map(|output| &**output).filter(|output| !refused.contains(output)).collect()
+    plan.outputs.iter().filter(|output| !refused.contains(output)).collect()
 }
 
 fn disagreements(live: &Plan, candidate: &Plan, nobody: bool) -> Vec<Disagreement> {

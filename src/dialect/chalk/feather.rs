@@ -29,8 +29,8 @@ pub enum Slot<'p> {
 }
 
 /// What a query's table supplies: a column each.
-pub fn inputs(table: &Table) -> Vec<Input> {
-    table.columns().map(|(name, has_null)| Input { name: name.to_owned(), has_null }).collect()
+pub fn inputs(table: &Table) -> Vec<Input<'static>> {
+    table.columns().map(|(name, has_null)| Input { name: name.to_owned().into(), has_null }).collect()
 }
 
 fn unreadable<T>(message: impl Into<String>) -> Result<T, Unreadable> {

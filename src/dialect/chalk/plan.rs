@@ -2,6 +2,7 @@
 
 mod deciding;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub struct Settings {
     pub allow: BTreeSet<Switch>,
 }
 
-impl Query {
+impl Query<'_> {
     /// Everything that a decision reads of it.
     pub fn fingerprint(&self, out: &mut Vec<u8>) {
         let mut bytes = |tag: u8, bytes: &[u8]| fingerprint_part(out, tag, bytes);
@@ -55,7 +56,7 @@ pub fn decide(
     policy: &Policy,
     settings: &Settings,
     asker: Asker<'_>,
-    query: &Query,
+    query: &Query<'_>,
 ) -> Result<Outcome, Invalid> {
     let tables = tables(policy, settings, asker.tables, &query.switches)?;
     let budget = Budget::new();
@@ -70,16 +71,16 @@ pub fn decide(
             return Err(Invalid(format!("the input `{}` holds rows, which are not followed", shown(&input.name))));
         }
         // One that is denied reads like one that there is not.
-        *name = Name::Unknown(input.name.as_str().into());
+        *name = Name::Unknown(input.name.as_ref().into());
     }
     // A null supplies nothing; one for what nobody knows is not passed on either, and tells nothing by that.
     let unknown: HashSet<&str> = (query.inputs.iter().zip(&inputs))
         .filter(|(_, name)| matches!(name, Name::Unknown(_)))
-        .map(|(input, _)| input.name.as_str())
+        .map(|(input, _)| input.name.as_ref())
         .collect();
     let supplied = (query.inputs.iter().zip(inputs))
         .filter(|(input, _)| !input.has_null)
-        .map(|(input, name)| (input.name.as_str(), name));
+        .map(|(input, name)| (input.name.as_ref(), name));
     // Of a name that may be either of two versions nobody knows which one is supplied: neither, and it must be neither's to deny.
     let either = |name: &Name<'_>| match name {
         Name::Known(id) if !query.versioned => names.default_version(*id).map(|(other, _)| [*id, other.unwrap_or(*id)]),
@@ -107,7 +108,7 @@ pub fn decide(
     let mut refused: Vec<String> = Vec::new();
     let mut kept: Vec<Part> = Vec::new();
     let bundle;
-    let outputs: &[String] = match (&query.name, query.outputs.is_empty() && query.expressions.is_empty()) {
+    let outputs: &[Cow<'_, str>] = match (&query.name, query.outputs.is_empty() && query.expressions.is_empty()) {
         (_, false) => &query.outputs,
         (None, true) => return Err(Invalid("neither `outputs` nor `query_name` is given".to_owned())),
         (Some(name), true) => {
@@ -121,10 +122,8 @@ pub fn decide(
             bundle = found
                 .members
                 .iter()
-                .map(|member| {
-                    member.alias.as_deref().unwrap_or_else(|| policy.catalogue.name(member.feature)).to_owned()
-                })
-                .collect::<Vec<String>>();
+                .map(|member| member.alias.as_deref().unwrap_or_else(|| policy.catalogue.name(member.feature)).into())
+                .collect::<Vec<Cow<'_, str>>>();
             &bundle
         }
     };
@@ -137,11 +136,11 @@ pub fn decide(
             Some(parts) => kept.extend(parts.into_iter().filter_map(|part| deciding.part(part))),
             None => {
                 let unknown = Verdict { permission: Permission::Deny, rule: 7 };
-                deciding.refuse(&Name::Unknown(written.into()), written, unknown);
+                deciding.refuse(&Name::Unknown((&**written).into()), written, unknown);
             }
         }
         if deciding.plan.refused.len() > before {
-            refused.push(written.clone());
+            refused.push(written.clone().into_owned());
         }
     }
     let mut fields = fields(&kept);
@@ -185,12 +184,12 @@ pub fn decide(
     let forwarded = query.inputs.iter().filter(|input| {
         let is_key =
             policy.catalogue.id(&input.name).and_then(|id| policy.catalogue.feature(id)).is_some_and(|f| f.key);
-        (policy.settings.supplies == Supplies::Any || is_key) && !unknown.contains(input.name.as_str())
+        (policy.settings.supplies == Supplies::Any || is_key) && !unknown.contains(input.name.as_ref())
     });
     Ok(Outcome::Permit(dialect::Permit::Chalk(Permit {
         outputs: spelled(&kept),
         expressions,
-        inputs: forwarded.map(|input| input.name.clone()).collect(),
+        inputs: forwarded.map(|input| input.name.clone().into_owned()).collect(),
         fields,
         primary_key,
         filtered: refused.len(),
@@ -230,7 +229,7 @@ pub fn decide_upload(
     (features, switches, versioned): (&[String], &BTreeSet<Switch>, bool),
 ) -> Result<Outcome, Invalid> {
     tables(policy, settings, asker.tables, switches)?;
-    plan.outputs = features.iter().map(|name| shown(name).into()).collect();
+    plan.outputs = features.iter().map(|name| shown(name)).collect();
     let names = Names { policy, versioned, budget: &Budget::new() };
     let writes = |name: &str| {
         let other = policy.catalogue.id(name).and_then(|id| names.default_version(id)).filter(|_| !versioned);
@@ -257,11 +256,11 @@ pub fn fingerprint_of_upload(features: &[String], switches: &BTreeSet<Switch>, v
 }
 
 /// Everything that was asked for; what comes back is not looked at.
-pub fn unenforced(query: &Query) -> Permit {
+pub fn unenforced(query: &Query<'_>) -> Permit {
     Permit {
-        outputs: query.outputs.clone(),
+        outputs: query.outputs.iter().cloned().map(Cow::into_owned).collect(),
         expressions: (0..query.expressions.len()).collect(),
-        inputs: query.inputs.iter().map(|input| input.name.clone()).collect(),
+        inputs: query.inputs.iter().map(|input| input.name.clone().into_owned()).collect(),
         fields: Fields::default(),
         primary_key: true,
         filtered: 0,

@@ -1,19 +1,20 @@
 //! What a caller asks of Chalk, however it is spelled (JSON, feather, gRPC), and what of it goes upstream and may come back.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use super::expression::Expression;
 pub use crate::chalk::Switch;
 
-/// A query as it was read.
+/// A query as it was read, of a text in which most names stand as they are meant.
 #[derive(Clone, Debug, Default)]
-pub struct Query {
+pub struct Query<'b> {
     /// Outputs by name, as written (wire-chalk.md, section 4).
-    pub outputs: Vec<String>,
+    pub outputs: Vec<Cow<'b, str>>,
     /// Outputs of the caller's making.
     pub expressions: Vec<Expression>,
     /// What is supplied.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<Input<'b>>,
     /// `query_name`; with no outputs a bundle.
     pub name: Option<String>,
     /// `query_name_version`.
@@ -28,9 +29,9 @@ pub struct Query {
 
 /// A value, or in bulk a column of values, that is supplied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
+pub struct Input<'b> {
     /// The feature, as written.
-    pub name: String,
+    pub name: Cow<'b, str>,
     /// It is null, or holds one: it supplies nothing (policy.md, What S is).
     pub has_null: bool,
 }

@@ -63,7 +63,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Asked {
     /// What is asked.
-    pub query: Query,
+    pub query: Query<'static>,
     /// `context.environment`, to be compared with the configured one. Empty is none.
     pub environment: Option<String>,
     /// `include_meta`: how each field was computed may be in the answer.

@@ -1,5 +1,6 @@
 //! The decision on a request: what goes upstream, what may come back, under which names.
 
+mod columns;
 mod index;
 mod permit;
 
@@ -12,7 +13,7 @@ use foldhash::fast::RandomState;
 use crate::dialect;
 use crate::dialect::feast::answer::Answered;
 use crate::dialect::feast::request::{Request, Wanted};
-use crate::dialect::{Invalid, Outcome, Plan, Recorded, shown};
+use crate::dialect::{Invalid, Names, Outcome, Plan, Recorded, shown};
 use crate::json;
 use crate::policy::Policy;
 use crate::policy::catalogue::{Bundle, FeatureId};
@@ -20,13 +21,11 @@ use crate::policy::decide::{Name, Resolved, Verdict};
 use crate::policy::permission::Permission;
 use crate::policy::resolve::Table;
 use crate::policy::settings::Mode;
-pub use index::Index;
+pub use columns::{Column, Columns};
 use index::Known;
+pub use index::{Features, Index};
 pub use permit::unenforced;
 use permit::{Cut, asked, permit};
-
-/// Column names as Feast answers them -> what becomes of them.
-pub type Columns = HashMap<Arc<str>, Column, RandomState>;
 
 /// What goes upstream and what may come back.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ pub struct Sent {
     /// `"features":[…]` or `"feature_service":"…"`.
     pub json: Vec<u8>,
     /// The features, or the service alone.
-    pub names: Vec<Arc<str>>,
+    pub names: Names,
     /// It is a service.
     pub service: bool,
 }
@@ -61,27 +60,23 @@ pub struct Sent {
 /// Views, looked up where an answer tells of them.
 #[derive(Debug)]
 pub struct Views {
-    of: Vec<Arc<str>>,
-    set: OnceLock<HashSet<Arc<str>, RandomState>>,
+    /// Those that no column of a feature is of.
+    others: Vec<Arc<str>>,
+    all: OnceLock<HashSet<Arc<str>, RandomState>>,
 }
 
 impl Views {
-    /// Those of a list, in which they may stand more than once.
-    pub fn of(of: Vec<Arc<str>>) -> Self {
-        Self { of, set: OnceLock::new() }
-    }
-
-    /// Whether a view is one of them.
-    pub fn contains(&self, view: &str) -> bool {
-        self.set.get_or_init(|| self.of.iter().cloned().collect()).contains(view)
+    /// Those of the features that are returned, and these, which may stand more than once.
+    pub fn and(others: Vec<Arc<str>>) -> Self {
+        Self { others, all: OnceLock::new() }
     }
 }
 
 impl Sent {
     /// Features, under the names by which the upstream is asked for them.
-    pub fn features(names: Vec<Arc<str>>) -> Self {
+    pub fn features(names: Names) -> Self {
         let mut json = br#""features":["#.to_vec();
-        for (position, name) in names.iter().enumerate() {
+        for (position, name) in names.references().enumerate() {
             if position > 0 {
                 json.push(b',');
             }
@@ -95,17 +90,8 @@ impl Sent {
     pub fn service(name: &str) -> Self {
         let mut json = br#""feature_service":"#.to_vec();
         json::write_string(&mut json, name);
-        Self { json, names: vec![name.into()], service: true }
+        Self { json, names: [name].into_iter().collect(), service: true }
     }
-}
-
-/// What becomes of a column.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Column {
-    /// Returned under this name.
-    Keep(Arc<str>),
-    /// Cut.
-    Cut,
 }
 
 impl Permit {
@@ -113,37 +99,100 @@ impl Permit {
     pub fn forwards(&self, name: &str) -> bool {
         self.entities.contains(name)
     }
+
+    /// Whether something of a view is returned.
+    pub fn returns(&self, view: &str) -> bool {
+        let all = || self.columns.views().chain(&self.views.others).cloned().collect();
+        self.views.all.get_or_init(all).contains(view)
+    }
 }
 
 const UNDECIDED: Verdict = Verdict { permission: Permission::Deny, rule: 7 };
 
 /// One output on its way.
-pub(super) struct Output<'q> {
+struct Output<'q> {
     /// As the caller wrote it, or the member's feature.
     written: &'q str,
+    name: Name<'q>,
+    names: Spelled<'q>,
+    verdict: Verdict,
+}
+
+/// The names of an output.
+enum Spelled<'q> {
+    /// Those that the index has of a feature.
+    Known(FeatureId, &'q Known),
+    /// Others.
+    Other(Box<Other<'q>>),
+}
+
+/// Names that the index does not have.
+pub(super) struct Other<'q> {
     pub(super) name: Name<'q>,
     /// As Feast is asked for it.
     pub(super) reference: Arc<str>,
     /// As Feast answers it under full names.
     full: Arc<str>,
     pub(super) short: &'q str,
-    /// What the index has of it.
-    known: Option<&'q Known>,
-    verdict: Verdict,
 }
 
-impl Output<'_> {
+impl Other<'_> {
     /// The view that answers it, where its name says so.
     fn view(&self) -> Option<Arc<str>> {
-        match self.known {
-            Some(known) if Arc::ptr_eq(&known.full, &self.full) => Some(Arc::clone(&known.view)),
-            Some(_) | None => self.full.strip_suffix(self.short)?.strip_suffix("__").map(Arc::from),
+        self.full.strip_suffix(self.short)?.strip_suffix("__").map(Arc::from)
+    }
+}
+
+impl<'q> Output<'q> {
+    fn of_known(written: &'q str, id: FeatureId, known: &'q Known) -> Self {
+        Self { written, name: Name::Known(id), names: Spelled::Known(id, known), verdict: UNDECIDED }
+    }
+
+    fn reference(&self) -> &Arc<str> {
+        match &self.names {
+            Spelled::Known(_, known) => &known.reference,
+            Spelled::Other(other) => &other.reference,
+        }
+    }
+
+    fn full(&self) -> &Arc<str> {
+        match &self.names {
+            Spelled::Known(_, known) => &known.full,
+            Spelled::Other(other) => &other.full,
+        }
+    }
+
+    fn short(&self) -> &str {
+        match &self.names {
+            Spelled::Known(_, known) => known.short(),
+            Spelled::Other(other) => other.short,
+        }
+    }
+
+    /// Answers it under another name.
+    fn rename(&mut self, full: &Arc<str>) {
+        match &mut self.names {
+            Spelled::Known(_, known) => {
+                let (name, reference, full) = (self.name.clone(), Arc::clone(&known.reference), Arc::clone(full));
+                self.names = Spelled::Other(Box::new(Other { name, reference, full, short: known.short() }));
+            }
+            Spelled::Other(other) => other.full = Arc::clone(full),
         }
     }
 
     /// As it is recorded.
     fn shown(&self) -> Recorded {
-        self.known.map_or_else(|| shown(&self.reference).into(), |known| known.shown.clone())
+        match &self.names {
+            Spelled::Known(_, known) => known.shown.clone(),
+            Spelled::Other(other) => shown(&other.reference).into(),
+        }
+    }
+
+    fn record(&self, outputs: &mut Names) {
+        match &self.names {
+            Spelled::Known(id, _) => outputs.push_feature(*id),
+            Spelled::Other(_) => outputs.push(self.shown()),
+        }
     }
 }
 
@@ -172,7 +221,8 @@ pub fn decide(
         }
     };
     let supplied = supplied(policy, bundle.map(|(_, bundle)| bundle), request);
-    plan.supplied = supplied.iter().map(|(_, id)| policy.catalogue.name(*id).into()).collect();
+    let recorded = |id: FeatureId| Some(Arc::clone(&policy.catalogue.feature(id)?.name).into());
+    plan.supplied = supplied.iter().filter_map(|(_, id)| recorded(*id)).collect();
     let names: Vec<Name<'_>> = supplied.iter().map(|(_, id)| Name::Known(*id)).collect();
     let resolved = Resolved::new(policy, tables, &names);
     match (&wanted, bundle) {
@@ -210,39 +260,37 @@ impl Plan {
         request: &Request<'_>,
         supplied: &[(&str, FeatureId)],
     ) -> Result<Outcome, Invalid> {
-        let mut refused = self.denied_supplies(policy, resolved, supplied);
-        let keys_denied = !refused.is_empty();
+        let denied_supplies = self.denied_supplies(policy, resolved, supplied);
         let mut kept: Vec<Output<'_>> = Vec::with_capacity(features.len());
         let mut cut: Vec<Output<'_>> = Vec::new();
-        self.outputs.reserve(features.len());
+        self.outputs = Names::of(&index.features, features.len());
         for written in features {
             let mut output = found(policy, index, written)?;
             // A pin that the catalogue does not list could be anything to Feast.
             let pinned = matches!(output.name, Name::Unknown(_))
-                && output.reference.split(':').next().is_some_and(|v| v.contains('@'));
+                && output.reference().split(':').next().is_some_and(|v| v.contains('@'));
             output.verdict = if pinned {
                 Verdict { permission: Permission::Deny, rule: 7 }
             } else {
                 resolved.verdict(&output.name, false)
             };
-            let shown = output.shown();
-            self.outputs.push(shown.clone());
+            output.record(&mut self.outputs);
             if output.verdict.permission.returnable() {
                 kept.push(output);
             } else {
-                self.refuse_shown(resolved, &output.name, shown, output.verdict);
-                refused.push(written.clone().into_owned());
+                self.refuse_shown(resolved, &output.name, output.shown(), output.verdict);
                 cut.push(output);
             }
         }
-        if keys_denied || kept.is_empty() || (self.mode == Mode::Reject && !refused.is_empty()) {
-            return Ok(Outcome::Refuse(refused));
+        if !denied_supplies.is_empty() || kept.is_empty() || (self.mode == Mode::Reject && !cut.is_empty()) {
+            let refused = cut.iter().map(|output| output.written.to_owned());
+            return Ok(Outcome::Refuse(denied_supplies.into_iter().chain(refused).collect()));
         }
         self.note_declassified(policy, resolved, &kept);
-        let wanted = asked(&kept);
+        let wanted = asked(index, &kept);
         let needed = kept.iter().filter_map(known).map(|id| (id, &[][..]));
         permit((policy, index), wanted, &kept, (&cut, Cut::Spare), needed, request, supplied)
-            .map(|permit| Outcome::Permit(dialect::Permit::Feast(permit)))
+            .map(|permit| Outcome::Permit(dialect::Permit::feast(permit)))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, and every one of them is read")]
@@ -260,6 +308,7 @@ impl Plan {
         // `features` can say neither an alias nor a renamed key.
         let by_name = bundle.members.iter().any(|member| member.alias.is_some() || !member.keys.is_empty());
         let (mut kept, mut cut, mut any_denied) = (Vec::new(), Vec::new(), false);
+        self.outputs = Names::of(&index.features, bundle.members.len());
         for member in &bundle.members {
             let feature = policy.catalogue.name(member.feature);
             // A member that Feast cannot be asked for, such as a key: not the caller's mistake, and not for the caller.
@@ -268,24 +317,23 @@ impl Plan {
             };
             output.verdict = resolved.verdict(&output.name, false);
             if let Some(alias) = &member.alias {
-                output.full = Arc::clone(alias);
+                output.rename(alias);
             }
             if by_name && output.verdict.permission.returnable() {
                 // Feast answers by this name whatever it means there by now: the most restrictive meaning counts.
-                let meanings = index.full_names.get(&output.full).into_iter().flatten();
+                let meanings = index.full_names.get(output.full()).into_iter().flatten();
                 let strictest =
                     meanings.map(|id| resolved.verdict(&Name::Known(*id), false)).min_by_key(|v| v.permission);
                 if let Some(strictest) = strictest.filter(|v| !v.permission.returnable()) {
                     output.verdict = Verdict { permission: Permission::AllowInternal, ..strictest };
                 }
             }
-            let shown = output.shown();
-            self.outputs.push(shown.clone());
+            output.record(&mut self.outputs);
             if output.verdict.permission.returnable() {
                 kept.push(output);
             } else {
                 any_denied |= output.verdict.permission == Permission::Deny;
-                self.refuse_shown(resolved, &output.name, shown, output.verdict);
+                self.refuse_shown(resolved, &output.name, output.shown(), output.verdict);
                 cut.push(output);
             }
         }
@@ -298,7 +346,7 @@ impl Plan {
             return Ok(Outcome::Refuse(denied_supplies));
         }
         self.note_declassified(policy, resolved, &kept);
-        let wanted = if by_name { Sent::service(service) } else { asked(&kept) };
+        let wanted = if by_name { Sent::service(service) } else { asked(index, &kept) };
         // Asked by name, Feast computes the cut members too and wants their keys.
         let needed = bundle
             .members
@@ -307,11 +355,11 @@ impl Plan {
             .map(|member| (member.feature, &member.keys[..]));
         let rule = if by_name { Cut::Strictly } else { Cut::Spare };
         permit((policy, index), wanted, &kept, (&cut, rule), needed, request, supplied)
-            .map(|permit| Outcome::Permit(dialect::Permit::Feast(permit)))
+            .map(|permit| Outcome::Permit(dialect::Permit::feast(permit)))
     }
 
     fn note_declassified(&mut self, policy: &Policy, resolved: &Resolved<'_>, kept: &[Output<'_>]) {
-        for output in kept {
+        for output in kept.iter().filter(|output| output.verdict.may_be_cleared()) {
             if let Some(via) = resolved.cleared_by(&output.name) {
                 self.declassified.push((policy_name(policy, &output.name).to_owned(), via));
             }
@@ -334,7 +382,7 @@ fn known(output: &Output<'_>) -> Option<FeatureId> {
 }
 
 /// `view:feature`, `view@latest:feature`, `view@v2:feature`, split at the first colon as Feast does.
-pub(super) fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>, Invalid> {
+pub(super) fn spelled<'q>(policy: &Policy, written: &'q str) -> Result<Other<'q>, Invalid> {
     let plain = |part: &str| !part.is_empty() && part.trim() == part && !part.chars().any(char::is_control);
     let (view, feature) = written.split_once(':').unwrap_or_default();
     let view = view.strip_suffix("@latest").unwrap_or(view);
@@ -347,19 +395,26 @@ pub(super) fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>
         None => Name::Unknown(reference.clone().into()),
     };
     let full = format!("{view}__{feature}").into();
-    Ok(Output { written, name, reference: reference.into(), full, short: feature, known: None, verdict: UNDECIDED })
+    Ok(Other { name, reference: reference.into(), full, short: feature })
+}
+
+/// An output without what an index knows of it.
+fn output<'q>(policy: &Policy, written: &'q str) -> Result<Output<'q>, Invalid> {
+    let other = spelled(policy, written)?;
+    let name = other.name.clone();
+    Ok(Output { written, name, names: Spelled::Other(Box::new(other)), verdict: UNDECIDED })
 }
 
 /// The same, mostly without a look at the name: it is one of the catalogue.
 fn found<'q>(policy: &Policy, index: &'q Index, written: &'q str) -> Result<Output<'q>, Invalid> {
-    let name = policy.catalogue.id(written).map(Name::Known);
-    let Some((name, known)) = name.and_then(|name| index.known(&name).map(|known| (name, known))) else {
-        let mut output = output(policy, written)?;
-        output.known = index.known(&output.name);
-        return Ok(output);
-    };
-    let (reference, full) = (Arc::clone(&known.reference), Arc::clone(&known.full));
-    Ok(Output { written, name, reference, full, short: known.short(), known: Some(known), verdict: UNDECIDED })
+    let known = |id: FeatureId| Some((id, index.features.known(id)?));
+    if let Some((id, known)) = policy.catalogue.id(written).and_then(known) {
+        return Ok(Output::of_known(written, id, known));
+    }
+    let output = output(policy, written)?;
+    // One that goes by another name, too.
+    let known = if let Name::Known(id) = &output.name { known(*id) } else { None };
+    Ok(known.map_or(output, |(id, known)| Output::of_known(written, id, known)))
 }
 
 /// The entities that stand for keys of the catalogue, without nulls: the name as written, the key it stands for.

@@ -159,14 +159,15 @@ pub(super) fn texts(body: &[u8], value: Value) -> Result<Vec<Cow<'_, str>>, Inva
     if value.kind != Kind::Array {
         return invalid("`features` is not a list");
     }
-    let mut list = Vec::new();
-    for item in json::iter_elements(body, value).map_err(|error| unreadable(&error))? {
-        let item = item.map_err(|error| unreadable(&error))?;
-        if item.kind != Kind::String {
+    // A name and what is around it is longer, mostly.
+    let about = value.span.of(body).len() / 16;
+    let mut list = Vec::with_capacity(about.min(256));
+    for item in json::iter_strings(body, value).map_err(|error| unreadable(&error))? {
+        let Some(name) = item.map_err(|error| unreadable(&error))? else {
             return invalid("`features` holds something that is no text");
-        }
+        };
         few(list.len() + 1)?;
-        list.push(text(body, item)?);
+        list.push(name);
     }
     Ok(list)
 }

@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::answer::Answered;
-use super::plan::{Output, output};
-use super::{Column, Columns, Index, Permit, Sent, Views};
+use super::plan::{Other, spelled};
+use super::{Columns, Index, Permit, Sent, Views};
 use crate::dialect::{self, Invalid, Outcome, Plan, fingerprint_part, shown};
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
@@ -160,7 +160,7 @@ pub fn decide(
     let returnable = |id: FeatureId| resolved.verdict(&Name::Known(id), false).permission.returnable();
     let keys = keys_of(policy, &read).into_iter().map(|id| (policy.catalogue.name(id), returnable(id)));
     let features = features.into_iter().filter(|_| asked.is_empty());
-    Ok(Outcome::Permit(dialect::Permit::Feast(permit(search, &view, &kept, keys, features, refused.len()))))
+    Ok(Outcome::Permit(dialect::Permit::feast(permit(search, &view, &kept, keys, features, refused.len()))))
 }
 
 /// Everything that was asked for. Nothing is cut from the answer to it.
@@ -181,7 +181,7 @@ pub fn unenforced(policy: &Policy, index: &Index, search: &Search<'_>) -> Result
 struct Asked<'q> {
     /// As the caller wrote it.
     written: &'q str,
-    output: Output<'q>,
+    output: Other<'q>,
     beside: Option<Beside>,
 }
 
@@ -214,7 +214,7 @@ fn asked<'q>(
     };
     let mut asked: Vec<Asked<'q>> = Vec::new();
     for (reference, written) in references.iter().zip(&search.features) {
-        let output = output(policy, reference)?;
+        let output = spelled(policy, reference)?;
         let of = output.reference.split_once(':').map_or("", |(view, _)| view);
         if view.is_empty() {
             view = of.to_owned().into();
@@ -285,26 +285,28 @@ fn permit<'k>(
     filtered: usize,
 ) -> Permit {
     let mut columns = Columns::default();
-    columns.insert(NO_KEY.into(), Column::Cut);
+    let mut cut = vec![NO_KEY];
     let mut entities: BTreeSet<String> = BTreeSet::new();
     for (key, returnable) in keys {
         if returnable {
             entities.insert(key.to_owned());
         } else {
-            columns.insert(key.into(), Column::Cut);
+            cut.push(key);
         }
     }
     let shorts = kept.iter().map(|one| one.output.short).chain(features);
-    let keep = |name: &str| (Arc::from(name), Column::Keep(name.into()));
+    let mut keep = |name: &str| columns.keep(name.into(), name.into());
     match &search.form {
         // Which of it comes is Feast's to know; what comes was asked for.
         Form::First => entities.extend(shorts.map(str::to_owned)),
         Form::Second { words } => {
             let beside = [DISTANCE].into_iter().chain(words.then_some(TEXT_RANK));
-            columns.extend(beside.chain(shorts).map(keep));
+            beside.chain(shorts).for_each(|name| _ = keep(name));
         }
-        Form::Store { .. } => columns.extend(shorts.map(keep)),
+        Form::Store { .. } => shorts.for_each(|name| _ = keep(name)),
     }
+    // What is asked for comes, though a key has its name.
+    cut.into_iter().for_each(|key| columns.cut(key.into(), false));
     let wanted = kept.iter().map(|one| match &search.form {
         Form::First | Form::Second { .. } => Arc::clone(&one.output.reference),
         Form::Store { .. } => one.output.short.into(),
@@ -315,7 +317,7 @@ fn permit<'k>(
         entities,
         filtered,
         full_names: false,
-        views: Views::of(vec![view.into()]),
+        views: Views::and(vec![view.into()]),
         answered: Answered::default(),
     }
 }

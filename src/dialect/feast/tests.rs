@@ -85,7 +85,7 @@ fn plan(policy: &Policy, roles: &[u16], request: &Request<'_>) -> Plan {
 /// The permit of a plan that has one.
 fn permitted(plan: Plan) -> Permit {
     match plan.outcome {
-        Outcome::Permit(dialect::Permit::Feast(permit)) => permit,
+        Outcome::Permit(dialect::Permit::Feast(permit)) => *permit,
         other @ (Outcome::Permit(_) | Outcome::Refuse(_) | Outcome::Invalid(_)) => {
             panic!("not permitted: {other:?}")
         }
@@ -143,7 +143,7 @@ fn spelled(plan: &Plan) -> String {
     let outcome = match &plan.outcome {
         Outcome::Permit(dialect::Permit::Feast(permit)) => {
             let columns: BTreeMap<_, _> = permit.columns.iter().collect();
-            let Permit { wanted, columns: _, entities, filtered, full_names, views, answered: _ } = permit;
+            let Permit { wanted, columns: _, entities, filtered, full_names, views, answered: _ } = &**permit;
             format!("{wanted:?} {columns:?} {entities:?} {filtered} {full_names} {views:?}")
         }
         other @ (Outcome::Permit(_) | Outcome::Refuse(_) | Outcome::Invalid(_)) => format!("{other:?}"),

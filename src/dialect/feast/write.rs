@@ -96,8 +96,8 @@ pub fn decide(plan: &mut Plan, policy: &Policy, index: &Index, asker: Asker<'_>,
     let mut all: Vec<FeatureId> = targets.iter().filter_map(|(_, found)| found.as_deref()).flatten().copied().collect();
     all.sort_unstable();
     all.dedup();
-    plan.outputs = all.iter().map(|id| shown(policy.catalogue.name(*id)).into()).collect();
-    plan.outputs.extend(targets.iter().filter(|(_, found)| found.is_none()).map(|(name, _)| shown(name).into()));
+    plan.outputs = all.iter().map(|id| shown(policy.catalogue.name(*id))).collect();
+    plan.outputs.extend(targets.iter().filter(|(_, found)| found.is_none()).map(|(name, _)| shown(name)));
     let denied: HashSet<FeatureId> = policy.unwritable(asker.roles, &all).into_iter().collect();
     let unwritable = |found: &Option<Cow<'_, [FeatureId]>>| {
         found.as_ref().is_none_or(|features| features.iter().any(|id| denied.contains(id)))

@@ -84,9 +84,9 @@ impl Exchange<'_> {
             forwarded.push((online::rewrite_header(&one.request, permit), table));
         }
         let upstream = post(container::write_queries(forwarded), &super::JSON, &said);
-        let (head, answer) = self.forward_engine(snapshot, parts, upstream).await?;
+        let (head, answer) = self.forward_engine(snapshot, parts, &|| upstream.clone()).await?;
         if snapshot.settings.enforcement == Enforcement::Audit {
-            return Ok(forward::answer_as_it_came(&head, answer));
+            return Ok(forward::answer_as_it_came(head, answer));
         }
         let explained = sent().all(|(one, _)| one.request.query.switches.contains(&Switch::Explain));
         let filtered = if forward::is_plain(&head) && head.headers.get(header::CONTENT_TYPE) == Some(&OCTETS) {
@@ -98,7 +98,7 @@ impl Exchange<'_> {
         let body = self.verified(answer, filtered)?;
         let mode =
             if all.iter().all(|one| one.decided.plan.mode == Mode::Filter) { Mode::Filter } else { Mode::Reject };
-        Ok(answered(&head, body, &OCTETS, mode, sent().map(|(_, permit)| permit.filtered).sum()))
+        Ok(answered(head, body, &OCTETS, mode, sent().map(|(_, permit)| permit.filtered).sum()))
     }
 }
 

@@ -71,7 +71,7 @@ impl Exchange<'_> {
     ) -> Result<Answer, Failure> {
         let mut request = rpc::request(message).ok_or(Failure::BodyTooLarge)?;
         put(&mut request, &called.said);
-        self.call(snapshot, called.parts, &called.call, callee, request).await
+        self.call(snapshot, called.parts, &called.call, callee, &|| request.clone()).await
     }
 
     /// `QueryService/Ping`, for any caller with a role.

@@ -17,7 +17,7 @@ use crate::config::Enforcement;
 use crate::dialect::chalk::agent;
 use crate::dialect::chalk::integrations::{self, Asker, Call, Method, Refused, Step, data_source};
 use crate::dialect::chalk::proto::{GetAgentRequest, Integration, ListIntegrationsRequest};
-use crate::dialect::{Decision, Outcome, Plan, shown, strict};
+use crate::dialect::{Decision, Names, Outcome, Plan, shown, strict};
 use crate::proxy::body::Incoming;
 use crate::proxy::forward::Callee;
 use crate::proxy::record::Made;
@@ -112,7 +112,7 @@ impl Exchange<'_> {
             decision,
             enforcement: Enforcement::Enforce,
             bundle: None,
-            outputs: Vec::new(),
+            outputs: Names::default(),
             supplied: Vec::new(),
             reads: Vec::new(),
             refused: Vec::new(),

@@ -27,7 +27,7 @@ impl Exchange<'_> {
         let body = self.body(snapshot, MAX_BODY, incoming).await?;
         let upstream = post(token::read_token_json(&body)?, &JSON, &said);
         // Whose credentials they are stands in the body; nobody is vouched for.
-        let (head, answer) = self.forward_unauthorized(snapshot, parts, upstream).await?;
+        let (head, answer) = self.forward_unauthorized(snapshot, parts, &|| upstream.clone()).await?;
         let settings = &snapshot.settings;
         let rewritten = if forward::is_plain(&head) && forward::is_json(&head.headers) {
             let environment = settings.environment.as_deref();
@@ -36,7 +36,7 @@ impl Exchange<'_> {
             Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
         };
         let body = rewritten.map_err(|unreadable| self.withheld(&unreadable))?;
-        let mut response = forward::answer_head(&head);
+        let mut response = forward::answer_head(head);
         *response.body_mut() = Bytes::from(body).into();
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

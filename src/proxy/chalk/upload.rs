@@ -59,9 +59,9 @@ impl Exchange<'_> {
         };
         self.decide_upload(snapshot, &asked, &features, &switches, said.versioned)?;
         let upstream = post(forwarded, &kind, &said);
-        let (head, answer) = self.forward(snapshot, parts, upstream, parts.uri.path(), false).await?;
+        let (head, answer) = self.forward(snapshot, parts, &|| upstream.clone(), parts.uri.path(), false).await?;
         if snapshot.settings.enforcement == Enforcement::Audit {
-            return Ok(forward::answer_as_it_came(&head, answer));
+            return Ok(forward::answer_as_it_came(head, answer));
         }
         let filtered = if forward::is_plain(&head) && forward::is_json(&head.headers) {
             let permit = Permit { inputs: features.into_iter().collect(), ..Permit::default() };
@@ -70,7 +70,7 @@ impl Exchange<'_> {
             Err(Unreadable("it is not a plain 200 in JSON".to_owned()))
         };
         let body = self.verified(answer, filtered)?;
-        Ok(answered(&head, body, &JSON, Mode::Reject, 0))
+        Ok(answered(head, body, &JSON, Mode::Reject, 0))
     }
 
     /// Has an upload decided.

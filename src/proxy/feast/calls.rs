@@ -54,7 +54,7 @@ impl Exchange<'_> {
         decided.permit(settings.name_members).map_err(Failure::FeaturesRefused)?;
         let upstream = rpc::request(&write.message()).ok_or(Failure::BodyTooLarge)?;
         let callee = Callee { to: &settings.engine, path: method.path(), read: false, authorized: true };
-        let answer = self.call(snapshot, parts, call, callee, upstream).await?;
+        let answer = self.call(snapshot, parts, call, callee, &|| upstream.clone()).await?;
         if let Err(unreadable) = queries::verify(&answer.message) {
             self.unreadable(settings.enforcement, &unreadable)?;
         }
@@ -80,7 +80,7 @@ impl Exchange<'_> {
         let upstream = rpc::request(&queries::rewrite(&message, &request, permit)).ok_or(Failure::BodyTooLarge)?;
         let path = Method::GetOnlineFeatures.path();
         let callee = Callee { to: &settings.engine, path, read: true, authorized: true };
-        let mut answer = self.call(snapshot, parts, call, callee, upstream).await?;
+        let mut answer = self.call(snapshot, parts, call, callee, &|| upstream.clone()).await?;
         match queries::filter(&answer.message, &request, permit) {
             Ok(filtered) if settings.enforcement == Enforcement::Enforce => {
                 self.metrics.dropped.inc_by(u64::try_from(filtered.dropped).unwrap_or(0));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http_body_util::Full;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
@@ -55,11 +56,12 @@ impl Exchange<'_> {
         let request = search::read(&body)?;
         let decided = self.decide(snapshot, asked, Query::FeastSearch(&request.search))?;
         let permit = permitted(snapshot, &decided)?;
-        let upstream = post(request.rewrite(permit));
-        let (head, answer) = self.forward(snapshot, parts, upstream, parts.uri.path(), true).await?;
+        let body = Bytes::from(request.rewrite(permit));
+        let upstream = || post(body.clone());
+        let (head, answer) = self.forward(snapshot, parts, &upstream, parts.uri.path(), true).await?;
         let filtered = in_json(&head).and_then(|()| feast::filter_columns(&answer, request.view_metadata, permit));
         let told = (decided.plan.mode == Mode::Filter).then_some(permit.filtered);
-        self.feast_answer(snapshot.settings.enforcement, &head, answer, filtered, told)
+        self.feast_answer(snapshot.settings.enforcement, head, answer, filtered, told)
     }
 
     /// The list of vector stores, cut to those that the caller sees.
@@ -69,10 +71,10 @@ impl Exchange<'_> {
         asked: &Asked,
         parts: &Parts,
     ) -> Result<Response<Body>, Failure> {
-        let (head, answer) = self.forward(snapshot, parts, get(), Door::Stores.path(), true).await?;
+        let (head, answer) = self.forward(snapshot, parts, &get, Door::Stores.path(), true).await?;
         let visible = search::visible(&snapshot.rules.policy, &asked.tables.tables);
         let filtered = in_json(&head).and_then(|()| search::filter_stores(&answer, &visible));
-        self.feast_answer(snapshot.settings.enforcement, &head, answer, filtered, None)
+        self.feast_answer(snapshot.settings.enforcement, head, answer, filtered, None)
     }
 
     /// One of them. One that the caller does not see reads like one that there is not.
@@ -86,7 +88,7 @@ impl Exchange<'_> {
         if !Store::is_id(id) {
             return Err(Failure::UpstreamFailed(Some(StatusCode::NOT_FOUND)));
         }
-        let (head, answer) = self.forward(snapshot, parts, get(), parts.uri.path(), true).await?;
+        let (head, answer) = self.forward(snapshot, parts, &get, parts.uri.path(), true).await?;
         let store = in_json(&head).and_then(|()| search::store(&answer, id));
         let enforcement = snapshot.settings.enforcement;
         if let (Ok(store), Enforcement::Enforce) = (&store, enforcement) {
@@ -96,7 +98,7 @@ impl Exchange<'_> {
             }
         }
         let filtered = store.map(|_| dialect::Answer::AsItCame);
-        self.feast_answer(enforcement, &head, answer, filtered, None)
+        self.feast_answer(enforcement, head, answer, filtered, None)
     }
 
     /// Which view a vector store is, Feast is asked: the id is a hash of a name that only Feast knows whole, and means one
@@ -114,7 +116,7 @@ impl Exchange<'_> {
         let request = search::read_in_store(&body)?;
         let path = format!("{}/{id}", Door::Stores.path());
         let store = if Store::is_id(id) {
-            match self.forward(snapshot, parts, get(), &path, true).await {
+            match self.forward(snapshot, parts, &get, &path, true).await {
                 Ok(answer) => Some(answer),
                 Err(Failure::UpstreamFailed(Some(StatusCode::NOT_FOUND))) => None,
                 Err(failure) => return Err(failure),
@@ -127,11 +129,12 @@ impl Exchange<'_> {
         let search: Search<'_> = request.search(id, store.as_ref().map(|store| &*store.view));
         let decided = self.decide(snapshot, asked, Query::FeastSearch(&search))?;
         let permit = permitted(snapshot, &decided)?;
-        let upstream = post(request.rewrite(permit));
-        let (head, answer) = self.forward(snapshot, parts, upstream, parts.uri.path(), true).await?;
+        let body = Bytes::from(request.rewrite(permit));
+        let upstream = || post(body.clone());
+        let (head, answer) = self.forward(snapshot, parts, &upstream, parts.uri.path(), true).await?;
         let filtered = in_json(&head).and_then(|()| search::filter_found(&answer, id, &request, permit));
         let told = (decided.plan.mode == Mode::Filter).then_some(permit.filtered);
-        self.feast_answer(snapshot.settings.enforcement, &head, answer, filtered, told)
+        self.feast_answer(snapshot.settings.enforcement, head, answer, filtered, told)
     }
 
     async fn write(
@@ -150,7 +153,8 @@ impl Exchange<'_> {
         let permit = decided.permit(settings.name_members).map_err(Failure::FeaturesRefused)?;
         let dialect::Permit::FeastWrite(written) = permit else { return Err(Failure::NotFound) };
         let path = format!("{}{}", parts.uri.path(), request.query);
-        let (head, answer) = self.forward(snapshot, parts, post(request.body), &path, false).await?;
+        let body = Bytes::from(request.body);
+        let (head, answer) = self.forward(snapshot, parts, &|| post(body.clone()), &path, false).await?;
         let verified = match head.status {
             StatusCode::OK => write::verify(kind, false, &answer, written),
             StatusCode::ACCEPTED => write::verify(kind, true, &answer, written),
@@ -159,7 +163,7 @@ impl Exchange<'_> {
         if let Err(unreadable) = verified {
             self.unreadable(settings.enforcement, &unreadable)?;
         }
-        Ok(forward::answer_as_it_came(&head, answer))
+        Ok(forward::answer_as_it_came(head, answer))
     }
 
     /// An answer that says which view is meant and cannot be read: nothing is decided then, in whichever enforcement.
@@ -175,7 +179,7 @@ fn permitted<'d>(snapshot: &Snapshot, decided: &'d Decided) -> Result<&'d Permit
     }
 }
 
-fn get() -> Request<Full<bytes::Bytes>> {
+fn get() -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::default());
     *request.method_mut() = Method::GET;
     request.headers_mut().insert(hyper::header::ACCEPT, super::JSON);

@@ -6,12 +6,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tagwarden::dialect::Answer;
-use tagwarden::dialect::feast::{self, Answered, Column, Sent, Views};
+use tagwarden::dialect::feast::{self, Answered, Columns, Sent, Views};
 use tagwarden::dialect::json::answer::{Layout, Want, cut};
 use tagwarden::dialect::json::description;
 use tagwarden::dialect::json::plan::Fate;
 use tagwarden::dialect::json::pointer::Pointer;
+use tagwarden::dialect::{Answer, Names};
 
 use super::Case;
 
@@ -46,18 +46,22 @@ pub fn cases() -> Vec<Case> {
 
 /// Verified, cut, and put together for the socket. `cuts`: every fifth feature.
 fn feast(name: String, body: String, features: usize, cuts: bool) -> Case {
-    let column = |feature: usize| {
+    let mut columns = Columns::default();
+    for feature in 0..features {
         let name: Arc<str> = format!("user_stats__f{feature}").into();
-        let column = if cuts && is_cut(feature) { Column::Cut } else { Column::Keep(Arc::clone(&name)) };
-        (name, column)
-    };
+        if cuts && is_cut(feature) {
+            columns.cut(name, false);
+        } else {
+            columns.keep(Arc::clone(&name), name);
+        }
+    }
     let permit = feast::Permit {
-        wanted: Sent::features(Vec::new()),
-        columns: (0..features).map(column).collect(),
+        wanted: Sent::features(Names::default()),
+        columns,
         entities: ["user_id".to_owned()].into(),
         filtered: 0,
         full_names: true,
-        views: Views::of(Vec::new()),
+        views: Views::and(Vec::new()),
         answered: Answered::default(),
     };
     let body = Bytes::from(body);

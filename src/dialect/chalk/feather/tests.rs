@@ -66,7 +66,7 @@ fn the_recorded_requests_are_read_and_written_again() {
         for Part { header, table } in &parts {
             json::object(header).unwrap();
             let table = Table::read(table, MOST).unwrap();
-            assert_eq!(inputs(&table), [Input { name: "user.id".to_owned(), has_null: false }], "{scenario}");
+            assert_eq!(inputs(&table), [Input { name: "user.id".into(), has_null: false }], "{scenario}");
         }
         let written = write_queries(parts.into_iter().map(|part| (part.header, part.table)));
         assert_eq!(written, body, "{scenario}");

@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::part::unreadable;
 use super::table::Table;
 use crate::dialect::Invalid;
 use crate::dialect::chalk::query::{Input, Permit, Query};
@@ -13,7 +12,7 @@ use crate::json;
 #[derive(Clone, Debug, Default)]
 pub struct Request<'b> {
     /// What is asked.
-    pub query: Query,
+    pub query: Query<'b>,
     /// `context.environment`, to be compared with the configured one: [`headers::environment`]. Empty is none.
     ///
     /// [`headers::environment`]: crate::dialect::chalk::headers::environment
@@ -36,7 +35,7 @@ pub struct Request<'b> {
 /// [`Invalid`] names what is in the way: a key outside of the table, a value of another form, a query that asks for
 /// nothing.
 pub fn read(body: &[u8], versioned: bool) -> Result<Request<'_>, Invalid> {
-    through(Table::new(body, false), versioned)
+    Table::new(body, false).read(versioned)
 }
 
 /// Reads the JSON header of one query of `POST /v1/query/feather`. `inputs` are the columns of its table; `now` is a
@@ -44,17 +43,10 @@ pub fn read(body: &[u8], versioned: bool) -> Result<Request<'_>, Invalid> {
 ///
 /// # Errors
 /// As in [`read`]; `inputs` among the keys, too.
-pub fn read_header(header: &[u8], inputs: Vec<Input>, versioned: bool) -> Result<Request<'_>, Invalid> {
-    let mut request = through(Table::new(header, true), versioned)?;
+pub fn read_header<'b>(header: &'b [u8], inputs: Vec<Input<'b>>, versioned: bool) -> Result<Request<'b>, Invalid> {
+    let mut request = Table::new(header, true).read(versioned)?;
     request.query.inputs = inputs;
     Ok(request)
-}
-
-fn through(mut table: Table<'_>, versioned: bool) -> Result<Request<'_>, Invalid> {
-    for member in json::object(table.body).map_err(|error| unreadable(&error))? {
-        table.member(&member.key, member.value)?;
-    }
-    table.finish(versioned)
 }
 
 /// The body that goes upstream: the outputs, expressions and inputs that are permitted, values in the text that they
@@ -67,7 +59,7 @@ pub fn rewrite(request: &Request<'_>, permit: &Permit) -> Vec<u8> {
     let mut out = Vec::with_capacity(values + permit.outputs.len() * 32 + request.rest.len() + 128);
     out.extend_from_slice(br#"{"inputs":{"#);
     let inputs = request.query.inputs.iter().zip(&request.values);
-    for (position, (input, value)) in inputs.filter(|(input, _)| permit.inputs.contains(&input.name)).enumerate() {
+    for (position, (input, value)) in inputs.filter(|(input, _)| permit.inputs.contains(&*input.name)).enumerate() {
         comma(&mut out, position);
         json::write_string(&mut out, &input.name);
         out.push(b':');

@@ -5,16 +5,19 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::part::{MOST, Part, unknown};
+use super::part::{MOST, Part, unknown, unreadable};
 use super::request::{Request, comma};
 use crate::dialect::Invalid;
 use crate::dialect::chalk::expression;
 use crate::dialect::chalk::query::{Input, Switch};
-use crate::json::{self, Kind, Value};
+use crate::json::{self, JsonError, Kind, Reader, Value};
+
+/// Outputs that there is room for at first.
+const FEW: usize = 32;
 
 /// A request on its way through the table.
 pub(super) struct Table<'b> {
-    pub body: &'b [u8],
+    body: &'b [u8],
     /// The header of a bulk query.
     bulk: bool,
     request: Request<'b>,
@@ -25,15 +28,47 @@ impl<'b> Table<'b> {
         Self { body, bulk, request: Request::default() }
     }
 
+    /// Reads the request in one pass, its names where they stand.
+    ///
+    /// # Errors
+    /// What is no JSON is told as that, wherever it is broken.
+    pub fn read(mut self, versioned: bool) -> Result<Request<'b>, Invalid> {
+        let body = self.body;
+        match self.members() {
+            Ok(()) => self.finish(versioned),
+            Err(problem) => Err(json::whole(body).map_or_else(|error| unreadable(&error), |_| problem)),
+        }
+    }
+
+    fn members(&mut self) -> Result<(), Invalid> {
+        let mut reader = read(Reader::object(self.body))?;
+        read(reader.open())?;
+        while let Some(key) = read(reader.key())? {
+            let kind = read(reader.kind())?;
+            if kind == Kind::Array && key.is("outputs") {
+                self.outputs(&mut reader)?;
+            } else if kind == Kind::Object && key.is("inputs") && !self.bulk {
+                self.inputs(&mut reader)?;
+            } else {
+                let value = read(reader.skip())?;
+                self.member(&read(key.text())?, value)?;
+            }
+        }
+        read(reader.finish())
+    }
+
     /// One member of the request. The table is closed: what is not in it is refused.
-    pub fn member(&mut self, key: &str, value: Value) -> Result<(), Invalid> {
+    fn member(&mut self, key: &str, value: Value) -> Result<(), Invalid> {
         let part = Part { body: self.body, value, way: key, within: false };
         if part.is_null() {
             return Ok(());
         }
         match key {
-            "inputs" => self.inputs(&part),
-            "outputs" => self.outputs(&part),
+            "inputs" if self.bulk => {
+                Err(part.refuse("stands in the header of a bulk query, of which the table is the inputs"))
+            }
+            "inputs" => Err(part.refuse("is not an object")),
+            "outputs" => Err(part.refuse("is not a list")),
             "expression_outputs" => self.expressions(&part),
             "now" => self.now(&part),
             "include_meta" => {
@@ -137,19 +172,35 @@ impl<'b> Table<'b> {
         Ok(())
     }
 
-    fn inputs(&mut self, part: &Part<'b, '_>) -> Result<(), Invalid> {
-        if self.bulk {
-            return Err(part.refuse("stands in the header of a bulk query, of which the table is the inputs"));
-        }
-        for (name, value) in part.members()? {
-            self.request.query.inputs.push(Input { name: name.into_owned(), has_null: value.is_null() });
-            self.request.values.push(value.raw());
+    /// The object `inputs`.
+    fn inputs(&mut self, reader: &mut Reader<'b>) -> Result<(), Invalid> {
+        let Request { query, values, .. } = &mut self.request;
+        read(reader.open())?;
+        while let Some(name) = read(reader.key())? {
+            if values.len() == MOST {
+                return Err(Invalid(format!("`inputs` has more than {MOST} members")));
+            }
+            let value = read(reader.skip())?;
+            query.inputs.push(Input { name: read(name.text())?, has_null: value.kind == Kind::Null });
+            values.push(value.span.of(self.body));
         }
         Ok(())
     }
 
-    fn outputs(&mut self, part: &Part<'b, '_>) -> Result<(), Invalid> {
-        self.request.query.outputs = part.list(|item| item.text().map(Cow::into_owned))?;
+    /// The list `outputs`.
+    fn outputs(&mut self, reader: &mut Reader<'b>) -> Result<(), Invalid> {
+        let outputs = &mut self.request.query.outputs;
+        outputs.reserve(FEW);
+        read(reader.open())?;
+        while read(reader.element())? {
+            if outputs.len() == MOST {
+                return Err(Invalid(format!("`outputs` has more than {MOST} entries")));
+            }
+            if read(reader.kind())? != Kind::String {
+                return Err(Invalid("a value of `outputs` is not a text".to_owned()));
+            }
+            outputs.push(read(read(reader.string())?.text())?);
+        }
         Ok(())
     }
 
@@ -229,7 +280,7 @@ impl<'b> Table<'b> {
     }
 
     /// What was read, once all members were.
-    pub fn finish(mut self, versioned: bool) -> Result<Request<'b>, Invalid> {
+    fn finish(mut self, versioned: bool) -> Result<Request<'b>, Invalid> {
         self.request.query.versioned = versioned;
         let query = &self.request.query;
         if query.outputs.len() + query.expressions.len() > MOST {
@@ -256,6 +307,11 @@ impl<'b> Table<'b> {
         }
         Ok(self.request)
     }
+}
+
+#[inline(always)]
+fn read<T>(read: Result<T, JsonError>) -> Result<T, Invalid> {
+    read.map_err(|error| unreadable(&error))
 }
 
 /// A list of labels.

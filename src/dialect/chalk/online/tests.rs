@@ -28,11 +28,11 @@ fn switches<const N: usize>(of: [Switch; N]) -> BTreeSet<Switch> {
 }
 
 /// Everything that a query asks for.
-fn all_of(query: &Query) -> Permit {
+fn all_of(query: &Query<'_>) -> Permit {
     Permit {
-        outputs: query.outputs.clone(),
+        outputs: query.outputs.iter().map(ToString::to_string).collect(),
         expressions: (0..query.expressions.len()).collect(),
-        inputs: query.inputs.iter().map(|input| input.name.clone()).collect(),
+        inputs: query.inputs.iter().map(|input| input.name.to_string()).collect(),
         primary_key: true,
         ..Permit::default()
     }

@@ -27,9 +27,9 @@ pub(super) struct Asked<'q> {
 }
 
 impl<'q> Asked<'q> {
-    pub fn of(query: &'q Query) -> Self {
-        let inputs = query.inputs.iter().map(|input| input.name.as_str());
-        let names = query.outputs.iter().map(String::as_str).chain(inputs).collect();
+    pub fn of(query: &'q Query<'_>) -> Self {
+        let inputs = query.inputs.iter().map(|input| input.name.as_ref());
+        let names = query.outputs.iter().map(AsRef::as_ref).chain(inputs).collect();
         let mut once = HashSet::new();
         let expressions = query.expressions.iter().map(|expression| expression.name.as_str());
         Self { names, twice: expressions.filter(|name| !once.insert(*name)).collect() }

@@ -79,20 +79,20 @@ fn policy_of(rules: &str) -> Policy {
     policy.unwrap_or_else(|| panic!("{report:?}"))
 }
 
-fn asked(outputs: &[&str], inputs: &[&str]) -> Query {
+fn asked(outputs: &[&str], inputs: &[&str]) -> Query<'static> {
     let inputs = inputs.iter().map(|name| match name.strip_suffix("=null") {
-        Some(name) => Input { name: name.to_owned(), has_null: true },
-        None => Input { name: (*name).to_owned(), has_null: false },
+        Some(name) => Input { name: name.to_owned().into(), has_null: true },
+        None => Input { name: (*name).to_owned().into(), has_null: false },
     });
     Query {
-        outputs: outputs.iter().map(|output| (*output).to_owned()).collect(),
+        outputs: outputs.iter().map(|output| (*output).to_owned().into()).collect(),
         inputs: inputs.collect(),
         versioned: true,
         ..Query::default()
     }
 }
 
-fn plan(policy: &Policy, roles: &str, query: &Query) -> Plan {
+fn plan(policy: &Policy, roles: &str, query: &Query<'_>) -> Plan {
     let roles: Vec<_> = roles.split_whitespace().map(|role| policy.role_id(role).unwrap()).collect();
     let index = Index::new(policy, Settings::default());
     let asker = Asker { roles: &roles, tables: &policy.tables(&roles), mode: policy.mode_of(&roles) };
@@ -112,7 +112,7 @@ fn shape(fields: &Fields) -> String {
 }
 
 /// `sent OUTPUTS -> FIELDS`, `refused NAMES` or `invalid TEXT`.
-fn outcome(policy: &Policy, roles: &str, query: &Query) -> String {
+fn outcome(policy: &Policy, roles: &str, query: &Query<'_>) -> String {
     match plan(policy, roles, query).outcome {
         Outcome::Permit(dialect::Permit::Chalk(permit)) => {
             format!("sent {} -> {}", permit.outputs.join(" "), shape(&permit.fields))
@@ -284,7 +284,7 @@ fn a_bare_name_that_may_be_the_default_version_is_both() {
     query.versioned = false;
     assert_eq!(outcome(&policy, "some", &query), "refused user.fraud_score");
     assert_eq!(outcome(&policy, "all", &query), "sent user.fraud_score -> user.fraud_score user.fraud_score@2");
-    query.outputs = vec!["user.fraud_score@2".to_owned()];
+    query.outputs = vec!["user.fraud_score@2".into()];
     assert_eq!(outcome(&policy, "some", &query), "refused user.fraud_score@2");
     assert_eq!(outcome(&policy, "all", &query), "sent user.fraud_score@2 -> user.fraud_score@2");
 }
@@ -318,7 +318,7 @@ fn supplied_values_are_looked_at() {
         of("all", &["user.transactions"]),
         "invalid the input `user.transactions` holds rows, which are not followed"
     );
-    let permit = |policy: &Policy, query: &Query| match plan(policy, "all", query).outcome {
+    let permit = |policy: &Policy, query: &Query<'_>| match plan(policy, "all", query).outcome {
         Outcome::Permit(dialect::Permit::Chalk(permit)) => permit,
         other => panic!("{other:?}"),
     };

@@ -63,7 +63,7 @@ fn single(mut message: OnlineQueryRequest, versioned: bool) -> Result<Asked, Inv
         if !is_whole(value) {
             return Err(Invalid(format!("the input `{}` has a value that is none", shown(name))));
         }
-        query.inputs.push(Input { name: name.clone(), has_null: is_null(value) });
+        query.inputs.push(Input { name: name.clone().into(), has_null: is_null(value) });
     }
     if let Some(now) = message.now {
         time("now", now)?;
@@ -82,7 +82,7 @@ fn bulk(mut message: OnlineQueryBulkRequest, versioned: bool, left: &mut usize) 
         Some(BulkInputs::Feather(bytes)) => {
             let table = Table::read(&bytes, *left)?;
             *left = left.saturating_sub(table.size());
-            let columns = table.columns().map(|(name, has_null)| Input { name: name.to_owned(), has_null });
+            let columns = table.columns().map(|(name, has_null)| Input { name: name.to_owned().into(), has_null });
             query.inputs = columns.collect();
             few("inputs", query.inputs.len())?;
             Some(table)
@@ -105,11 +105,11 @@ fn few(way: &str, entries: usize) -> Result<(), Invalid> {
     if entries > MOST { Err(refuse(way, &format!("has more than {MOST} entries"))) } else { Ok(()) }
 }
 
-fn outputs(all: Vec<OutputExpr>, query: &mut Query) -> Result<(), Invalid> {
+fn outputs(all: Vec<OutputExpr>, query: &mut Query<'_>) -> Result<(), Invalid> {
     few("outputs", all.len())?;
     for (position, output) in all.into_iter().enumerate() {
         match output.expr {
-            Some(Output::Feature(name)) => query.outputs.push(name),
+            Some(Output::Feature(name)) => query.outputs.push(name.into()),
             Some(Output::Expression(bytes)) => query.expressions.push(expression::read(&bytes)?),
             None => return Err(refuse(&format!("outputs[{position}]"), "is neither a feature nor an expression")),
         }
@@ -117,7 +117,7 @@ fn outputs(all: Vec<OutputExpr>, query: &mut Query) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn staleness(all: &std::collections::BTreeMap<String, String>, query: &mut Query) -> Result<(), Invalid> {
+fn staleness(all: &std::collections::BTreeMap<String, String>, query: &mut Query<'_>) -> Result<(), Invalid> {
     few("staleness", all.len())?;
     if all.values().any(|text| !is_duration(text)) {
         return Err(refuse("staleness", "has a value that is not a duration"));
@@ -130,7 +130,7 @@ fn staleness(all: &std::collections::BTreeMap<String, String>, query: &mut Query
 }
 
 /// What is asked for beside values; whether the meta of fields is.
-fn options(options: Option<&OnlineQueryResponseOptions>, query: &mut Query) -> Result<bool, Invalid> {
+fn options(options: Option<&OnlineQueryResponseOptions>, query: &mut Query<'_>) -> Result<bool, Invalid> {
     let Some(options) = options else { return Ok(false) };
     few("response_options.metadata", options.metadata.len())?;
     if options.explain.is_some() {
@@ -140,7 +140,7 @@ fn options(options: Option<&OnlineQueryResponseOptions>, query: &mut Query) -> R
 }
 
 /// The context, in which what asks for nothing is cleared; the environment that is meant.
-fn context(context: Option<&mut OnlineQueryContext>, query: &mut Query) -> Result<Option<String>, Invalid> {
+fn context(context: Option<&mut OnlineQueryContext>, query: &mut Query<'_>) -> Result<Option<String>, Invalid> {
     let mut environment = None;
     let mut none = OnlineQueryContext::default();
     let context = context.unwrap_or(&mut none);
@@ -191,7 +191,7 @@ fn context(context: Option<&mut OnlineQueryContext>, query: &mut Query) -> Resul
 }
 
 /// `options`: the planner's, and among them whether the values between the stages are kept. A null is none.
-fn planner(context: &mut OnlineQueryContext, query: &mut Query) -> Result<(), Invalid> {
+fn planner(context: &mut OnlineQueryContext, query: &mut Query<'_>) -> Result<(), Invalid> {
     few("context.options", context.options.len())?;
     if !context.options.values().all(is_whole) {
         return Err(refuse("context.options", "has a value that is none"));
@@ -210,7 +210,7 @@ fn planner(context: &mut OnlineQueryContext, query: &mut Query) -> Result<(), In
 }
 
 /// Features whose values become labels of metrics: by name alone.
-fn metrics(context: &OnlineQueryContext, query: &mut Query) -> Result<(), Invalid> {
+fn metrics(context: &OnlineQueryContext, query: &mut Query<'_>) -> Result<(), Invalid> {
     let way = "context.value_metrics_tag_by_features";
     few(way, context.value_metrics_tag_by_features.len())?;
     for output in &context.value_metrics_tag_by_features {
@@ -228,7 +228,7 @@ fn metrics(context: &OnlineQueryContext, query: &mut Query) -> Result<(), Invali
 }
 
 /// A named query: a bundle, or beside outputs a choice of data sources, as the server adds its tags.
-fn name(context: &OnlineQueryContext, query: &mut Query) -> Result<(), Invalid> {
+fn name(context: &OnlineQueryContext, query: &mut Query<'_>) -> Result<(), Invalid> {
     let asks = !(query.outputs.is_empty() && query.expressions.is_empty());
     match (&context.query_name, &context.query_name_version) {
         (None, Some(_)) => {

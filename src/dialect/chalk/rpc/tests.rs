@@ -83,9 +83,9 @@ fn read_single(message: &OnlineQueryRequest) -> Result<Asked, Invalid> {
 /// Everything that is asked is permitted, and may come back.
 fn all(asked: &Asked) -> Permit {
     let (query, mut permit) = (&asked.query, Permit { primary_key: true, ..Permit::default() });
-    permit.outputs.clone_from(&query.outputs);
+    permit.outputs = query.outputs.iter().map(ToString::to_string).collect();
     permit.expressions = (0..query.expressions.len()).collect();
-    permit.inputs = query.inputs.iter().map(|input| input.name.clone()).collect();
-    permit.fields = query.outputs.iter().map(|name| (name.clone(), Field::Value)).collect();
+    permit.inputs = query.inputs.iter().map(|input| input.name.to_string()).collect();
+    permit.fields = query.outputs.iter().map(|name| (name.to_string(), Field::Value)).collect();
     permit
 }

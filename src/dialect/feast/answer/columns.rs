@@ -1,5 +1,7 @@
 //! The columns of an answer, verified by their names.
 
+use std::collections::BTreeSet;
+
 use super::unreadable;
 use crate::dialect::feast::plan::{Column, Permit};
 use crate::dialect::{Unreadable, shown};
@@ -18,16 +20,22 @@ pub(in crate::dialect::feast) enum Fate<'p> {
 /// The columns of an answer, verified by their names, one after the other.
 pub(in crate::dialect::feast) struct Columns<'p> {
     permit: &'p Permit,
-    /// Of each that came, where the permit has what is said of it: no two names have that at one address. And its position.
-    came: Vec<(usize, usize)>,
+    /// Of each column of the permit, whether it came.
+    came: Vec<bool>,
+    /// The entities that came.
+    entities: BTreeSet<&'p str>,
+    /// The place after that of the column that came last: columns mostly come as they were asked for.
+    next: usize,
+    /// The first that came again.
+    twice: Option<String>,
     kept: usize,
     dropped: usize,
 }
 
 impl<'p> Columns<'p> {
     pub(in crate::dialect::feast) fn of(permit: &'p Permit) -> Self {
-        let came = Vec::with_capacity(permit.columns.len() + permit.entities.len());
-        Self { permit, came, kept: 0, dropped: 0 }
+        let came = vec![false; permit.columns.len()];
+        Self { permit, came, entities: BTreeSet::new(), next: 0, twice: None, kept: 0, dropped: 0 }
     }
 
     /// The next one.
@@ -35,21 +43,32 @@ impl<'p> Columns<'p> {
     /// # Errors
     /// It was not asked for.
     pub(in crate::dialect::feast) fn next(&mut self, name: &str) -> Result<Fate<'p>, Unreadable> {
-        let (fate, at) = match self.permit.columns.get(name) {
-            Some(column @ Column::Keep(new)) => {
-                self.kept += 1;
-                (if **new == *name { Fate::Kept } else { Fate::Renamed(new) }, address(column))
-            }
-            Some(column @ Column::Cut) => {
-                self.dropped += 1;
-                (Fate::Cut, address(column))
+        let columns = &self.permit.columns;
+        let in_order = columns.at(self.next, name).map(|column| (self.next, column));
+        let (fate, fresh) = match in_order.or_else(|| columns.get(name)) {
+            Some((place, column)) => {
+                self.next = place + 1;
+                let fresh = self.came.get_mut(place).is_some_and(|came| !std::mem::replace(came, true));
+                let fate = match column {
+                    Column::Keep(new) => {
+                        self.kept += 1;
+                        if new == name { Fate::Kept } else { Fate::Renamed(new) }
+                    }
+                    Column::Cut => {
+                        self.dropped += 1;
+                        Fate::Cut
+                    }
+                };
+                (fate, fresh)
             }
             None => match self.permit.entities.get(name) {
-                Some(entity) => (Fate::Kept, address(entity)),
+                Some(entity) => (Fate::Kept, self.entities.insert(entity)),
                 None => return unreadable(format!("column `{}` was not asked for", shown(name))),
             },
         };
-        self.came.push((at, self.came.len()));
+        if !fresh {
+            self.twice.get_or_insert_with(|| name.to_owned());
+        }
         Ok(fate)
     }
 
@@ -57,24 +76,14 @@ impl<'p> Columns<'p> {
     ///
     /// # Errors
     /// One of them stands twice, or one that was asked for did not come.
-    pub(in crate::dialect::feast) fn end(mut self) -> Result<usize, Unreadable> {
-        self.came.sort_unstable();
-        let twice = self.came.iter().zip(self.came.iter().skip(1)).filter(|(one, next)| one.0 == next.0);
-        // The first that came again, wherever the permit has it.
-        if let Some((twice, _)) = twice.map(|(_, next)| next).min_by_key(|(_, position)| *position) {
-            let columns = self.permit.columns.iter().map(|(name, column)| (&**name, address(column)));
-            let entities = self.permit.entities.iter().map(|entity| (&**entity, address(entity)));
-            let name = columns.chain(entities).find(|(_, at)| at == twice).map_or("", |(name, _)| name);
-            return unreadable(format!("column `{}` stands twice", shown(name)));
+    pub(in crate::dialect::feast) fn end(self) -> Result<usize, Unreadable> {
+        if let Some(twice) = self.twice {
+            return unreadable(format!("column `{}` stands twice", shown(&twice)));
         }
-        let (wanted, kept) = (self.permit.columns.values().filter(|column| **column != Column::Cut).count(), self.kept);
+        let (wanted, kept) = (self.permit.columns.kept(), self.kept);
         if kept != wanted {
             return unreadable(format!("{wanted} columns were asked for and {kept} of them came"));
         }
         Ok(self.dropped)
     }
-}
-
-fn address<T>(of: &T) -> usize {
-    std::ptr::from_ref(of).addr()
 }

@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::{Output, output};
+use super::columns::hash;
+use super::{Other, spelled};
 use crate::dialect::{Recorded, shown};
 use crate::json;
 use crate::policy::Policy;
 use crate::policy::catalogue::FeatureId;
-use crate::policy::decide::Name;
 
 /// What the dialect looks up in a policy.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// Of each feature, by its number; `None`: it is none that Feast can be asked for, such as a key.
-    known: Vec<Option<Known>>,
+    pub(super) features: Arc<Features>,
     /// Of each feature, by its number, which of the sets of keys its lineage ends in.
     keys: Vec<u32>,
     key_sets: Vec<Box<[FeatureId]>>,
@@ -26,6 +25,31 @@ pub struct Index {
     pub(in crate::dialect::feast) views: BTreeMap<String, Vec<FeatureId>>,
     /// A data source that may be a push source -> the features that read it.
     pub(in crate::dialect::feast) pushed: HashMap<String, Vec<FeatureId>>,
+}
+
+/// The features of a catalogue under the names that they go by: one text for all plans.
+#[derive(Debug, Default)]
+pub struct Features {
+    /// Of each feature, by its number; `None`: it is none that Feast can be asked for, such as a key.
+    known: Box<[Option<Known>]>,
+    /// What the names are hashed by.
+    pub(super) hashes: RandomState,
+}
+
+impl Features {
+    pub(super) fn known(&self, id: FeatureId) -> Option<&Known> {
+        self.known.get(id as usize)?.as_ref()
+    }
+
+    /// As a feature is recorded; empty for what Feast cannot be asked for.
+    pub fn shown(&self, id: FeatureId) -> &str {
+        self.known(id).map_or("", |known| &known.shown)
+    }
+
+    /// `view:feature`, as Feast is asked for it; empty as there.
+    pub fn reference(&self, id: FeatureId) -> &str {
+        self.known(id).map_or("", |known| &known.reference)
+    }
 }
 
 /// A feature of the catalogue under the names that it goes by.
@@ -38,15 +62,18 @@ pub(super) struct Known {
     pub(super) view: Arc<str>,
     /// As it is recorded.
     pub(super) shown: Recorded,
+    /// Of the full name, and of `feature` alone.
+    pub(super) hash: u32,
+    pub(super) short_hash: u32,
     /// Where `feature` begins in the reference.
-    short: usize,
+    short: u32,
     /// In JSON the reference stands as it is.
     pub(super) plain: bool,
 }
 
 impl Known {
     pub(super) fn short(&self) -> &str {
-        self.reference.get(self.short..).unwrap_or_default()
+        self.reference.get(self.short as usize..).unwrap_or_default()
     }
 }
 
@@ -55,8 +82,9 @@ impl Index {
     pub fn new(policy: &Policy) -> Self {
         let mut index = Self::default();
         let mut views: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+        let (mut all, hashes) = (Vec::with_capacity(policy.catalogue.features().len()), RandomState::default());
         for (feature, id) in policy.catalogue.features().iter().zip(0..) {
-            let known = known(policy, &feature.name, &mut views);
+            let known = known(policy, &feature.name, &hashes, &mut views);
             if let Some((view, name)) = feature.name.split_once(':') {
                 let full =
                     known.as_ref().map_or_else(|| format!("{view}__{name}").into(), |known| Arc::clone(&known.full));
@@ -68,18 +96,11 @@ impl Index {
                     }
                 }
             }
-            index.known.push(known);
+            all.push(known);
         }
+        index.features = Arc::new(Features { known: all.into(), hashes });
         index.find_keys(policy);
         index
-    }
-
-    /// A feature asked for by a name of the catalogue, or by another that stands for it.
-    pub(super) fn known(&self, name: &Name<'_>) -> Option<&Known> {
-        match name {
-            Name::Known(id) => self.known.get(*id as usize)?.as_ref(),
-            Name::Unknown(_) => None,
-        }
     }
 
     /// Which of the sets of keys the lineage of a feature ends in: what Feast needs to be given to compute it.
@@ -125,16 +146,23 @@ impl Index {
     }
 }
 
-fn known(policy: &Policy, name: &Arc<str>, views: &mut HashMap<Arc<str>, Arc<str>>) -> Option<Known> {
+fn known(
+    policy: &Policy,
+    name: &Arc<str>,
+    hashes: &RandomState,
+    views: &mut HashMap<Arc<str>, Arc<str>>,
+) -> Option<Known> {
     // One that is not asked for by its own name, such as `view@latest:feature`, is no feature of Feast's.
-    let Output { reference, full, short, .. } =
-        output(policy, name).ok().filter(|output| *output.reference == **name)?;
+    let Other { reference, full, short, .. } =
+        spelled(policy, name).ok().filter(|output| *output.reference == **name)?;
     let view = name.strip_suffix(short)?.strip_suffix(':')?;
     let view = Arc::clone(views.entry(view.into()).or_insert_with_key(Arc::clone));
-    let mut spelled = Vec::with_capacity(name.len() + 2);
-    json::write_string(&mut spelled, name);
-    let plain = spelled.len() == name.len() + 2;
+    let mut quoted = Vec::with_capacity(name.len() + 2);
+    json::write_string(&mut quoted, name);
+    let plain = quoted.len() == name.len() + 2;
     let recorded = shown(name);
     let shown = if *recorded == **name { Arc::clone(name).into() } else { recorded.into() };
-    Some(Known { short: reference.len() - short.len(), reference: Arc::clone(name), full, view, shown, plain })
+    let (hash, short_hash) = (hash(hashes, &full), hash(hashes, short));
+    let short = u32::try_from(reference.len() - short.len()).ok()?;
+    Some(Known { reference: Arc::clone(name), full, view, shown, hash, short_hash, short, plain })
 }

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::{Column, Columns, Index, Output, Permit, Sent, Views, output};
+use super::columns::Places;
+use super::{Columns, Index, Output, Permit, Sent, Spelled, Views, output};
 use crate::dialect::feast::answer::Answered;
 use crate::dialect::feast::request::{Request, Wanted};
-use crate::dialect::{Invalid, shown};
+use crate::dialect::{Invalid, Names, shown};
 use crate::json;
 use crate::policy::Policy;
 use crate::policy::catalogue::{FeatureId, Member};
+
+/// Sets of keys that are looked for one by one.
+const FEW: usize = 8;
 
 /// Everything that was asked for, under the names that the caller wants. Nothing is cut from the answer to it, so what
 /// cannot be verified of that is merely recorded.
@@ -26,7 +30,7 @@ pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Inva
             let member = |member: &'_ Member| {
                 let mut output = output(policy, policy.catalogue.name(member.feature)).ok()?;
                 if let Some(alias) = &member.alias {
-                    output.full = Arc::clone(alias);
+                    output.rename(alias);
                 }
                 Some(output)
             };
@@ -38,51 +42,62 @@ pub fn unenforced(policy: &Policy, request: &Request<'_>) -> Result<Permit, Inva
     };
     let wanted = match &wanted {
         Wanted::Service(name) => Sent::service(name),
-        Wanted::Features(_) => asked(&outputs),
+        Wanted::Features(_) => Sent::features(outputs.iter().map(|output| Arc::clone(output.reference())).collect()),
     };
     let (mut columns, mut views) = (Columns::default(), Vec::new());
     for output in &outputs {
-        let name = output.answered(request.full_names);
-        columns.insert(Arc::clone(&name), Column::Keep(name));
+        let name: Arc<str> = if request.full_names { Arc::clone(output.full()) } else { output.short().into() };
+        columns.keep(Arc::clone(&name), name);
         views.extend(output.view());
     }
     let entities = request.entities.iter().map(|entity| entity.name.clone().into_owned()).collect();
-    let (full_names, views, answered) = (request.full_names, Views::of(views), Answered::default());
+    let (full_names, views, answered) = (request.full_names, Views::and(views), Answered::default());
     Ok(Permit { wanted, columns, entities, filtered: 0, full_names, views, answered })
 }
 
 /// Outputs, as Feast is asked for them.
-pub(super) fn asked(outputs: &[Output<'_>]) -> Sent {
-    let mut names = Vec::with_capacity(outputs.len());
-    let bytes: usize = outputs.iter().map(|output| output.reference.len() + 3).sum();
+pub(super) fn asked(index: &Index, outputs: &[Output<'_>]) -> Sent {
+    let mut names = Names::of(&index.features, outputs.len());
+    let bytes: usize = outputs.iter().map(|output| output.reference().len() + 3).sum();
     let mut json = Vec::with_capacity(bytes + 16);
     json.extend_from_slice(br#""features":["#);
     for output in outputs {
         if !names.is_empty() {
             json.push(b',');
         }
-        if output.known.is_some_and(|known| known.plain) {
-            json.push(b'"');
-            json.extend_from_slice(output.reference.as_bytes());
-            json.push(b'"');
-        } else {
-            json::write_string(&mut json, &output.reference);
+        match &output.names {
+            Spelled::Known(id, known) => {
+                if known.plain {
+                    json.push(b'"');
+                    json.extend_from_slice(known.reference.as_bytes());
+                    json.push(b'"');
+                } else {
+                    json::write_string(&mut json, &known.reference);
+                }
+                names.push_feature(*id);
+            }
+            Spelled::Other(other) => {
+                json::write_string(&mut json, &other.reference);
+                names.push(Arc::clone(&other.reference).into());
+            }
         }
-        names.push(Arc::clone(&output.reference));
     }
     json.push(b']');
     Sent { json, names, service: false }
 }
 
 impl Output<'_> {
-    /// The name under which the caller is answered.
-    fn answered(&self, full_names: bool) -> Arc<str> {
-        if full_names { Arc::clone(&self.full) } else { self.short.into() }
+    /// The view that answers it, where that is not a matter of its column.
+    fn view(&self) -> Option<Arc<str>> {
+        match &self.names {
+            Spelled::Known(_, _) => None,
+            Spelled::Other(other) => other.view(),
+        }
     }
 }
 
 /// What becomes of a column whose name is that of a kept output and of a cut one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     /// A service was asked for by its name, and the name could mean either: it is cut.
     Strictly,
@@ -103,11 +118,14 @@ pub(super) fn permit<'m>(
     let entities: BTreeSet<String> = supplied.iter().map(|(name, _)| (*name).to_owned()).collect();
     // Sets of keys, together where they go by the same names: most features have the same.
     let mut lineages: BTreeMap<&[(FeatureId, Arc<str>)], BTreeSet<u32>> = BTreeMap::new();
-    let mut last = None;
+    let mut seen = Vec::with_capacity(FEW);
     for (feature, renamed) in needed {
-        let set = index.key_set(feature);
-        if last.replace((set, renamed)) != Some((set, renamed)) {
-            lineages.entry(renamed).or_default().insert(set);
+        let lineage = (index.key_set(feature), renamed);
+        if !seen.contains(&lineage) {
+            lineages.entry(renamed).or_default().insert(lineage.0);
+            if seen.len() < FEW {
+                seen.push(lineage);
+            }
         }
     }
     for (renamed, sets) in lineages {
@@ -122,48 +140,73 @@ pub(super) fn permit<'m>(
             }
         }
     }
-    let mut columns = Columns::with_capacity_and_hasher(kept.len() + cut.len(), RandomState::default());
-    let mut answered: HashMap<&str, &str, RandomState> = HashMap::default();
-    let mut views: Vec<Arc<str>> = Vec::with_capacity(kept.len());
-    for output in kept {
-        let short = if request.full_names { None } else { Some(output.short) };
-        // Under full names a name that is taken is one of `columns`.
-        let other = match short {
-            Some(short) => answered.insert(short, output.written),
-            None if !columns.contains_key(&output.full) => None,
-            None => kept.iter().find(|other| other.full == output.full).map(|other| other.written),
+    let mut columns = Columns::of(&index.features, kept.len() + cut.len(), request.full_names);
+    let mut shorts = Places::with_capacity(if request.full_names { 0 } else { kept.len() });
+    let mut views: Vec<Arc<str>> = Vec::new();
+    let mut apart = true;
+    for (place, output) in kept.iter().enumerate() {
+        apart &= match &output.names {
+            Spelled::Known(id, known) => columns.keep_feature(*id, known),
+            Spelled::Other(other) => {
+                let answered = if request.full_names { Arc::clone(&other.full) } else { other.short.into() };
+                columns.keep(Arc::clone(&other.full), answered)
+            }
         };
-        let taken = || entities.contains(&*output.full) || short.is_some_and(|short| entities.contains(short));
-        let name = short.unwrap_or(&output.full);
-        if let Some(other) = other.or_else(|| taken().then_some(name)) {
-            let hint = if request.full_names { "" } else { "; ask for `full_feature_names`" };
-            return Err(Invalid(format!(
+        if !request.full_names {
+            let hash = match &output.names {
+                Spelled::Known(_, known) => known.short_hash,
+                Spelled::Other(other) => columns.hash(other.short),
+            };
+            let is = |place: usize| kept.get(place).is_some_and(|other| other.short() == output.short());
+            apart &= shorts.find(hash, is).is_none();
+            shorts.add(hash, place);
+        }
+        views.extend(output.view());
+    }
+    for entity in &entities {
+        let is = |place: usize| kept.get(place).is_some_and(|output| output.short() == entity);
+        let taken = columns.get(entity).is_some() || shorts.find(columns.hash(entity), is).is_some();
+        apart &= !taken;
+    }
+    if !apart {
+        return Err(taken(kept, &entities, request.full_names));
+    }
+    for output in cut {
+        if rule == Cut::Spare && entities.contains(&**output.full()) {
+            continue;
+        }
+        let strictly = rule == Cut::Strictly;
+        match &output.names {
+            Spelled::Known(id, known) => columns.cut_feature(*id, known, strictly),
+            Spelled::Other(other) => columns.cut(Arc::clone(&other.full), strictly),
+        }
+    }
+    if columns.kept() == 0 {
+        return Err(Invalid("no output is left that has a name of its own".to_owned()));
+    }
+    let (views, answered) = (Views::and(views), Answered::default());
+    Ok(Permit { wanted, columns, entities, filtered: cut.len(), full_names: true, views, answered })
+}
+
+/// The first of these outputs that has the name of another, or of an entity.
+fn taken(kept: &[Output<'_>], entities: &BTreeSet<String>, full_names: bool) -> Invalid {
+    let (mut answered, mut full): (HashMap<&str, &str, RandomState>, HashMap<&str, &str, RandomState>) =
+        Default::default();
+    for output in kept {
+        let name = if full_names { output.full() } else { output.short() };
+        let of_entity = entities.contains(&**output.full()) || (!full_names && entities.contains(name));
+        if let Some(other) = answered.insert(name, output.written).or_else(|| of_entity.then_some(name)) {
+            let hint = if full_names { "" } else { "; ask for `full_feature_names`" };
+            return Invalid(format!(
                 "`{}` and `{}` would both be answered as `{}`{hint}",
                 shown(other),
                 shown(output.written),
                 shown(name)
-            )));
+            ));
         }
-        let answered = Column::Keep(output.answered(request.full_names));
-        if columns.insert(Arc::clone(&output.full), answered).is_some() {
-            return Err(Invalid(format!("`{}` means two features in one answer", shown(&output.full))));
-        }
-        views.extend(output.view().filter(|view| views.last() != Some(view)));
-    }
-    for output in cut {
-        match rule {
-            Cut::Strictly => {
-                columns.insert(Arc::clone(&output.full), Column::Cut);
-            }
-            Cut::Spare if entities.contains(&*output.full) => {}
-            Cut::Spare => {
-                columns.entry(Arc::clone(&output.full)).or_insert(Column::Cut);
-            }
+        if full.insert(output.full(), output.written).is_some() {
+            return Invalid(format!("`{}` means two features in one answer", shown(output.full())));
         }
     }
-    if !columns.values().any(|column| matches!(column, Column::Keep(_))) {
-        return Err(Invalid("no output is left that has a name of its own".to_owned()));
-    }
-    let (views, answered) = (Views::of(views), Answered::default());
-    Ok(Permit { wanted, columns, entities, filtered: cut.len(), full_names: true, views, answered })
+    Invalid("two outputs would be answered under one name".to_owned())
 }

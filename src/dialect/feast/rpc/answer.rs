@@ -47,7 +47,7 @@ pub fn filter(message: &Bytes, request: &Request<'_>, permit: &Permit) -> Result
         kept.push(name.to_owned());
         results.push(entry);
     }
-    views.retain(|view| request.view_metadata && permit.views.contains(&view.name));
+    views.retain(|view| request.view_metadata && permit.returns(&view.name));
     answer.metadata = Some(GetOnlineFeaturesResponseMetadata {
         feature_names: Some(FeatureList { val: kept }),
         feature_view_metadata: views,

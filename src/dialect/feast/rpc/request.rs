@@ -43,7 +43,7 @@ pub fn read(message: &GetOnlineFeaturesRequest) -> Result<Request<'_>, Invalid> 
 
 /// The message that goes upstream: what was decided, and the values of the entities that it needs as they were sent.
 pub fn rewrite(message: &GetOnlineFeaturesRequest, request: &Request<'_>, permit: &Permit) -> Vec<u8> {
-    let names = permit.wanted.names.iter().map(|name| name.to_string());
+    let names = permit.wanted.names.references().map(str::to_owned);
     let kind = if permit.wanted.service {
         Kind::FeatureService(names.collect())
     } else {

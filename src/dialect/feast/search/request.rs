@@ -183,7 +183,7 @@ impl<'b> InStore<'b> {
         let names = &permit.wanted.names;
         if !names.is_empty() {
             out.extend_from_slice(br#","metadata":{"features_to_retrieve":["#);
-            for (position, name) in names.iter().enumerate() {
+            for (position, name) in names.references().enumerate() {
                 if position > 0 {
                     out.push(b',');
                 }

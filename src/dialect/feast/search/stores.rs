@@ -177,9 +177,9 @@ fn found(
     let (mut kept, mut texts, mut dropped) = (Vec::new(), Vec::new(), 0);
     for member in of_json(json::iter_members(body, attributes))? {
         let json::Member { key, value } = of_json(member)?;
-        match permit.columns.get(&*key) {
-            Some(Column::Keep(_)) => {}
-            Some(Column::Cut) => {
+        match permit.columns.get(&key) {
+            Some((_, Column::Keep(_))) => {}
+            Some((_, Column::Cut)) => {
                 dropped += 1;
                 continue;
             }
@@ -204,7 +204,7 @@ fn found(
     }
     out.extend_from_slice(br#"{"file_id":"#);
     // It holds the keys of the row; which these are is not known where the catalogue has none.
-    let hidden = permit.columns.iter().any(|(name, column)| *column == Column::Cut && **name != *NO_KEY);
+    let hidden = permit.columns.iter().any(|(name, column)| column == Column::Cut && name != NO_KEY);
     if hidden || permit.entities.is_empty() {
         json::write_string(out, &format!("{id}_{number}"));
     } else {

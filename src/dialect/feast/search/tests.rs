@@ -29,7 +29,7 @@ fn plan(policy: &Policy, role: &str, search: &Search<'_>, enforcement: Enforceme
 
 fn permitted(plan: Plan) -> Permit {
     match plan.outcome {
-        Outcome::Permit(dialect::Permit::Feast(permit)) => permit,
+        Outcome::Permit(dialect::Permit::Feast(permit)) => *permit,
         other @ (Outcome::Permit(_) | Outcome::Refuse(_) | Outcome::Invalid(_)) => panic!("not permitted: {other:?}"),
     }
 }

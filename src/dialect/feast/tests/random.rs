@@ -205,7 +205,7 @@ pub(super) fn decided(world: &World) -> Option<Decided> {
                 serde_json::from_str(&format!(r#"{head},"full_feature_names":{tail}"#)).unwrap();
             assert_eq!(rest, wanted);
             assert_eq!(permit.filtered, filtered);
-            return Some((permit, columns, sent));
+            return Some((*permit, columns, sent));
         }
         (outcome, expected) => panic!("{outcome:?} where {expected:?} is expected of {body} under\n{}", world.rules),
     }

@@ -35,6 +35,25 @@ fn a_text_that_is_not_one_object_is_refused() {
 }
 
 #[test]
+fn what_is_no_json_is_told_as_that_wherever_it_is_broken() {
+    for (whole, message) in [
+        (r#"{"outputs":[1]}"#, "a value of `outputs` is not a text"),
+        (r#"{"outputs":{"a.b":1}}"#, "`outputs` is not a list"),
+        (r#"{"inputs":[1],"outputs":["a.b"]}"#, "`inputs` is not an object"),
+        (r#"{"other":1}"#, "the key `other` is not known"),
+    ] {
+        assert_eq!(read(whole.as_bytes(), true).unwrap_err().0, message, "{whole}");
+        let broken = format!("{whole}}}");
+        let behind = format!("the body cannot be read: the json text goes on behind its value at byte {}", whole.len());
+        assert_eq!(read(broken.as_bytes(), true).unwrap_err().0, behind, "{broken}");
+    }
+    let names = r#"{"\u006futputs":["a.\u0062"],"inputs":{"\u0061.c":null}}"#;
+    let request = read(names.as_bytes(), true).unwrap();
+    assert_eq!(request.query.outputs, ["a.b"]);
+    assert_eq!(request.query.inputs, [Input { name: "a.c".into(), has_null: true }]);
+}
+
+#[test]
 fn keys_within_are_not_doubled_either() {
     for members in [
         r#""context":{"tags":[],"tags":["a"]}"#,
@@ -82,7 +101,7 @@ fn only_what_is_permitted_goes_upstream() {
         super::recorded::ALIAS
     );
     let request = read(text.as_bytes(), true).unwrap();
-    let inputs: Vec<_> = request.query.inputs.iter().map(|input| (input.name.as_str(), input.has_null)).collect();
+    let inputs: Vec<_> = request.query.inputs.iter().map(|input| (input.name.as_ref(), input.has_null)).collect();
     assert_eq!(inputs, [("user.id", false), ("user.ssn", false), ("user.name", true), ("user.txns", false)]);
     let permit = Permit {
         outputs: vec!["user.identity.id".to_owned(), "a\"b".to_owned()],

@@ -56,7 +56,7 @@ fn requests_are_read_and_built_anew() {
         let request = read(sent.as_bytes(), versioned).unwrap_or_else(|error| panic!("{name}: {error}"));
         let query = &request.query;
         assert_eq!(query.versioned, versioned, "{name}");
-        assert_eq!(query.inputs, [Input { name: "user.id".to_owned(), has_null: false }], "{name}");
+        assert_eq!(query.inputs, [Input { name: "user.id".into(), has_null: false }], "{name}");
         let json: Value = serde_json::from_str(sent).unwrap();
         assert_eq!(serde_json::to_value(&query.outputs).unwrap(), json["outputs"], "{name}");
         assert_eq!(query.expressions.len(), json["expression_outputs"].as_array().unwrap().len(), "{name}");
@@ -134,7 +134,7 @@ fn headers_of_bulk_queries_are_read_and_built_anew() {
         read_headers(&line);
         for query in line["queries"].as_array().unwrap() {
             let sent = query.as_str().unwrap();
-            let inputs = vec![Input { name: "user.id".to_owned(), has_null: true }];
+            let inputs = vec![Input { name: "user.id".into(), has_null: true }];
             let request = read_header(sent.as_bytes(), inputs.clone(), true).unwrap();
             assert_eq!((&request.query.inputs, request.include_meta), (&inputs, Some(true)), "{name}");
             assert_eq!(request.query.switches, switches([]), "{name}");

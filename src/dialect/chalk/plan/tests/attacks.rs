@@ -151,6 +151,7 @@ fn few_bytes_are_no_long_decision() {
     let policy = broad(1000);
     let of = |outputs: Vec<String>| {
         let started = std::time::Instant::now();
+        let outputs = outputs.into_iter().map(Into::into).collect();
         let query = Query { outputs, versioned: true, ..Query::default() };
         let found = outcome(&policy, "all", &query);
         let found = found.split_at_checked(60).map_or(&*found, |(start, _)| start).to_owned();

@@ -32,7 +32,7 @@ fn nothing_is_asked_for_by_what_is_empty_or_false() {
     assert_eq!(asked.query.switches, BTreeSet::new());
     assert_eq!((asked.query.name, asked.query.version, asked.environment), (None, None, None));
     assert_eq!(asked.query.outputs, ["user.name"]);
-    assert_eq!(asked.query.inputs, [Input { name: "user.id".to_owned(), has_null: false }]);
+    assert_eq!(asked.query.inputs, [Input { name: "user.id".into(), has_null: false }]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn inputs_supply_what_is_not_null() {
     let nested = list(vec![object(&[("a", of(ValueKind::Null(0)))])]);
     message.inputs.extend([("user.a".to_owned(), of(ValueKind::Null(0))), ("user.b".to_owned(), nested)]);
     let inputs = read_single(&message).unwrap().query.inputs;
-    let inputs: Vec<_> = inputs.iter().map(|input| (input.name.as_str(), input.has_null)).collect();
+    let inputs: Vec<_> = inputs.iter().map(|input| (input.name.as_ref(), input.has_null)).collect();
     assert_eq!(inputs, [("user.a", true), ("user.b", false), ("user.id", false)]);
 }
 

@@ -36,7 +36,7 @@ fn queries_are_read() {
         let environment = (scenario != "grpc_raw_online_query").then_some("envmock1");
         assert_eq!(asked.environment.as_deref(), environment, "{scenario}");
         assert_eq!(asked.include_meta, scenario == "grpc_query", "{scenario}");
-        let inputs: Vec<&str> = asked.query.inputs.iter().map(|input| input.name.as_str()).collect();
+        let inputs: Vec<&str> = asked.query.inputs.iter().map(|input| input.name.as_ref()).collect();
         assert_eq!(inputs, if scenario == "grpc_query_bulk_input_sql" { &[][..] } else { &["user.id"] }, "{scenario}");
         assert_eq!(asked.query.name.as_deref(), (scenario == "grpc_query_named_query").then_some("fraud"));
     }
@@ -52,13 +52,13 @@ fn queries_are_read() {
 }
 
 /// A query, its table as columns and nulls, and their rows.
-fn shown_table(query: SingleQuery) -> (SingleQuery, Vec<Input>, usize) {
+fn shown_table(query: SingleQuery) -> (SingleQuery, Vec<Input<'static>>, usize) {
     let SingleQuery::Bulk(mut query) = query else { return (query, Vec::new(), 0) };
     let (mut columns, mut rows) = (Vec::new(), 0);
     if let Some(BulkInputs::Feather(bytes)) = &query.inputs {
         let table = Table::read(bytes, MOST).unwrap();
         rows = table.rows();
-        columns = table.columns().map(|(name, has_null)| Input { name: name.to_owned(), has_null }).collect();
+        columns = table.columns().map(|(name, has_null)| Input { name: name.to_owned().into(), has_null }).collect();
         query.inputs = None;
     }
     (SingleQuery::Bulk(query), columns, rows)
