@@ -109,7 +109,7 @@ impl App {
     }
 
     /// Serves until `shutdown`; then is not ready, goes on for `drain.delay`, accepts nothing more and finishes what
-    /// is in flight within `drain.timeout`. Whether all of it was finished.
+    /// is in flight within `drain.timeout`. Whether all of it was finished, and the audit log written.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
         let (stop, stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
@@ -136,8 +136,12 @@ impl App {
         }
         // The writer ends when the last handle is gone; a request cut off may still hold one.
         drop(self.live);
-        let writer = tokio::task::spawn_blocking(move || self.audit.join().ok());
-        tokio::time::timeout(Duration::from_secs(2), writer).await.ok();
+        let writer = tokio::task::spawn_blocking(move || self.audit.join().is_ok());
+        let written = tokio::time::timeout(Duration::from_secs(2), writer).await;
+        if finished && !matches!(written, Ok(Ok(true))) {
+            tracing::error!("the audit log was not written to its end");
+            return false;
+        }
         finished
     }
 }

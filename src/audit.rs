@@ -63,6 +63,10 @@ pub enum AuditError {
     Thread(io::Error),
 }
 
+/// How often the log's name is looked at for a rotation: no oftener, since each look is two system calls, and not much
+/// less often, since what is written to a renamed log meanwhile is lost with it where it is compressed or moved at once.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Where the writer shows how far it is.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -167,7 +171,12 @@ struct Writer {
 
 enum Out {
     Stream(Box<dyn Write + Send>),
-    File { file: File, path: PathBuf },
+    /// `looked`: when its name was last seen to be this file's, or made so.
+    File {
+        file: File,
+        path: PathBuf,
+        looked: Instant,
+    },
 }
 
 impl Writer {
@@ -179,7 +188,7 @@ impl Writer {
                 let unusable = |error| AuditError::Open { path: path.display().to_string(), error };
                 let mut file = open_file(path).map_err(unusable)?;
                 let head = last_head(&mut file).map_err(unusable)?;
-                (Out::File { file, path: path.clone() }, head)
+                (Out::File { file, path: path.clone(), looked: Instant::now() }, head)
             }
         };
         Ok(Self::to(out, hasher, shown, head))
@@ -225,7 +234,11 @@ impl Writer {
 
     /// A log that was renamed away is begun anew under its name; the chain goes on in it.
     fn follow_rotation(&mut self) {
-        let Out::File { file, path } = &mut self.out else { return };
+        let Out::File { file, path, looked } = &mut self.out else { return };
+        if looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        *looked = Instant::now();
         let same = match (std::fs::metadata(&*path), file.metadata()) {
             (Ok(named), Ok(open)) => (named.dev(), named.ino()) == (open.dev(), open.ino()),
             (Err(error), _) if error.kind() == io::ErrorKind::NotFound => false,

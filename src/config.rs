@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chalk::Switch;
-use crate::diagnostic::{Code, Report, SourceFile};
+use crate::diagnostic::{Code, Place, Report, SourceFile};
 pub use crate::tls::{ListenTls, UpstreamTls};
 use crate::yaml::{self, Node, Reader, Value};
 pub use issuer::{BuiltInIssuer, RedisUrl, StoreSettings};
@@ -238,8 +238,10 @@ pub enum UpstreamAuthorization {
 }
 
 /// A route besides the dialect's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Route {
+    /// Where it stands.
+    pub place: Place,
     /// The exact path.
     pub path: String,
     /// Methods.

@@ -11,6 +11,7 @@ mod graph;
 mod layers;
 mod load;
 mod own;
+mod routes;
 mod shadow;
 mod watch;
 mod widening;
@@ -42,6 +43,7 @@ use layers::{Layer, Unreadable};
 use load::{Below, Texts, digest, lay, read_catalogue, server_tls, settings};
 pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, sources, texts};
 pub use own::read_clients;
+pub use routes::lint_routes;
 use shadow::{Candidate, read_candidate, shown};
 use watch::{Held, certificate_source, client_source, description_source, graph_source, key_source, upstream_source};
 
@@ -359,7 +361,10 @@ impl Live {
 
 fn rules(part: Part, config: &Config, policy: Policy, digest: String, metrics: &Metrics) -> Rules {
     let enforcement = match part {
-        Part::Live => config.enforcement,
+        Part::Live => {
+            routes::tell(config, &policy);
+            config.enforcement
+        }
         // What it would do is what it says.
         Part::Shadow => Enforcement::Enforce,
     };

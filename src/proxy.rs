@@ -20,9 +20,10 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::header::HeaderMap;
+use hyper::body::Body as _;
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
+use hyper::{Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::audit::Audit;
@@ -36,6 +37,9 @@ use body::{BodyError, Incoming};
 use record::{DecisionId, Line, Made, TraceId};
 use respond::{Body, Failure, Form};
 use route::{Kind, Route};
+
+/// Bytes of an answer that may wait for those of other requests; it would cost more to have left larger ones for a while.
+const TOGETHER: u64 = 16 << 10;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -110,8 +114,12 @@ pub async fn handle(
     let snapshot = proxy.snapshot.load_full();
     let (parts, incoming) = request.into_parts();
     let (started, limits) = (Instant::now(), &snapshot.settings.limits);
+    let coded = body::is_coded(&incoming, &parts);
     let incoming = Incoming::new(incoming, &parts, limits.request_body, started + limits.body_timeout);
-    let route = snapshot.settings.routes.find(&parts.method, parts.uri.path());
+    let route = match parts.uri.scheme_str() {
+        None | Some("http" | "https") => snapshot.settings.routes.find(&parts.method, parts.uri.path()),
+        Some(_) => Err(Failure::NotFound),
+    };
     let metrics = route.as_ref().map_or(&snapshot.settings.routes.other, |route| &route.metrics);
     let mut exchange = Exchange {
         proxy,
@@ -125,17 +133,42 @@ pub async fn handle(
         verified: false,
     };
     let in_flight = InFlight::begin(proxy, limits.inflight);
-    let result = match (route, &in_flight) {
-        (Err(failure), _) => Err(failure),
-        (Ok(_), None) => Err(Failure::Overloaded),
-        (Ok(route), Some(_)) => exchange.serve(&snapshot, route, &parts, incoming).await,
+    let unfit = unfit(&parts, coded);
+    let ends = unfit.is_some();
+    let result = match (unfit, route, &in_flight) {
+        (Some(failure), _, _) | (None, Err(failure), _) => Err(failure),
+        (None, Ok(_), None) => Err(Failure::Overloaded),
+        (None, Ok(route), Some(_)) => exchange.serve(&snapshot, route, &parts, incoming).await,
     };
     let response = exchange.answer(result);
     let mut response = exchange.finish(response).await;
+    if ends {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if response.body().size_hint().upper().is_some_and(|bytes| bytes <= TOGETHER) {
+        // Those that are ready are answered together: it is the first that wakes the other end, and costs what that costs.
+        tokio::task::yield_now().await;
+    }
     if let Body::Passing(passing) = response.body_mut() {
         passing.hold(in_flight);
     }
     response
+}
+
+/// What a request is refused for whatever it asks: where it ends, or whom it is for, is read in two ways. Its connection ends
+/// with it.
+fn unfit(parts: &Parts, coded: bool) -> Option<Failure> {
+    if coded {
+        return Some(Failure::Unsupported("A request body with a Transfer-Encoding other than chunked is not read"));
+    }
+    // RFC 9112, section 3.2: one `Host`, without which HTTP/1.0 alone may come. In HTTP/2 `:authority` has its place.
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let wrong = match (parts.version, hosts.next(), hosts.next()) {
+        (Version::HTTP_11, None, _) => "A request without a Host header is not served over HTTP/1.1",
+        (Version::HTTP_10 | Version::HTTP_11, _, Some(_)) => "A request with more than one Host header is not served",
+        _ => return None,
+    };
+    Some(Failure::InvalidQuery(wrong.to_owned()))
 }
 
 impl Exchange<'_> {
@@ -281,7 +314,10 @@ impl Exchange<'_> {
     /// Who asks, and as part of which trace.
     async fn asked(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Asked, Failure> {
         let (caller, tables) = self.caller(snapshot, headers).await?;
-        let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        // Of two nobody can tell which one the upstream takes.
+        let mut traceparents = headers.get_all("traceparent").iter();
+        let one = traceparents.next().filter(|_| traceparents.next().is_none());
+        let traceparent = one.and_then(|value| value.to_str().ok());
         Ok(Asked { caller, tables, trace_id: traceparent.and_then(record::trace_id) })
     }
 

@@ -30,6 +30,9 @@ use timed::{Activity, Stream, Timed};
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams at once on one HTTP/2 connection.
 const STREAMS: u32 = 256;
+/// Of the descriptors that the process may have, the share that callers get: another for their requests upstream, and for
+/// probes, files and keys.
+const SHARE: usize = 2;
 /// How long a connection that was told to end may take to say so.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -110,9 +113,19 @@ impl Server {
     pub async fn serve(self, mut stop: watch::Receiver<bool>, drain: Duration) -> bool {
         let open = Arc::new(Open::default());
         let limits = || self.proxy.snapshot.load().settings.limits;
+        let room = descriptors().map_or(usize::MAX, |most| (most / SHARE).max(1));
+        let wanted = limits().connections;
+        if wanted > room {
+            tracing::warn!(
+                connections = room,
+                wanted,
+                "fewer connections at once than `limits.connections`, for the process may not open more files"
+            );
+        }
         loop {
             let accept = async {
-                open.below(|| limits().connections).await;
+                // Who comes later waits, rather than take the last descriptor from probes and from those who are served.
+                open.below(|| limits().connections.min(room)).await;
                 self.listener.accept().await
             };
             let accepted = tokio::select! {
@@ -151,6 +164,13 @@ impl Server {
     }
 }
 
+/// How many files and sockets this process may have open (its soft limit); `None` where the system does not say, or has none.
+fn descriptors() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 struct Connection {
     proxy: Arc<Proxy>,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -182,7 +202,12 @@ impl Connection {
                 if let Outgoing::Passing(passing) = response.body_mut() {
                     passing.hold(serving);
                 }
-                Ok::<_, Infallible>(response)
+                // Over HTTP/1.1 the connection is past its deadline where an answer is not taken.
+                Ok::<_, Infallible>(if http2 {
+                    response.map(|body| body.watched(limits.body_timeout))
+                } else {
+                    response
+                })
             }
         });
         if http2 {

@@ -52,6 +52,9 @@ pub enum TlsError {
     /// No certificate in it.
     #[error("`{0}` holds no certificate in PEM form")]
     NoCertificate(PathBuf),
+    /// Not all of it can be read.
+    #[error("`{0}` breaks off, or is not in PEM form throughout")]
+    Cut(PathBuf),
     /// No key in it.
     #[error("`{0}` holds no private key in PEM form")]
     NoKey(PathBuf),
@@ -78,7 +81,9 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = read(path)?;
-    let found: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+    // All of it or nothing: a file that is half written shows no chain without its end.
+    let found: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|_| TlsError::Cut(path.to_owned()))?;
     if found.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(found) }
 }
 

@@ -26,7 +26,7 @@ use rustls::pki_types::ServerName;
 use crate::config::{Target, Upstream as Settings};
 use crate::tls;
 use connect::{Connect, Connector, Tls};
-pub use pool::Answer;
+pub use pool::{Answer, is_otherwise_coded};
 use pool::{Lost, Pool};
 
 /// HTTP/2: after so long without a byte, while an answer is waited for, the other end is asked for a sign of life. gRPC
@@ -59,6 +59,9 @@ struct Clients {
     pooled: Client<Connector, Full<Bytes>>,
     fresh: Client<Connector, Full<Bytes>>,
 }
+
+/// What makes a request, each time that it is sent: one that may be sent twice is not kept, which would cost a copy of all.
+pub type Make<'m> = &'m (dyn Fn() -> Request<Full<Bytes>> + Send + Sync);
 
 /// A request that came to nothing.
 #[derive(Debug)]
@@ -119,7 +122,7 @@ impl Upstream {
     /// [`UpstreamError`], after the retry where there was one.
     pub async fn send(
         &self,
-        request: &mut Request<Full<Bytes>>,
+        request: Make<'_>,
         path: &str,
         protocol: Protocol,
         read: bool,
@@ -128,27 +131,35 @@ impl Upstream {
         let path = path.ok_or(UpstreamError::Path)?;
         match protocol {
             Protocol::Http1 => {
-                *request.uri_mut() = Uri::from(path);
-                request.headers_mut().insert(header::HOST, self.host.clone());
-                match self.http1.send(request).await {
+                let request = || {
+                    let mut request = request();
+                    *request.uri_mut() = Uri::from(path.clone());
+                    request.headers_mut().insert(header::HOST, self.host.clone());
+                    request
+                };
+                match self.http1.send(&request).await {
                     Ok(response) => Ok(response),
                     // In boxes, as is all that is rarely needed: a request on its way has room for everything it may wait for.
-                    Err(Lost::Unsent(_)) => Ok(Box::pin(self.http1.send_fresh(request)).await?),
-                    Err(Lost::Died(_)) if read => Ok(Box::pin(self.http1.send_fresh(request)).await?),
+                    Err(Lost::Unsent(_)) => Ok(Box::pin(self.http1.send_fresh(&request)).await?),
+                    Err(Lost::Died(_)) if read => Ok(Box::pin(self.http1.send_fresh(&request)).await?),
                     Err(lost) => Err(lost.into()),
                 }
             }
             Protocol::Http2 => {
-                let uri = format!("{}{path}", self.origin).parse();
-                *request.uri_mut() = uri.map_err(|_| UpstreamError::Path)?;
-                Box::pin(self.send_http2(request, read)).await
+                let uri: Uri = format!("{}{}", self.origin, path).parse().map_err(|_| UpstreamError::Path)?;
+                let request = || {
+                    let mut request = request();
+                    *request.uri_mut() = uri.clone();
+                    request
+                };
+                Box::pin(self.send_http2(&request, read)).await
             }
         }
     }
 
-    async fn send_http2(&self, request: &Request<Full<Bytes>>, read: bool) -> Result<Response<Answer>, UpstreamError> {
-        let response = match self.http2.pooled.request(request.clone()).await {
-            Err(error) if read && !error.is_connect() => self.http2.fresh.request(request.clone()).await,
+    async fn send_http2(&self, request: Make<'_>, read: bool) -> Result<Response<Answer>, UpstreamError> {
+        let response = match self.http2.pooled.request(request()).await {
+            Err(error) if read && !error.is_connect() => self.http2.fresh.request(request()).await,
             sent => sent,
         };
         response.map(|response| response.map(Answer::from)).map_err(|error| classify(&error))

@@ -95,6 +95,36 @@ async fn a_line_that_finds_the_writer_waiting_is_written_at_once() {
     assert_eq!(world.end(), HashMap::from([(7, vec![0, 1, 2])]));
 }
 
+/// Lets a writer have looked for its file at a time, and writes a line: the lines of both files.
+fn line(writer: &mut Writer, at: Instant, files: [&Path; 2]) -> [usize; 2] {
+    let Out::File { looked, .. } = &mut writer.out else { panic!("no file") };
+    *looked = at;
+    writer.add(|batch| batch.extend_from_slice(b"{\"a\":1"));
+    writer.write();
+    files.map(|path| std::fs::read_to_string(path).unwrap_or_default().lines().count())
+}
+
+#[test]
+fn a_renamed_log_is_begun_anew_at_the_next_look_and_not_looked_for_before() {
+    let folder = std::env::temp_dir().join(format!("tagwarden-looks-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (named, renamed) = (folder.join("audit.jsonl"), folder.join("audit.jsonl.1"));
+    let files = [renamed.as_path(), named.as_path()];
+    let shown =
+        Shown { lines: IntCounter::new("lines", "Lines.").unwrap(), head: Gauge::new("head", "The head.").unwrap() };
+    let mut writer = Writer::open(&AuditLog::File(named.clone()), Hasher::Plain, shown).unwrap();
+    let later = Instant::now() + Duration::from_secs(3600);
+    assert_eq!(line(&mut writer, later, files), [0, 1]);
+    std::fs::rename(&named, &renamed).unwrap();
+    assert_eq!(line(&mut writer, later, files), [2, 0]);
+    let due = Instant::now().checked_sub(LOOK_EVERY).unwrap();
+    assert_eq!(line(&mut writer, due, files), [2, 1]);
+    // The time runs anew from that look on.
+    let Out::File { looked, .. } = &writer.out else { panic!("no file") };
+    assert!(*looked > due && LOOK_EVERY <= Duration::from_secs(1));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn all_lines_of_many_are_there_and_in_the_order_of_each() {
     let world = World::new(true);

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod claims;
+mod clock;
 mod discovery;
 mod rotation;
 mod settings;

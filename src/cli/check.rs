@@ -78,7 +78,7 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
     let (mut policies, mut catalogue) = (arguments.policies.clone(), arguments.catalogue.clone());
     // Without a configuration nothing tells whether certificates are asked for.
     let (mut sources, mut may_shrink, mut shadow) = (Sources { count: 1, certificates: true }, false, None);
-    let mut chalk = false;
+    let (mut chalk, mut routes) = (false, None);
     if let Some(path) = &arguments.config {
         match live::read_config(path) {
             Ok((config, _)) => {
@@ -105,6 +105,7 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
                         finding.help("give what `catalogue import chalk` makes of the project as `--catalogue`")
                     }));
                 }
+                routes = Some((config.routes, config.upstream.dialect));
                 policies = policies.or(Some(config.policies));
                 catalogue = if catalogue.is_empty() { config.catalogue } else { catalogue };
                 // Where they are a secret that is not here, there is nothing to look at.
@@ -131,6 +132,9 @@ fn check(arguments: &Arguments) -> Result<Report, (u8, String)> {
         policy.check_sources(sources, &mut report);
         if chalk {
             policy.check_chalk(&mut report);
+        }
+        if let Some((routes, dialect)) = &routes {
+            live::lint_routes(routes, *dialect, policy, &mut report);
         }
         if let Some(old) = arguments.against.as_deref().filter(|_| !may_shrink) {
             let old = policies::load(old, &catalogue, false).map_err(unreadable)?;

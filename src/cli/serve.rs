@@ -1,6 +1,7 @@
 //! `serve`: the sidecar.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,7 +58,12 @@ pub fn run(arguments: &Arguments) -> u8 {
         builder.worker_threads(threads);
     }
     match builder.enable_all().build() {
-        Ok(runtime) => runtime.block_on(serve(config, file)),
+        Ok(runtime) => {
+            let code = runtime.block_on(serve(config, file));
+            // What waits for a pipe that nobody reads is not waited for.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            code
+        }
         Err(error) => {
             complain(&format!("the runtime cannot be started: {error}"));
             exit::FAILED
@@ -76,8 +82,9 @@ fn logs(level: &str, json: bool) {
 }
 
 async fn serve(config: Config, file: ConfigFile) -> u8 {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+    let [terminate, interrupt, hangup] =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (terminate, interrupt, hangup) else {
         complain("signals cannot be listened to");
         return exit::FAILED;
     };
@@ -112,6 +119,11 @@ async fn serve(config: Config, file: ConfigFile) -> u8 {
             }
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {
+                // Where others read their files anew it ends nothing, and there is no need of it here.
+                tracing::info!("files are read when they change: SIGHUP does nothing");
+                continue;
+            }
         }
         match first.take() {
             Some(first) => {

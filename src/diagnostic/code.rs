@@ -93,7 +93,7 @@ codes! {
         "a key stands twice in one map",
         "make one of the two";
     DuplicateName Error "duplicate-name":
-        "a role, bundle, data source, issuer or described route, or a secret or API key of clients, stands twice",
+        "a role, bundle, data source, issuer or route, or a secret or API key of clients, stands twice",
         "make one of the two, or give one of them another name";
     Duration Error "duration":
         "a duration does not read",
@@ -215,6 +215,9 @@ codes! {
     DefeatedTag Warning "defeated-tag":
         "a tag that clears a feature never does, since a `Deny` in its lineage always wins",
         "take the tag off, open what is denied below, or set `declassification: boundary`";
+    LiteralRoute Warning "literal-route":
+        "the path of a route holds `*`, `{` or `}`, which stand for themselves: no other path is like it",
+        "list each path by itself, or take the route out";
     LiveCatalogue Warning "live-catalogue":
         "the live item of `catalogue` is not looked at: a check connects to nothing, so what only the deployment names is not there",
         "check over what `catalogue import chalk` makes of the project, as `--catalogue`";
@@ -233,6 +236,9 @@ codes! {
     RolesReturnLess Warning "roles-return-less":
         "roles that one binding gives together return less than one of them alone",
         "give them to different callers, or set `combine: most_permissive`";
+    RouteRole Warning "route-role":
+        "a route is for a role that the policy does not define, so that nobody holds it",
+        "mend the name, or define the role";
     UnboundRole Warning "unbound-role":
         "a role that no binding gives",
         "bind it, or take it out";

@@ -18,7 +18,7 @@ use crate::proxy::body::{self, BodyError, Incoming, Passing, passing};
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::{chalk, headers, rpc};
 use crate::snapshot::{Authorization, Snapshot};
-use crate::upstream::{Answer, Protocol, Upstream, UpstreamError};
+use crate::upstream::{Answer, Make, Protocol, Upstream, UpstreamError};
 
 /// Room for the headers that most requests take upstream, so that it is not made while they are put there.
 pub(super) const HEADERS: usize = 12;
@@ -58,12 +58,11 @@ pub(super) struct Callee<'w> {
 impl Exchange<'_> {
     /// The upstream's health: its status and nothing else.
     pub(super) async fn health(&mut self, snapshot: &Snapshot, parts: &Parts) -> Result<Response<Body>, Failure> {
-        let mut upstream = Request::new(Full::default());
-        *upstream.method_mut() = Method::GET;
+        let upstream = || Request::new(Full::default());
         let (head, _) = match snapshot.settings.dialect {
-            Dialect::Chalk => self.forward_engine(snapshot, parts, upstream).await?,
+            Dialect::Chalk => self.forward_engine(snapshot, parts, &upstream).await?,
             // Its engine speaks gRPC alone.
-            Dialect::Feast | Dialect::Json => self.forward(snapshot, parts, upstream, parts.uri.path(), true).await?,
+            Dialect::Feast | Dialect::Json => self.forward(snapshot, parts, &upstream, parts.uri.path(), true).await?,
         };
         let mut response = Response::new(Body::default());
         *response.status_mut() = head.status;
@@ -83,27 +82,30 @@ impl Exchange<'_> {
             return Err(Failure::Unsupported("A request body with a Content-Encoding is not read"));
         }
         let body = self.request_body(snapshot, incoming).await?;
-        let mut upstream = Request::new(Full::new(body));
-        *upstream.method_mut() = parts.method.clone();
-        for name in [header::CONTENT_TYPE, header::ACCEPT] {
-            if let Some(value) = parts.headers.get(&name) {
-                upstream.headers_mut().insert(name, value.clone());
+        let upstream = || {
+            let mut upstream = Request::new(Full::new(body.clone()));
+            *upstream.method_mut() = parts.method.clone();
+            for name in [header::CONTENT_TYPE, header::ACCEPT] {
+                if let Some(value) = parts.headers.get(&name) {
+                    upstream.headers_mut().insert(name, value.clone());
+                }
             }
-        }
-        if let Some(said) = said {
-            chalk::put(&mut upstream, said);
-        }
+            if let Some(said) = said {
+                chalk::put(&mut upstream, said);
+            }
+            upstream
+        };
         let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |path| path.as_str());
         let safe = parts.method == Method::GET || parts.method == Method::HEAD;
         let (to, cap) = (&snapshot.settings.upstream, snapshot.settings.limits.response_body);
         let way = Way { to, path, protocol: Protocol::Http1, read: safe, until: None, authorized: true };
-        let begun = self.begin(snapshot, parts, &mut upstream, &way).await?;
+        let begun = self.begin(snapshot, parts, &upstream, &way).await?;
         let announced = begun.response.body().size_hint();
         let fits = usize::try_from(announced.lower()).is_ok_and(|least| least <= cap);
         let small = announced.exact().is_some_and(|length| length <= passing::SMALL as u64);
         if !begun.response.status().is_success() || !fits || small {
             let (head, answer, _) = self.whole(begun, cap).await?;
-            return Ok(answer_as_it_came(&head, answer));
+            return Ok(answer_as_it_came(head, answer));
         }
         // Nothing of it is looked at.
         let (head, mut answer) = begun.response.into_parts();
@@ -114,7 +116,7 @@ impl Exchange<'_> {
                 Body::Passing(Box::new(Passing::new(pieces, answer, cap, begun.deadline, metrics)))
             }
         };
-        Ok(answer_as_it_came(&head, body))
+        Ok(answer_as_it_came(head, body))
     }
 
     /// Sends what was checked and reads the whole answer. An error's body is replaced: it can carry values.
@@ -122,13 +124,13 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        mut request: Request<Full<Bytes>>,
+        request: Make<'_>,
         path: &str,
         read: bool,
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
         let to = &snapshot.settings.upstream;
         let way = Way { to, path, protocol: Protocol::Http1, read, until: None, authorized: true };
-        let (head, answer, _) = self.exchange(snapshot, parts, &mut request, &way).await?;
+        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
         Ok((head, answer))
     }
 
@@ -137,11 +139,11 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        mut request: Request<Full<Bytes>>,
+        request: Make<'_>,
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
         let (to, path) = (&snapshot.settings.upstream, parts.uri.path());
         let way = Way { to, path, protocol: Protocol::Http1, read: false, until: None, authorized: false };
-        let (head, answer, _) = self.exchange(snapshot, parts, &mut request, &way).await?;
+        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
         Ok((head, answer))
     }
 
@@ -150,7 +152,7 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        mut request: Request<Full<Bytes>>,
+        request: Make<'_>,
     ) -> Result<(hyper::http::response::Parts, Bytes), Failure> {
         let way = Way {
             to: &snapshot.settings.engine,
@@ -160,7 +162,7 @@ impl Exchange<'_> {
             until: None,
             authorized: true,
         };
-        let (head, answer, _) = self.exchange(snapshot, parts, &mut request, &way).await?;
+        let (head, answer, _) = self.exchange(snapshot, parts, request, &way).await?;
         Ok((head, answer))
     }
 
@@ -172,7 +174,7 @@ impl Exchange<'_> {
         parts: &Parts,
         call: &rpc::Call,
         callee: Callee<'_>,
-        mut request: Request<Full<Bytes>>,
+        request: Make<'_>,
     ) -> Result<rpc::Answer, Failure> {
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let until = call.within.and_then(|within| self.started.checked_add(within));
@@ -184,7 +186,7 @@ impl Exchange<'_> {
             protocol: Protocol::Http2,
             until,
         };
-        let (head, body, trailers) = self.exchange(snapshot, parts, &mut request, &way).await?;
+        let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
         let decision_id = self.decision_id.as_str();
         rpc::answer(&head, &body, &trailers).map_err(|stopped| match stopped {
             rpc::Stopped::Unreadable(Unreadable(why)) => {
@@ -204,7 +206,7 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        request: &mut Request<Full<Bytes>>,
+        request: Make<'_>,
         way: &Way<'_>,
     ) -> Result<(hyper::http::response::Parts, Bytes, HeaderMap), Failure> {
         let begun = self.begin(snapshot, parts, request, way).await?;
@@ -221,30 +223,33 @@ impl Exchange<'_> {
         &mut self,
         snapshot: &Snapshot,
         parts: &Parts,
-        request: &mut Request<Full<Bytes>>,
+        request: Make<'_>,
         way: &Way<'_>,
     ) -> Result<Begun, Failure> {
         let settings = &snapshot.settings;
-        let listed = headers::listed(&parts.headers);
-        for (name, value) in &parts.headers {
-            if headers::request_passes(name, &listed) {
-                request.headers_mut().append(name, value.clone());
-            }
-        }
-        match &settings.authorization {
-            Authorization::Drop => {}
-            _ if !way.authorized => {}
+        let authorization = match &settings.authorization {
+            Authorization::Drop => None,
+            _ if !way.authorized => None,
             // What nobody verified is nobody's.
-            Authorization::Forward if !self.verified => {}
-            Authorization::Forward => {
-                if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
-                    request.headers_mut().insert(header::AUTHORIZATION, value.clone());
+            Authorization::Forward if !self.verified => None,
+            Authorization::Forward => parts.headers.get(header::AUTHORIZATION),
+            Authorization::Own(value) => Some(value),
+        };
+        let listed = headers::listed(&parts.headers);
+        let request = || {
+            let mut request = request();
+            for (name, value) in &parts.headers {
+                if headers::request_passes(name, &listed) {
+                    request.headers_mut().append(name, value.clone());
                 }
             }
-            Authorization::Own(value) => {
+            if let Some(value) = authorization {
                 request.headers_mut().insert(header::AUTHORIZATION, value.clone());
             }
-        }
+            request
+        };
+        // Those that are ready are sent together: it is the first that wakes the upstream, and costs what that costs.
+        tokio::task::yield_now().await;
         let sent = Instant::now();
         let deadline = sent + settings.upstream_timeout;
         let deadline = way.until.map_or(deadline, |until| until.min(deadline));
@@ -252,7 +257,7 @@ impl Exchange<'_> {
             return Err(Failure::UpstreamTimeout);
         }
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
-        let response = timeout_at(deadline, way.to.send(request, way.path, way.protocol, way.read)).await;
+        let response = timeout_at(deadline, way.to.send(&request, way.path, way.protocol, way.read)).await;
         self.upstream = Some(sent.elapsed());
         let response = response.map_err(|_| {
             count("timeout");
@@ -358,28 +363,20 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The upstream's head without what is of its hop, vouches for its bytes, or speaks for us.
-pub(super) fn answer_head(head: &hyper::http::response::Parts) -> Response<Body> {
+pub(super) fn answer_head(head: hyper::http::response::Parts) -> Response<Body> {
     let mut response = Response::new(Body::default());
     *response.status_mut() = head.status;
-    let listed = headers::listed(&head.headers);
-    // With room for those of our own.
-    response.headers_mut().reserve(head.headers.len() + 3);
-    for (name, value) in &head.headers {
-        if headers::answer_passes(name, &listed) {
-            response.headers_mut().append(name, value.clone());
-        }
-    }
+    *response.headers_mut() = head.headers;
+    headers::keep_answers(response.headers_mut());
     response
 }
 
 /// An answer byte for byte.
-pub(super) fn answer_as_it_came(head: &hyper::http::response::Parts, answer: impl Into<Body>) -> Response<Body> {
+pub(super) fn answer_as_it_came(mut head: hyper::http::response::Parts, answer: impl Into<Body>) -> Response<Body> {
+    let vouched = [header::CONTENT_TYPE, header::CONTENT_ENCODING]
+        .map(|name| head.headers.remove(&name).map(|value| (name, value)));
     let mut response = answer_head(head);
     *response.body_mut() = answer.into();
-    for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING] {
-        if let Some(value) = head.headers.get(&name) {
-            response.headers_mut().insert(name, value.clone());
-        }
-    }
+    response.headers_mut().extend(vouched.into_iter().flatten());
     response
 }

@@ -29,7 +29,7 @@ pub fn of_plan(plan: &Plan) -> String {
     let refused: Vec<_> = plan
         .refused
         .iter()
-        .map(|r| json!({"feature": *r.feature, "permission": r.permission.name(), "rule": r.rule, "tag": r.tag}))
+        .map(|r| json!({"feature": *r.feature, "permission": r.permission.name(), "rule": r.rule, "tag": r.tag.as_deref()}))
         .collect();
     let declassified: Vec<_> =
         plan.declassified.iter().map(|(feature, via)| json!({"feature": shown(feature), "via": via})).collect();
@@ -40,7 +40,7 @@ pub fn of_plan(plan: &Plan) -> String {
     let names = |names: &[Recorded]| names.iter().map(|name| json!(**name)).collect::<Vec<_>>();
     let mut whole = json!({
         "query": plan.bundle.as_deref().map(shown),
-        "outputs": names(&plan.outputs),
+        "outputs": plan.outputs.iter().collect::<Vec<_>>(),
         "supplied": names(&plan.supplied),
         "reads": names(&plan.reads),
         "mode": mode,

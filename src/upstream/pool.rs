@@ -16,13 +16,14 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{self, HeaderMap};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::connect::{Answered, Connector, Stream};
-use super::{UpstreamError, told};
+use super::{Make, UpstreamError, told};
 
 /// How long an idle connection is kept: under Feast's 30 s, so that it is ours to close.
 pub const IDLE: Duration = Duration::from_secs(20);
@@ -98,7 +99,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Lost`].
-    pub async fn send(self: &Arc<Self>, request: &Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
+    pub async fn send(self: &Arc<Self>, request: Make<'_>) -> Result<Response<Answer>, Lost> {
         match self.take() {
             Some(line) => self.exchange(line, request).await,
             None => Box::pin(self.send_fresh(request)).await,
@@ -109,7 +110,7 @@ impl Pool {
     ///
     /// # Errors
     /// [`Lost`].
-    pub async fn send_fresh(self: &Arc<Self>, request: &Request<Full<Bytes>>) -> Result<Response<Answer>, Lost> {
+    pub async fn send_fresh(self: &Arc<Self>, request: Make<'_>) -> Result<Response<Answer>, Lost> {
         let connect = |error: &dyn std::error::Error| Lost::Failed(UpstreamError::Connect(told(error)));
         let stream = self.connector.open().await.map_err(|error| connect(&error))?;
         tracing::trace!(to = ?self.connector.connect, "a connection upstream is made");
@@ -118,14 +119,10 @@ impl Pool {
         self.exchange(Box::new(Line { sender, wire, answered, used: false }), request).await
     }
 
-    async fn exchange(
-        self: &Arc<Self>,
-        mut line: Box<Line>,
-        request: &Request<Full<Bytes>>,
-    ) -> Result<Response<Answer>, Lost> {
+    async fn exchange(self: &Arc<Self>, mut line: Box<Line>, request: Make<'_>) -> Result<Response<Answer>, Lost> {
         line.answered.set(false);
         // What is polled without a waker makes progress when the wire does, and has no budget that it could exceed.
-        let mut waiting = pin!(unconstrained(line.sender.try_send_request(request.clone())));
+        let mut waiting = pin!(unconstrained(line.sender.try_send_request(request())));
         let wire = &mut line.wire;
         let answer = poll_fn(|cx| {
             let ended = Pin::new(&mut *wire).poll(cx).is_ready();
@@ -137,6 +134,9 @@ impl Pool {
         });
         let error = match answer.await {
             Some(Ok(response)) => {
+                if let Some(why) = misframed(&response) {
+                    return Err(Lost::Failed(UpstreamError::Broken(why.to_owned())));
+                }
                 line.used = true;
                 return Ok(response.map(|body| Answer { body, ended: false, line: Some((line, Arc::clone(self))) }));
             }
@@ -219,6 +219,27 @@ impl Drop for Sweeper {
             pool.swept.store(false, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether a message has a transfer coding that is not one `chunked` (RFC 9112, 6.1): to read it as chunks leaves the rest on.
+pub fn is_otherwise_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    first.is_some_and(|first| !first.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some())
+}
+
+/// Why somebody else may see the end of an answer elsewhere (RFC 9112, 6.1 and 6.3); its connection ends.
+fn misframed(response: &Response<Incoming>) -> Option<&'static str> {
+    // One that is framed by its length has no coding.
+    if response.body().size_hint().exact().is_some() {
+        return None;
+    }
+    let headers = response.headers();
+    if is_otherwise_coded(headers) {
+        return Some("the answer has another transfer coding than chunked");
+    }
+    let both = headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH);
+    both.then_some("the answer has a length beside its chunks")
 }
 
 /// A shard that nobody else holds.

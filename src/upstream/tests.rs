@@ -86,7 +86,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
 
 async fn get(upstream: &Upstream, path: &str, read: bool) -> Result<String, UpstreamError> {
-    let response = upstream.send(&mut Request::new(Full::default()), path, Protocol::Http1, read).await?;
+    let response = upstream.send(&|| Request::new(Full::default()), path, Protocol::Http1, read).await?;
     let body = response.into_body().collect().await.unwrap().to_bytes();
     Ok(String::from_utf8(body.to_vec()).unwrap())
 }
@@ -107,12 +107,12 @@ async fn a_connection_ends_whose_answer_was_not_read() {
     let server = Server::start(&["HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\nbegins", OK]).await;
     let upstream = server.upstream();
     let request = || Request::new(Full::default());
-    let mut response = upstream.send(&mut request(), "/", Protocol::Http1, true).await.unwrap();
+    let mut response = upstream.send(&request, "/", Protocol::Http1, true).await.unwrap();
     let begin = response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(begin, "begins");
     drop(response);
     server.one_ends().await;
-    upstream.send(&mut request(), "/", Protocol::Http1, true).await.unwrap();
+    upstream.send(&request, "/", Protocol::Http1, true).await.unwrap();
     assert_eq!(server.connections.load(Ordering::SeqCst), 2);
 }
 
@@ -177,9 +177,102 @@ async fn a_path_is_one_or_nothing_is_sent() {
     let upstream = server.upstream();
     for path in ["", "*", "example.com:80", "http://example.com/", "/ two", "/\u{7f}"] {
         for protocol in [Protocol::Http1, Protocol::Http2] {
-            let sent = upstream.send(&mut Request::new(Full::default()), path, protocol, true).await;
+            let sent = upstream.send(&|| Request::new(Full::default()), path, protocol, true).await;
             assert!(matches!(sent, Err(UpstreamError::Path)), "{path:?} over {protocol:?}");
         }
     }
     assert_eq!(server.connections.load(Ordering::SeqCst), 0);
+}
+
+/// Reads a request and answers.
+async fn answer(stream: &mut TcpStream, bytes: &str) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+    }
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+}
+
+/// Response splitting: what stands behind an answer, and came before the next request went out, is no answer to it.
+#[tokio::test]
+async fn bytes_behind_an_answer_are_nobodys_answer() {
+    const SPLIT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+    const NONE: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+    for (what, begin, behind, late) in [
+        ("in one piece", OK, SPLIT, false),
+        ("a beginning", OK, "H", false),
+        ("behind chunks", CHUNKED, SPLIT, false),
+        ("behind none", NONE, SPLIT, false),
+        ("an interim answer", OK, "HTTP/1.1 100 Continue\r\n\r\n", false),
+        ("later", OK, SPLIT, true),
+        ("later, behind none", NONE, SPLIT, true),
+    ] {
+        for busy in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let server = Server {
+                port: listener.local_addr().unwrap().port(),
+                connections: Arc::default(),
+                seen: Arc::default(),
+                ended: Arc::new(Semaphore::new(0)),
+            };
+            let upstream = server.upstream();
+            let first = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                answer(&mut stream, &if late { begin.to_owned() } else { format!("{begin}{behind}") }).await;
+                stream
+            };
+            let (mut stream, got) = tokio::join!(first, get(&upstream, "/", false));
+            assert_eq!(got.unwrap(), if begin == NONE { "" } else { "ok" }, "{what}");
+            if late {
+                stream.write_all(behind.as_bytes()).await.unwrap();
+            }
+            // The runtime looks at its sockets when it has nothing to do.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let second = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                answer(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nown").await;
+            };
+            // A task that did much in one go is not given what its sockets have, until it has let others go first.
+            while busy && tokio::task::coop::has_budget_remaining() {
+                tokio::task::coop::consume_budget().await;
+            }
+            let both = async { tokio::join!(get(&upstream, "/", false), second) };
+            let both = tokio::time::timeout(Duration::from_secs(10), both).await;
+            let (got, ()) = both.unwrap_or_else(|_| panic!("{what}, busy: {busy}: no new connection"));
+            assert_eq!(got.unwrap(), "own", "{what}, busy: {busy}");
+        }
+    }
+}
+
+/// RFC 9112, 6.1 and 6.3: an answer whose end two readers may see in two places is none, and its connection ends.
+#[tokio::test]
+async fn an_answer_that_is_framed_in_two_ways_is_refused() {
+    for (framing, why) in [
+        ("content-length: 2\r\ntransfer-encoding: chunked", "the answer has a length beside its chunks"),
+        ("transfer-encoding: chunked\r\ncontent-length: 2", "the answer has a length beside its chunks"),
+        ("content-length: 99\r\ntransfer-encoding: CHUNKED", "the answer has a length beside its chunks"),
+        ("transfer-encoding: gzip, chunked", "the answer has another transfer coding than chunked"),
+        ("transfer-encoding: chunked, chunked", "the answer has another transfer coding than chunked"),
+        ("transfer-encoding: x\r\ntransfer-encoding: chunked", "the answer has another transfer coding than chunked"),
+        (
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+            "the answer has another transfer coding than chunked",
+        ),
+        ("transfer-encoding: identity", "the answer has another transfer coding than chunked"),
+        ("content-length: 2\r\ntransfer-encoding: chunked, x", "the answer has another transfer coding than chunked"),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n2\r\nok\r\n0\r\n\r\n").leak();
+        let server = Server::start(vec![OK, answer, OK].leak()).await;
+        let upstream = server.upstream();
+        assert_eq!(get(&upstream, "/", true).await.unwrap(), "ok");
+        match get(&upstream, "/", true).await {
+            Err(UpstreamError::Broken(said)) => assert_eq!(said, why, "{framing}"),
+            other => panic!("{framing}: {other:?}"),
+        }
+        server.one_ends().await;
+        // It was not sent again: there was an answer.
+        assert_eq!(server.seen().len(), 2, "{framing}");
+        assert_eq!(get(&upstream, "/", true).await.unwrap(), "ok");
+        assert_eq!(server.connections.load(Ordering::SeqCst), 2);
+    }
 }

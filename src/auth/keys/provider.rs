@@ -17,6 +17,9 @@ use super::source::{MAX_BYTES, SourceError, read};
 use crate::fetch::{Answer, Client, FetchError, Url};
 use crate::json::strict_object;
 
+/// By how many seconds a kept set may be from the future, for a clock that was set right since.
+const CLOCK_SET_BACK: u64 = 300;
+
 /// A JWK set that is fetched.
 pub(in crate::auth) struct Provider {
     pub(in crate::auth) location: Location,
@@ -142,7 +145,9 @@ impl Provider {
         let (fetched, fresh) = (number("fetched")?, Duration::from_secs(number("fresh")?));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let age = Duration::from_secs(now.saturating_sub(fetched));
+        // Of a set from the future nobody knows how old it is: it would be new at every start.
         let counts = kept.get("issuer").and_then(Value::as_str) == Some(issuer)
+            && fetched.saturating_sub(now) <= CLOCK_SET_BACK
             && age < fresh.saturating_add(self.stale_if_error);
         let set = serde_json::to_vec(kept.get("set")?).ok()?;
         counts.then_some(Kept { set, age, fresh })

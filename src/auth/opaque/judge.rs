@@ -190,10 +190,13 @@ impl WhoAmI {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| Fault::Request)?;
         bearer.set_sensitive(true);
         let upstream = self.upstream.load_full();
-        let mut request = Request::new(Full::default());
-        request.headers_mut().insert(AUTHORIZATION, bearer);
+        let request = || {
+            let mut request = Request::new(Full::default());
+            request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+            request
+        };
         let answer =
-            upstream.send(&mut request, "/v1/who-am-i", Protocol::Http1, true).await.map_err(|error| match error {
+            upstream.send(&request, "/v1/who-am-i", Protocol::Http1, true).await.map_err(|error| match error {
                 UpstreamError::Path => Fault::Request,
                 UpstreamError::Connect(why) | UpstreamError::Broken(why) => Fault::Upstream(why),
             })?;

@@ -180,6 +180,10 @@ async fn what_is_kept_counts_for_its_issuer_and_its_time_alone() {
     let cases = [
         (with("fetched", json!(now - 3700)), true),
         (with("fetched", json!(now - 4000)), false),
+        // A clock that was set back a little, and one that was years ahead when they were kept.
+        (with("fetched", json!(now + 200)), true),
+        (with("fetched", json!(now + 1000)), false),
+        (with("fetched", json!(u64::MAX)), false),
         (with("issuer", json!("https://other.example/")), false),
         (with("set", json!({"keys": []})), false),
         ("{".to_owned(), false),

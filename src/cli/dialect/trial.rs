@@ -12,7 +12,7 @@ use crate::dialect::json::description::{Method, Place};
 use crate::dialect::json::filter::{cut, outputs};
 use crate::dialect::json::plan::{Asked, Fate, Permit, Query};
 use crate::dialect::json::request::{self, Incoming, Request};
-use crate::dialect::{self, Answer, Asker, Decision, Index, Outcome, Plan, Recorded, Unreadable, shown};
+use crate::dialect::{self, Answer, Asker, Decision, Index, Outcome, Plan, Unreadable, shown};
 use crate::policy::Policy;
 use crate::policy::decide::{Name, Resolved};
 use crate::policy::resolve::{RoleId, Table};
@@ -209,15 +209,16 @@ impl<'p> Judge<'p> {
         let supplied: Vec<Name<'_>> =
             plan.supplied.iter().map(|name| Name::of(self.policy, known(name).unwrap_or(name))).collect();
         let resolved = Resolved::new(self.policy, &self.tables, &supplied);
-        let verdict = |output: &Recorded| {
+        let verdict = |output: &str| {
             let feature = known(output);
-            if let Some(refusal) = plan.refused.iter().find(|refusal| refusal.feature == *output) {
-                let (permission, rule, tag) = (refusal.permission.name(), refusal.rule, refusal.tag.clone());
+            if let Some(refusal) = plan.refused.iter().find(|refusal| *refusal.feature == *output) {
+                let (permission, rule, tag) =
+                    (refusal.permission.name(), refusal.rule, refusal.tag.as_deref().map(str::to_owned));
                 return Verdict { feature: output.to_string(), permission, rule, tag, known: feature.is_some() };
             }
             let name = Name::of(self.policy, feature.unwrap_or(output));
             let verdict = resolved.verdict(&name, false);
-            let tag = resolved.deciding_tag(&name).filter(|_| matches!(verdict.rule, 1 | 7)).map(str::to_owned);
+            let tag = resolved.deciding_tag(&name).filter(|_| matches!(verdict.rule, 1 | 7)).map(|tag| tag.to_string());
             let (permission, rule) = (verdict.permission.name(), verdict.rule);
             Verdict { feature: output.to_string(), permission, rule, tag, known: feature.is_some() }
         };

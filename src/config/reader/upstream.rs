@@ -1,5 +1,6 @@
 //! The feature server, the routes to it, and what a request may cost.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::chalk::paths::{self, Listed};
@@ -99,7 +100,17 @@ impl ConfigReader<'_, '_> {
 
     pub(super) fn routes(&mut self, node: Option<&Node>, dialect: Dialect) -> Vec<Route> {
         let Some(items) = node.and_then(|node| self.r.list(node, "`routes`")) else { return Vec::new() };
-        items.iter().filter_map(|item| self.route(item, dialect)).collect()
+        let routes: Vec<Route> = items.iter().filter_map(|item| self.route(item, dialect)).collect();
+        let mut first = BTreeMap::new();
+        for (route, method) in routes.iter().flat_map(|route| route.methods.iter().map(move |method| (route, method))) {
+            if let Some(line) = first.get(&(&route.path, method)) {
+                let message = format!("`{method}` of route `{}` stands twice, first in line {line}", route.path);
+                self.r.report.push(Diagnostic::new(Code::DuplicateName, &route.place, message));
+            } else {
+                first.insert((&route.path, method), route.place.line);
+            }
+        }
+        routes
     }
 
     /// A path that the dialect serves anyway, or cannot let pass.
@@ -169,7 +180,7 @@ impl ConfigReader<'_, '_> {
         if public && roles.is_some() {
             self.r.error(node, Code::Route, format!("route `{path}` is public and lists `roles`"));
         }
-        Some(Route { path, methods, roles, public })
+        Some(Route { place: self.r.place(node), path, methods, roles, public })
     }
 
     pub(super) fn limits(&mut self, node: Option<&Node>, dialect: Dialect) -> Limits {

@@ -217,7 +217,7 @@ impl Deployment<'_> {
     async fn exchange(
         &self,
         path: &'static str,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         protocol: Protocol,
         most: usize,
     ) -> Result<(Parts, Bytes, HeaderMap), GraphError> {
@@ -225,7 +225,7 @@ impl Deployment<'_> {
         let until = Instant::now() + within;
         let late = || GraphError::Late { path, within };
         let exchange = async {
-            let sent = self.upstream.send(&mut request, path, protocol, false).await;
+            let sent = self.upstream.send(&|| request.clone(), path, protocol, false).await;
             let response = sent.map_err(|error| match error {
                 UpstreamError::Path => GraphError::Unreadable { path, why: "it has no such path".to_owned() },
                 UpstreamError::Connect(why) | UpstreamError::Broken(why) => GraphError::NoAnswer { path, why },
