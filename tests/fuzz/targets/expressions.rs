@@ -1,13 +1,3 @@
-//! Expressions: what is followed reads the same when it is read again.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use tagwarden::dialect::chalk::expression::read;
-
-fuzz_target!(|data: &[u8]| {
-    let Ok(expression) = read(data) else { return };
-    let again = read(&expression.encoded).expect("what was built anew is read");
-    assert_eq!(again.reads, expression.reads);
-    assert_eq!((again.name, again.namespace), (expression.name, expression.namespace));
-    assert_eq!(again.encoded, expression.encoded, "a second time changes nothing");
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tagwarden_fuzz::bodies::expressions::run(data));
