@@ -272,6 +272,7 @@ impl<F: FnMut(Result<Files, ReadError>)> Worker<F> {
     }
 
     fn run(mut self) {
+        self.begin();
         loop {
             self.round();
             loop {
@@ -293,8 +294,26 @@ impl<F: FnMut(Result<Files, ReadError>)> Worker<F> {
         }
     }
 
+    /// What the caller read and has changed since may still be under way: it is waited for quiet, as after an event.
+    fn begin(&mut self) {
+        if self.told.is_some() && self.news().is_some() {
+            self.wait_for_quiet(Instant::now());
+        }
+    }
+
     /// Reads, and tells what is new.
     fn round(&mut self) {
+        if let Some((news, read)) = self.news()
+            && !self.stop.load(Ordering::Acquire)
+        {
+            self.told = Some(news);
+            (self.on_change)(read);
+        }
+    }
+
+    /// Reads; what was told already is none.
+    #[expect(clippy::type_complexity, reason = "what to remember, and what to tell")]
+    fn news(&mut self) -> Option<(Result<Digest, ReadError>, Result<Files, ReadError>)> {
         let started = SystemTime::now();
         let events = &mut self.events;
         let (seen, read) = look(&self.source, |places| {
@@ -309,10 +328,7 @@ impl<F: FnMut(Result<Files, ReadError>)> Worker<F> {
             Ok(files) => Ok(files.digest),
             Err(error) => Err(error.clone()),
         };
-        if self.told.as_ref() != Some(&news) && !self.stop.load(Ordering::Acquire) {
-            self.told = Some(news);
-            (self.on_change)(read);
-        }
+        (self.told.as_ref() != Some(&news)).then_some((news, read))
     }
 
     /// Returns once no event came for `quiet`, or `longest` after `since`.

@@ -142,6 +142,22 @@ fn what_the_caller_holds_already_is_not_told_but_what_changed_since_is() {
 }
 
 #[test]
+fn what_changed_before_the_watch_began_is_read_when_it_is_quiet() {
+    let temp = Temp::new();
+    write(temp.0.join("p.yaml"), "0");
+    let source = yaml(&temp.0, "p.yaml");
+    let held = Some(read(&source).unwrap().digest);
+    write(temp.0.join("p.yaml"), "half");
+    let ByHand { mut worker, heard, bell } = by_hand(&temp.0, source, held);
+    drop(bell);
+    worker.begin();
+    assert!(heard.try_recv().is_err(), "half of it");
+    write(temp.0.join("p.yaml"), "half and half");
+    worker.round();
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [files([("p.yaml", "half and half")])]);
+}
+
+#[test]
 fn a_poll_reads_when_metadata_moved_or_is_too_young_to_tell() {
     let temp = Temp::new();
     let file = temp.0.join("p.yaml");
