@@ -12,9 +12,11 @@ use tagwarden::dialect::feast::rpc::proto::{
     RepeatedValue,
 };
 
-use crate::support::client::{Answer, H2, request};
+use crate::support::certificates::Authority;
+use crate::support::client::{Answer, H2, Raw, request};
 use crate::support::grpc::{Act, Called, Grpc, framed};
 use crate::support::sidecar::{FINE, Setup, Sidecar, cutter, reader};
+use crate::support::tls::{Client, Http};
 use crate::support::tokens::KEY;
 use crate::support::until;
 use crate::support::upstream::Upstream;
@@ -145,6 +147,39 @@ async fn what_is_permitted_comes_back_under_the_names_that_were_asked_for() {
     let told = json!([READ, ["customer:age", "customer:country"], ["customer_id"], "permitted", 200]);
     assert_eq!(json!(["route", "outputs", "supplied", "decision", "status"].map(|name| &line[name])), told);
     assert_eq!(line["decision_id"].as_str().map(str::len), Some(32));
+}
+
+#[tokio::test]
+async fn behind_tls_calls_are_the_same_in_both_versions_and_protocols() {
+    let columns: &[(&str, &[u8])] = &[("customer_id", b"1"), ("customer__age", b"40")];
+    let (server, at) = Grpc::plan(move |_, _| answers(columns)).await;
+    let (http, authority) = (Upstream::start().await, Authority::new("ours"));
+    let setup = Setup::new(&http).upstream_with(&format!("engine_url: \"http://{at}\"")).with(OPEN);
+    let setup = setup.with("listen: {address: \"127.0.0.1:0\", tls: {cert: tls.crt, key: tls.key}}");
+    let leaf = authority.sign("sidecar.example");
+    setup.folder.write("tls.crt", &leaf.cert);
+    setup.folder.write("tls.key", &leaf.key);
+    let sidecar = setup.start().await;
+    let asked = GetOnlineFeaturesRequest { full_feature_names: true, ..asks(&["customer:age"]) }.encode_to_vec();
+    let secret = asks(&["customer:ssn"]).encode_to_vec();
+    let bearer = format!("Bearer {}", reader());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = Client::new(&authority, None, version);
+        let h2 = H2::over(client.stream(&sidecar, Http::Two).await.unwrap()).await;
+        let headers = [("content-type", "application/grpc"), ("te", "trailers"), ("authorization", &bearer)];
+        assert_eq!(message(&h2.send("POST", READ, &headers, framed(&asked)).await), says(columns));
+        // PERMISSION_DENIED and UNAUTHENTICATED
+        let refused = h2.send("POST", READ, &headers, framed(&secret)).await;
+        assert_eq!((refused.status, refused.header("grpc-status")), (200, Some("7")));
+        let stranger = h2.send("POST", READ, &headers[..2], framed(&asked)).await;
+        assert_eq!((stranger.status, stranger.header("grpc-status")), (200, Some("16")));
+        // Connect, over HTTP/1.1.
+        let mut raw = Raw::over(client.stream(&sidecar, Http::One).await.unwrap());
+        let headers = format!("authorization: {bearer}\r\ncontent-type: application/proto\r\n");
+        let answer = raw.ask(request("POST", READ, &headers, &asked)).await;
+        assert_eq!((answer.status, answer.body), (200, says(columns).encode_to_vec()));
+    }
+    assert_eq!((server.seen().len(), http.count()), (4, 0));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Faults of reloads and limits that were found once and mended: each test failed before.
 
+use crate::support::process::Process;
 use crate::support::sidecar::{FINE, Setup, reader};
 use crate::support::tokens::{KEY, Key};
 use crate::support::upstream::{Act, Upstream};
@@ -43,4 +44,32 @@ async fn a_configuration_that_names_good_files_ends_what_was_said_of_bad_ones() 
     sidecar.until_status(&other.token(&["readers"]), FINE, 200).await;
     sidecar.until_state("keys", "ok").await;
     assert_eq!(sidecar.metric("tagwarden_snapshot_stale{kind=\"keys\"}").await, 0.0);
+}
+
+/// Routes for roles that nobody can hold, and paths that look like patterns, were taken without a word.
+#[tokio::test]
+async fn routes_that_fit_nobody_or_nothing_are_told_at_the_start_and_at_a_reload() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::new(&upstream)
+        .with("routes: [{path: /v1/items, methods: [GET], roles: [reader, raeder]}, {path: '/v1/*', methods: [GET]}]");
+    let config = setup.write();
+    let mut process = Process::serve(&config, &[]).await;
+    let line = process.logged("route `/v1/items` is for role `raeder`, which the policy does not define").await;
+    assert!(line.contains("WARN") && line.contains("tagwarden.yaml:"), "{line}");
+    process.logged("route `/v1/*` is no pattern: only this very path is like it").await;
+    std::fs::write(&config, setup.text().replace("raeder", "raider")).unwrap();
+    process.logged("is for role `raider`, which the policy does not define").await;
+    assert!(!process.log().contains("role `reader`"), "{}", process.log());
+}
+
+/// Of two routes for one request the first counted, and the second was never looked at.
+#[test]
+fn a_route_that_stands_twice_is_a_mistake() {
+    let twice =
+        "routes: [{path: /a, methods: [GET], roles: [r]}, {path: /b, methods: [GET]}, {path: /a, methods: [GET]}]";
+    let setup = Setup::at("http://127.0.0.1:9").with(twice);
+    let said = tagwarden::live::read_config(&setup.write()).unwrap_err().to_string();
+    assert!(said.contains("error[duplicate-name]: `GET` of route `/a` stands twice, first in line "), "{said}");
+    let other = Setup::at("http://127.0.0.1:9").with(&twice.replacen("[GET]", "[POST]", 1));
+    tagwarden::live::read_config(&other.write()).unwrap();
 }

@@ -12,7 +12,7 @@ use crate::support::until;
 use crate::support::upstream::Upstream;
 
 /// Mounts files as Kubernetes mounts a ConfigMap: names that lead through `..data`, which is swapped by one rename.
-fn mount(folder: &Path, version: &str, files: &[(&str, &str)]) {
+pub fn mount(folder: &Path, version: &str, files: &[(&str, impl AsRef<[u8]>)]) {
     let inside = folder.join(format!("..2026_{version}"));
     std::fs::create_dir_all(&inside).unwrap();
     for (name, text) in files {

@@ -55,8 +55,8 @@ fn upstream(at: SocketAddr) -> Upstream {
 
 /// Calls the upstream with a message.
 async fn call(upstream: &Upstream, message: &[u8], read: bool) -> Result<rpc::Answer, Failure> {
-    let mut request = rpc::request(message).unwrap();
-    let response = within("the upstream", upstream.send(&mut request, PATH, Protocol::Http2, read)).await;
+    let request = rpc::request(message).unwrap();
+    let response = within("the upstream", upstream.send(&|| request.clone(), PATH, Protocol::Http2, read)).await;
     let (head, body) = response.map_err(|_| Failure::UpstreamFailed(None))?.into_parts();
     let read = within("its body", body::collect(body, MOST + rpc::PREFIX)).await;
     let (body, trailers) = read.map_err(|error| match error {
@@ -312,8 +312,9 @@ async fn under_tls_h2_is_agreed_on_or_there_is_no_call() {
             assert_eq!(server.seen()[0].head.uri.scheme_str(), Some("https"));
             continue;
         }
-        let mut request = rpc::request(b"q").unwrap();
-        let error = within("the upstream", upstream.send(&mut request, PATH, Protocol::Http2, true)).await.unwrap_err();
+        let request = rpc::request(b"q").unwrap();
+        let error =
+            within("the upstream", upstream.send(&|| request.clone(), PATH, Protocol::Http2, true)).await.unwrap_err();
         let UpstreamError::Connect(why) = error else { panic!("{error:?}") };
         if alpn.is_empty() {
             assert!(why.ends_with("it does not speak HTTP/2 (no h2 by ALPN)"), "{why}");

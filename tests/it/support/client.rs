@@ -239,6 +239,22 @@ impl H2 {
         Self { sender }
     }
 
+    /// Connects, and lets so many bytes of each answer come before somebody reads it.
+    pub async fn reluctant(to: SocketAddr, window: u32) -> Self {
+        let stream = TokioIo::new(TcpStream::connect(to).await.unwrap());
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(window);
+        let (sender, connection) = within("an HTTP/2 connection", builder.handshake(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender }
+    }
+
+    /// Sends a request without a body; the head of its answer, of which the body is not read yet.
+    pub async fn begin(&self, path: &str) -> hyper::Response<hyper::body::Incoming> {
+        let request = hyper::Request::get(format!("http://sidecar.example{path}")).body(Full::default()).unwrap();
+        within("an answer over HTTP/2", self.sender.clone().send_request(request)).await.unwrap()
+    }
+
     /// Whether the connection has ended.
     pub fn is_closed(&self) -> bool {
         self.sender.is_closed()

@@ -40,8 +40,22 @@ impl Process {
     /// Starts it with this configuration and waits until it listens.
     pub async fn serve(config: &Path, more: &[&str]) -> Self {
         let mut command = command(["serve", "--config"]);
-        command.arg(config).args(more).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.arg(config).args(more).stdout(Stdio::null());
+        Self::of(command).await
+    }
+
+    /// The same, with so many files that it may open at once.
+    pub async fn serve_with_files(config: &Path, files: usize) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {files} && exec \"$0\" serve --config \"$1\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_tagwarden")]).arg(config);
+        command.env_remove("RUST_LOG").env_remove("TAGWARDEN_CONFIG").stdin(Stdio::null()).stdout(Stdio::null());
+        Self::of(command).await
+    }
+
+    /// This command, which serves.
+    pub async fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let (log, errors) = (Arc::new(Mutex::new(String::new())), child.stderr.take().unwrap());
         let heard = Arc::clone(&log);
         std::thread::spawn(move || {
@@ -76,10 +90,37 @@ impl Process {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM.
     pub fn terminate(&self) {
-        let script = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    }
+
+    /// What it wrote to standard output, where that is a pipe.
+    pub fn output(&mut self) -> std::process::ChildStdout {
+        self.child.stdout.take().unwrap()
+    }
+
+    /// A figure of its memory in KiB, as `/proc` tells it: `VmRSS` now, `VmHWM` the most that there was.
+    pub fn memory(&self, figure: &str) -> usize {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Files and sockets that it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// Waits for its end; the exit code.

@@ -92,7 +92,8 @@ impl Act {
     }
 }
 
-fn whole(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+/// An answer with its length, as bytes.
+pub fn whole(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
@@ -282,7 +283,7 @@ async fn serve(mut stream: impl Wire, state: Arc<State>) {
 }
 
 /// Reads one request as RFC 9112 frames it; `None` at the end of the connection.
-async fn read(
+pub async fn read(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
     connection: usize,
@@ -323,7 +324,7 @@ pub fn value(column: &str, row: usize) -> String {
 }
 
 /// Feast's answer: join keys first, then a column for each feature; `results` before `metadata`.
-fn feast(request: &Recorded) -> Vec<u8> {
+pub fn feast(request: &Recorded) -> Vec<u8> {
     if request.target() != "/get-online-features" {
         return whole("200 OK", "content-type: application/json\r\n", b"{\"ok\":true}");
     }
