@@ -1,5 +1,6 @@
 //! Feast's gRPC through the whole sidecar: what a caller gets, and what reaches the server behind.
 
+mod frames;
 mod writes;
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,13 @@
 //! HTTP/2 frame by frame: floods end their connection, and nothing that HTTP/1.1 could not say is said in it upstream
 //! (RFC 9113, 8.2 and 10.3; CVE-2023-44487, RUSTSEC-2024-0332).
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::support::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, block, frame, length,
+    next,
+};
 use crate::support::sidecar::{FINE, FINE_UPSTREAM, Setup, Sidecar, reader};
 use crate::support::upstream::Upstream;
 use crate::support::within;
@@ -12,17 +16,6 @@ const ROUTES: &str = "\
 routes:
   - {path: /v1/items, methods: [GET, POST]}
   - {path: /v1/open, methods: [GET], public: true}";
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 const PROTOCOL_ERROR: u32 = 1;
 const FRAME_SIZE_ERROR: u32 = 6;
@@ -42,34 +35,6 @@ enum Outcome {
     End,
 }
 use Outcome::{End, Goaway, Reset, Status};
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A length with a prefix of seven bits (RFC 7541, 5.1).
-fn length(mut value: usize) -> Vec<u8> {
-    if value < 127 {
-        return vec![u8::try_from(value).unwrap()];
-    }
-    let mut bytes = vec![127];
-    value -= 127;
-    while value >= 128 {
-        bytes.push(u8::try_from(value % 128).unwrap() | 128);
-        value /= 128;
-    }
-    bytes.push(u8::try_from(value).unwrap());
-    bytes
-}
-
-/// Fields as they are: literal, by no index, in no code.
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    let one = |(name, value): &(&str, &str)| {
-        [&[0], &*length(name.len()), name.as_bytes(), &length(value.len()), value.as_bytes()].concat()
-    };
-    fields.iter().flat_map(one).collect()
-}
 
 /// A connection of frames.
 struct Wire {
@@ -103,20 +68,8 @@ impl Wire {
 
     /// The next frame: kind, flags, payload.
     async fn next(&mut self) -> Option<(u8, u8, Vec<u8>)> {
-        loop {
-            if let Some((head, rest)) = self.buffer.split_first_chunk::<9>() {
-                let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-                if let Some(payload) = rest.get(..length) {
-                    let next = (head[3], head[4], payload.to_vec());
-                    self.buffer.drain(..9 + length);
-                    return Some(next);
-                }
-            }
-            match within("a frame", self.stream.read_buf(&mut self.buffer)).await {
-                Ok(0) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
+        let (kind, flags, _, payload) = within("a frame", next(&mut self.stream, &mut self.buffer)).await?;
+        Some((kind, flags, payload))
     }
 
     /// What becomes of the request that was sent.

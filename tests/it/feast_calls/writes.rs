@@ -4,11 +4,11 @@ use tagwarden::dialect::feast::rpc::proto::{PushRequest, WriteToOnlineStoreReque
 
 use super::*;
 
-const PUSH: &str = "/GrpcFeatureServer/Push";
+pub(super) const PUSH: &str = "/GrpcFeatureServer/Push";
 const WRITE: &str = "/GrpcFeatureServer/WriteToOnlineStore";
 const ROUTES: &str = "routes: [{path: /GrpcFeatureServer/Push, methods: [POST]}, \
     {path: /GrpcFeatureServer/WriteToOnlineStore, methods: [POST], roles: [writer, half]}]";
-const POLICY: &str = "\
+pub(super) const POLICY: &str = "\
 version: 1
 roles:
   reader: {}
@@ -42,7 +42,7 @@ fn seven() -> Bytes {
     Bytes::from_static(&[0x20, 7])
 }
 
-fn push(columns: &[&str]) -> PushRequest {
+pub(super) fn push(columns: &[&str]) -> PushRequest {
     PushRequest {
         stream_feature_view: "pushed".to_owned(),
         to: "online".to_owned(),
@@ -60,7 +60,7 @@ fn write(view: &str, columns: &[&str]) -> WriteToOnlineStoreRequest {
     }
 }
 
-fn of(group: &str) -> String {
+pub(super) fn of(group: &str) -> String {
     KEY.token(&[group])
 }
 

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod frames;
 pub mod grpc;
 pub mod process;
 pub mod sidecar;
