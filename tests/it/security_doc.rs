@@ -111,7 +111,7 @@ fn every_limit_of_the_configuration_has_a_test() {
         let row = rows.iter().find(|(first, _)| *first == format!("`{limit}`"));
         assert!(row.is_some_and(|(_, rest)| !named(rest).is_empty()), "{limit}");
     }
-    for (first, rest) in rows.into_iter().chain(cells("TLS, files and clocks, and the end")) {
+    for (first, rest) in rows.into_iter().chain(cells("TLS, the upstream, files and clocks, and the end")) {
         assert!(!named(&rest).is_empty(), "{first}");
     }
 }
