@@ -312,7 +312,6 @@ impl<F: FnMut(Result<Files, ReadError>)> Worker<F> {
     }
 
     /// Reads; what was told already is none.
-    #[expect(clippy::type_complexity, reason = "what to remember, and what to tell")]
     fn news(&mut self) -> Option<(Result<Digest, ReadError>, Result<Files, ReadError>)> {
         let started = SystemTime::now();
         let events = &mut self.events;

@@ -21,7 +21,7 @@ routes:
   - {path: /GrpcFeatureServer/Push, methods: [POST]}";
 
 /// What becomes of the connection behind a fault.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Then {
     /// It ends.
     Ends,
@@ -118,16 +118,16 @@ impl Server {
                     };
                     let frames = frames(id);
                     stream.write_all(&frames.concat()).await.ok()?;
-                    if then == Ends {
-                        return None;
+                    match then {
+                        Stays => continue,
+                        Ends => return None,
+                        Repeats => loop {
+                            stream.write_all(frames.last()?).await.ok()?;
+                            if self.fault.lock().unwrap().is_none() {
+                                return None;
+                            }
+                        },
                     }
-                    while then == Repeats {
-                        stream.write_all(frames.last()?).await.ok()?;
-                        if self.fault.lock().unwrap().is_none() {
-                            return None;
-                        }
-                    }
-                    continue;
                 }
                 _ => continue,
             };
