@@ -22,7 +22,7 @@ const SHARDS: usize = 1024;
 
 /// What has ended before its time. `until`, in unix seconds, is when the last token that it ends has expired by itself: the
 /// revocation is forgotten [`KEPT`] seconds after that.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Revocation {
     /// One access token.
     Token {

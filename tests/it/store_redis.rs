@@ -258,6 +258,40 @@ async fn a_replica_alone_hears_its_ticks() {
     assert_eq!(sessions(), before);
 }
 
+/// All replicas of a fleet say it: the one that reads the file first, or that finds the server empty first, is enough for the
+/// others, or what is sent would grow with the square of the replicas.
+#[tokio::test]
+async fn what_a_server_knows_already_is_not_published_again() {
+    let Some(server) = Server::start().await else { return };
+    let published = || {
+        let calls: String = server.ask(&["INFO", "commandstats"]);
+        let count = calls.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls="));
+        count.map_or(0, |rest| rest.split(',').next().unwrap().parse::<u32>().unwrap())
+    };
+    let (revoked, clients) = ("tagwarden:{issuer}:revoked", "tagwarden:{issuer}:clients");
+    let kept = || server.ask::<String>(&["HGET", clients, "a client"]);
+    let restore = |end: &str, client: &str| {
+        let script = include_str!("../../src/issuer/store/redis/restore.lua");
+        let entries = ["t", end, "a token", "f", end, "a family", "c", client, "a client"];
+        server.ask::<u32>(&[&["EVAL", script, "2", revoked, clients, "a channel"], &entries[..]].concat());
+        published()
+    };
+    assert_eq!([restore("20", "5 20"), restore("20", "5 20"), restore("19", "4 19")], [3, 3, 3]);
+    assert_eq!([restore("21", "4 21"), restore("21", "6 9")], [6, 7]);
+    assert_eq!((server.ask::<u32>(&["ZSCORE", revoked, "ta token"]), kept().as_str()), (21, "6 21"));
+
+    let revoke = |before: &str, end: &str| {
+        let script = include_str!("../../src/issuer/store/redis/revoke_client.lua");
+        let last = "tagwarden:{issuer}:last";
+        let given: (u64, u64) =
+            server.ask(&["EVAL", script, "2", clients, last, "a client", before, end, "1", "300", "a channel"]);
+        (given, published())
+    };
+    assert_eq!([revoke("6", "21"), revoke("5", "20")], [((6, 21), 7), ((6, 21), 7)]);
+    assert_eq!([revoke("7", "21"), revoke("7", "22")], [((7, 21), 8), ((7, 22), 9)]);
+    assert_eq!(kept(), "7 22");
+}
+
 #[tokio::test]
 async fn another_database_is_another_issuer() {
     let Some(server) = Server::start().await else { return };

@@ -95,8 +95,8 @@ impl Feed {
         let known = self.revocations.all();
         let stored = self.read().await?;
         // A Redis that lost its data, or that took over from one, must not forget what was revoked: replicas start from it.
-        let there: HashSet<(char, &str)> = stored.iter().map(name).collect();
-        let lost: Vec<&Revocation> = known.iter().filter(|one| !there.contains(&name(one))).collect();
+        let there: HashSet<&Revocation> = stored.iter().collect();
+        let lost: Vec<&Revocation> = known.iter().filter(|one| !there.contains(one)).collect();
         for lost in lost.chunks(AT_ONCE) {
             let mut script = RESTORE.prepare_invoke();
             script.key(&self.keys.revoked).key(&self.keys.clients).arg(&self.keys.channel);

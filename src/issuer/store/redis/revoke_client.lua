@@ -1,4 +1,5 @@
 -- KEYS: clients, last. ARGV: client, issued before, until, now, kept, channel. Gives the revocation as it is now.
+-- All replicas read the file that disables a client, and each of them says so: what changes nothing is not published again.
 local before, till = ARGV[2], ARGV[3]
 local last = redis.call('GET', KEYS[2])
 if last and tonumber(till) < tonumber(last) then
@@ -10,10 +11,13 @@ if old then
   if tonumber(before) < tonumber(old_before) then before = old_before end
   if tonumber(till) < tonumber(old_till) then till = old_till end
 end
-redis.call('HSET', KEYS[1], ARGV[1], before .. ' ' .. till)
+local new = before .. ' ' .. till
+if new ~= old then
+  redis.call('HSET', KEYS[1], ARGV[1], new)
+  redis.call('PUBLISH', ARGV[6], 'c ' .. new .. ' ' .. ARGV[1])
+end
 local life = math.max(1, tonumber(till) - tonumber(ARGV[4])) + tonumber(ARGV[5])
 if redis.call('TTL', KEYS[1]) < life then
   redis.call('EXPIRE', KEYS[1], life)
 end
-redis.call('PUBLISH', ARGV[6], 'c ' .. before .. ' ' .. till .. ' ' .. ARGV[1])
 return {before, till}
