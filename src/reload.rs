@@ -182,8 +182,8 @@ pub struct WatchSettings {
     pub quiet: Duration,
     /// How long it is waited for quiet, from the first event (2 s).
     pub longest: Duration,
-    /// How often metadata is compared, events or none: the guarantee where a file system or a limit
-    /// gives no events (5 s).
+    /// How often metadata is compared, events or none: the guarantee where a file system
+    /// gives no events (5 s). Where the kernel refuses them it is a second at most.
     pub poll: Duration,
     /// Whether the kernel is asked for events (yes).
     pub events: bool,
@@ -199,6 +199,11 @@ impl Default for WatchSettings {
         }
     }
 }
+
+/// How often metadata is compared where the kernel has no events to spare: what all sidecars of a
+/// machine watch comes out of one limit for their user (`fs.inotify.max_user_instances`, 128), and a
+/// change is to be served within two seconds all the same.
+const WITHOUT_EVENTS: Duration = Duration::from_secs(1);
 
 /// Keeps watching until it is dropped. No call of `on_change` begins after that; one that is under way
 /// is not waited for.
@@ -276,7 +281,7 @@ impl<F: FnMut(Result<Files, ReadError>)> Worker<F> {
         loop {
             self.round();
             loop {
-                let look = match self.rung.recv_timeout(self.settings.poll) {
+                let look = match self.rung.recv_timeout(self.pause()) {
                     Ok(()) => {
                         self.wait_for_quiet(Instant::now());
                         true
@@ -292,6 +297,12 @@ impl<F: FnMut(Result<Files, ReadError>)> Worker<F> {
                 }
             }
         }
+    }
+
+    /// Until the next look, if no event comes before.
+    fn pause(&self) -> Duration {
+        let told = self.events.as_ref().is_some_and(Events::of_all);
+        if told { self.settings.poll } else { self.settings.poll.min(WITHOUT_EVENTS) }
     }
 
     /// What the caller read and has changed since may still be under way: it is waited for quiet, as after an event.

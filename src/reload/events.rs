@@ -17,7 +17,7 @@ use super::scan::Places;
 pub(super) struct Events {
     notify: RecommendedWatcher,
     at: Arc<Mutex<At>>,
-    refused: BTreeSet<PathBuf>,
+    pub(super) refused: BTreeSet<PathBuf>,
 }
 
 #[derive(Default)]
@@ -41,6 +41,11 @@ impl Events {
             tracing::warn!(%error, "no file events can be had, files are polled instead");
         });
         Some(Self { notify: notify.ok()?, at, refused: BTreeSet::new() })
+    }
+
+    /// Whether the kernel tells of every folder that it was asked for.
+    pub(super) fn of_all(&self) -> bool {
+        self.refused.is_empty()
     }
 
     pub(super) fn watch(&mut self, places: &Places) {

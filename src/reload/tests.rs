@@ -268,6 +268,37 @@ fn only_events_about_the_set_ring() {
 }
 
 #[test]
+fn without_events_it_looks_more_often() {
+    let temp = Temp::new();
+    write(temp.0.join("p/a.yaml"), "0");
+    let source = Source::yaml([temp.0.join("p")]);
+    let places = scan(&source).places;
+    let with = |poll_ms, events| {
+        let (bell, rung) = sync_channel(1);
+        let told = |_: Result<Files, ReadError>| ();
+        let mut worker = Worker::new(source.clone(), None, settings(poll_ms, true), told, rung, Arc::default());
+        worker.events = events;
+        drop(bell);
+        worker.pause()
+    };
+    let events = || {
+        let (bell, _) = sync_channel(1);
+        let mut events = Events::new(bell).unwrap();
+        events.watch(&places);
+        events
+    };
+    // As where the kernel has no watch left for one of the folders.
+    let refused = || {
+        let mut events = events();
+        events.refused.insert(temp.0.join("p"));
+        events
+    };
+    assert_eq!(with(5000, Some(events())), Duration::from_secs(5));
+    assert_eq!([with(5000, None), with(5000, Some(refused()))], [WITHOUT_EVENTS; 2]);
+    assert_eq!(with(200, None), Duration::from_millis(200));
+}
+
+#[test]
 fn a_folder_that_cannot_be_watched_does_not_keep_others_from_it() {
     let temp = Temp::new();
     let paths = ["0/p.yaml", "a/sub/p.yaml", "b/p.yaml"].map(|name| temp.0.join(name));
