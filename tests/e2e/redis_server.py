@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import threading
 
 from support import Process, free_port, wait_for
 
@@ -39,6 +40,19 @@ class Redis:
             sock.sendall((" ".join(words) + "\r\n").encode())
             return sock.recv(4096)
 
+    def info(self, section):
+        """What it counts, name by name."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as sock, sock.makefile("rb") as answers:
+            sock.sendall(f"AUTH {PASSWORD}\r\nINFO {section}\r\n".encode())
+            assert answers.readline() == b"+OK\r\n"
+            text = answers.read(int(answers.readline()[1:])).decode()
+        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+    def calls(self):
+        """How often each command was called since it started; those of scripts count as well."""
+        named = {name.removeprefix("cmdstat_"): value for name, value in self.info("commandstats").items()}
+        return {name: int(value.split(",")[0].removeprefix("calls=")) for name, value in named.items()}
+
     def kill(self):
         """As a machine dies."""
         os.kill(self.process.child.pid, signal.SIGKILL)
@@ -52,3 +66,39 @@ class Redis:
 
     def stop(self):
         self.kill()
+
+
+class Heard:
+    """What is published on a channel, until the block ends."""
+
+    def __init__(self, redis, channel):
+        self.messages = []
+        self.socket = socket.create_connection(("127.0.0.1", redis.port), timeout=10)
+        self.answers = self.socket.makefile("rb")
+        self.socket.sendall(f"AUTH {PASSWORD}\r\nSUBSCRIBE {channel}\r\n".encode())
+        assert self.answers.readline() == b"+OK\r\n"
+        assert self.strings(2) == [b"subscribe", channel.encode()] and self.answers.readline() == b":1\r\n"
+        self.socket.settimeout(None)
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+
+    def strings(self, count):
+        """Of an array of three, the first ones."""
+        assert self.answers.readline() == b"*3\r\n"
+        return [self.answers.read(int(self.answers.readline()[1:]) + 2)[:-2] for _ in range(count)]
+
+    def listen(self):
+        try:
+            while True:
+                self.messages.append(self.strings(3)[2].decode())
+        except (OSError, ValueError, AssertionError):
+            pass  # it is closed
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join(30)
+        self.answers.close()
+        self.socket.close()
