@@ -37,6 +37,7 @@ const COVERED: &[(&str, &str, &str)] = &[
     ("cargo run --release -- demo", "tests/it/demo.rs", "fn it_stays_up_for_curl_and_for_edits("),
     ("tests/run", ".ci/run", "tests/run"),
     ("tests/run --only supply", "tests/run", "step supply "),
+    ("tests/run --only e2e", "tests/run", "step e2e "),
     ("tests/supply/rebuild HEAD", "tests/run", "nice -n 19 tests/supply/rebuild HEAD "),
     ("feast serve -h 127.0.0.1 -p ", "tests/e2e/conftest.py", r#"[FEAST, "serve", "-h", "127.0.0.1", "-p", port"#),
     ("python3 inhouse_server.py 8000", "tests/e2e/test_inhouse.py", "def server("),
