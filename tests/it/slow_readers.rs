@@ -20,7 +20,7 @@ async fn large() -> Upstream {
 
 /// Only what is under test ends anything.
 async fn hasty(upstream: &Upstream, limits: &str) -> Sidecar {
-    let limits = format!("limits: {{body_timeout: 300ms, header_timeout: 300ms, idle_timeout: 1h, {limits}}}");
+    let limits = format!("limits: {{body_timeout: 2s, header_timeout: 300ms, idle_timeout: 1h, {limits}}}");
     Setup::new(upstream).upstream_with("timeout: 1h").with(ROUTES).with(&limits).start().await
 }
 
@@ -54,7 +54,7 @@ async fn an_answer_over_http2_that_is_taken_now_and_then_comes_whole() {
         taken += frame.unwrap().into_data().unwrap().len();
         if taken >> 21 > rests {
             rests += 1;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
         }
     }
     // Longer, together, than one piece may wait.
