@@ -126,7 +126,7 @@ async fn a_body_that_does_not_come_in_time_is_408_and_ends_the_connection() {
 #[tokio::test]
 async fn an_idle_http2_connection_ends() {
     let upstream = Upstream::start().await;
-    let sidecar = hasty(&upstream, "idle_timeout: 500ms").await;
+    let sidecar = hasty(&upstream, "idle_timeout: 1s").await;
     let h2 = H2::connect(sidecar.data).await;
     assert_eq!(h2.query(&reader(), FINE).await.status, 200);
     until("the end of the HTTP/2 connection", async || h2.is_closed().then_some(())).await;
@@ -135,16 +135,17 @@ async fn an_idle_http2_connection_ends() {
 #[tokio::test]
 async fn a_connection_whose_answer_takes_long_is_not_idle() {
     let upstream = Upstream::start().await;
-    let sidecar = hasty(&upstream, "idle_timeout: 500ms").await;
+    let sidecar = hasty(&upstream, "idle_timeout: 1s").await;
     let gate = Arc::new(Notify::new());
     upstream.turns_to(Act::Wait(Arc::clone(&gate), Box::new(Act::Feast)));
-    let (mut raw, h2) = (sidecar.raw().await, H2::connect(sidecar.data).await);
-    raw.send(query(&reader(), FINE)).await;
     let token = reader();
+    let mut raw = sidecar.raw().await;
+    raw.send(query(&token, FINE)).await;
+    let h2 = H2::connect(sidecar.data).await;
     let open = async {
         until("both requests upstream", async || (upstream.count() == 2).then_some(())).await;
         // Longer than an idle connection lives.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
         gate.notify_waiters();
     };
     let (answer, ()) = tokio::join!(h2.query(&token, FINE), open);
