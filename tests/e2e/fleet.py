@@ -22,7 +22,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from issuer import ClientCommand, section, write_signing_key
-from support import AUDIENCE, ISSUER, READ, TAGWARDEN, Process, ask, wait_for
+from support import AUDIENCE, ISSUER, READ, TAGWARDEN, Process, wait_for
 
 SIZE = 20
 URL = "https://tokens.test/"
@@ -170,13 +170,20 @@ class Fleet:
         self.policies, self.settings, self.keys = folder / "policies", folder / "settings", folder / "keys"
         self.config = self.settings / "tagwarden.yaml"
         self.key_server = KeyServer()
+        self.all = [Member(self, number) for number in range(1, size + 1)]
         self.upstream = Process([sys.executable, UPSTREAM], folder / "upstream.log")
+        try:
+            self.prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def prepare(self):
         listens = lambda: re.search(r"listening on (\d+)\n", self.upstream.log.read_text())  # noqa: E731
         self.upstream_port = int(wait_for(listens, "the upstream", 30)[1])
         write_signing_key(self.keys)
         self.mount_policies()
         self.mount_settings()
-        self.all = [Member(self, number) for number in range(1, size + 1)]
         self.command = ClientCommand(self.all[0])
         self.clients = {name: self.command.add(name) for name in ("shop", "other")}
 
