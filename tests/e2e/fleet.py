@@ -136,8 +136,9 @@ class Member:
         self.number, self.fleet, self.env = number, fleet, fleet.env | {"REPLICA": str(number)}
         self.config, self.process, self.logs = fleet.config, None, []
 
-    def start(self):
-        command = [TAGWARDEN, "serve", "--config", self.config]
+    def start(self, within=()):
+        """`within`: a command that runs it."""
+        command = [*within, TAGWARDEN, "serve", "--config", self.config]
         self.logs.append(self.fleet.folder / f"log-{self.number}-{len(self.logs)}")
         self.process = Process(command, self.logs[-1], env=self.env)
 
@@ -299,8 +300,8 @@ class Watch:
     """Asks each sidecar again and again, each in a thread of its own and over one connection, until the block ends. Every answer
     is held against `expected`; what changes is kept with its time."""
 
-    def __init__(self, fleet, token, expected, verdict=status_alone, request=("POST", READ, BOTH), every=0.03):
-        self.members, self.token, self.expected, self.verdict = fleet.all, token, expected, verdict
+    def __init__(self, fleet, token, expected, verdict=status_alone, request=("POST", READ, BOTH), every=0.03, members=None):
+        self.members, self.token, self.expected, self.verdict = members or fleet.all, token, expected, verdict
         self.every = every
         method, path, body = request
         self.request = (method, path, json.dumps(body) if body else None)

@@ -8,12 +8,13 @@ import itertools
 import math
 import os
 import statistics
+import subprocess
 import time
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from fleet import A, B, BOTH, MAX_STALE, SIZE, Fleet, Watch, at_once, feature, kid_of, signing_key
+from fleet import A, B, BOTH, MAX_STALE, SIZE, Fleet, Member, Watch, at_once, feature, kid_of, signing_key
 from redis_server import PASSWORD, Heard, Redis
 from support import READ, TAGWARDEN, ask, assert_error, run, wait_for
 
@@ -96,6 +97,27 @@ def test_a_policy_reaches_all_while_all_are_asked(fleet, within, say):
                 took.append(watch.reached(fleet.shown(), since, what))
             within(what, 2.0, took)
     say(f"answers meanwhile: {sum(watch.answers.values())}, none failed, none was a mix")
+
+
+def test_a_policy_is_in_time_where_the_kernel_has_no_events_to_give(fleet, within):
+    """As where the pods of a node have used up what their user may have; here it is a namespace in which there is none."""
+    none = ["unshare", "--user", "--map-root-user", "sh", "-c", 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$0" "$@"']
+    if subprocess.run([*none, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no user namespaces here")
+    member = Member(fleet, SIZE + 1)
+    member.start(none)
+    try:
+        member.listens()
+        member.ready()
+        took = []
+        with Watch(fleet, fleet.key_server.token(), {A, B}, feature, members=[member]) as watch:
+            for _ in range(20 if LONG else 2):
+                since = fleet.swap_policies()
+                took.append(watch.reached(fleet.shown(), since, "a policy"))
+        assert "no file events can be had, files are polled instead" in member.process.log.read_text()
+        within("a policy at one without file events", 2.0, took)
+    finally:
+        member.process.stop()
 
 
 def test_a_configuration_reaches_all_while_all_are_asked(fleet, within, say):
