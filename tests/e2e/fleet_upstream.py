@@ -31,7 +31,7 @@ async def serve(reader, writer):
 
 
 async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1000)
     print("listening on", server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
