@@ -105,17 +105,13 @@
 {{- if and .Values.networkPolicy.enabled (eq .Values.mode "gateway") (not .Values.networkPolicy.upstream.podLabels) -}}
 {{- fail "networkPolicy.upstream.podLabels is empty: which pods are the feature server's? Without them the way round stays open" -}}
 {{- end -}}
-{{- with .Values.podDisruptionBudget -}}
-{{- if .enabled -}}
-{{- if eq (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}
-{{- fail "podDisruptionBudget takes one of minAvailable and maxUnavailable; set the other one to null" -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
 {{- if .Values.autoscaling.enabled -}}
 {{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) -}}
 {{- fail "autoscaling.minReplicas is above maxReplicas" -}}
 {{- end -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
+{{- fail "serviceMonitor and podMonitor are both on: each pod would be counted twice" -}}
 {{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.hosts is empty: an Ingress without a host would take those of others" -}}
