@@ -1,0 +1,182 @@
+"""What is rendered: as it was blessed, by the schemas of Kubernetes, and with the properties that all of it has."""
+
+import json
+import os
+
+import kubernetes_validate
+import pytest
+import yaml
+from cloudcoil.models.prometheus_operator import v1 as operator
+from cluster import (
+    CHART, EXAMPLES, GOLDEN, NEWEST, RELEASES, ROOT, SETS, VALUES, containers, documents, of_kind, pods, sidecar,
+)
+from properties import faults
+
+EVERY = [*SETS, "parent", "kustomize"]
+# The patch does not depend on the release; it is a native sidecar, from 1.29 on.
+TWICE = [(name, release) for name in EVERY for release in RELEASES if name != "kustomize" or release not in ("1.28", "1.27")]
+
+
+def test_there_is_something_to_look_at():
+    assert len(SETS) >= 6 and "gateway" in SETS, SETS
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_lint_finds_nothing(helm, name):
+    said = helm.done("lint", "--strict", CHART, "--values", VALUES / f"{name}.yaml")
+    assert "0 chart(s) failed" in said and "WARNING" not in said and "ERROR" not in said, said
+
+
+def test_the_chart_is_linted_without_values(helm):
+    assert "0 chart(s) failed" in helm.done("lint", "--strict", CHART)
+
+
+@pytest.mark.parametrize("name,release", [(name, NEWEST) for name in EVERY] + [("parent", "1.29"), ("parent", "1.28")])
+def test_golden(rendered, name, release):
+    file = GOLDEN / (f"{name}.yaml" if release == NEWEST else f"{name}-{release}.yaml")
+    text = rendered(name, release)
+    if os.environ.get("TAGWARDEN_BLESS"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert file.read_text() == text, f"{file} is not what is rendered; TAGWARDEN_BLESS=1 writes it anew"
+
+
+def test_no_golden_file_is_left_over():
+    names = {f"{name}.yaml" for name in EVERY} | {"parent-1.29.yaml", "parent-1.28.yaml"}
+    assert {file.name for file in GOLDEN.iterdir()} == names
+
+
+def unknown(given, known):
+    """Fields of `given` that the model did not keep."""
+    if isinstance(given, dict):
+        for key, value in given.items():
+            if key not in known:
+                yield key
+            else:
+                yield from (f"{key}.{rest}" for rest in unknown(value, known[key]))
+    elif isinstance(given, list):
+        for one, other in zip(given, known, strict=True):
+            yield from unknown(one, other)
+
+
+def validate(manifest, release):
+    if manifest["apiVersion"] == "monitoring.coreos.com/v1":
+        model = getattr(operator, manifest["kind"]).model_validate(manifest)
+        kept = json.loads(model.model_dump_json(by_alias=True, exclude_unset=True))
+        assert list(unknown(manifest, kept)) == [], manifest["kind"]
+    else:
+        assert kubernetes_validate.validate(manifest, release, strict=True) == release
+
+
+@pytest.mark.parametrize("name,release", TWICE)
+def test_the_schemas_of_kubernetes_hold(manifests, name, release):
+    for manifest in manifests(name, release):
+        validate(manifest, release)
+
+
+def test_the_schemas_refuse_what_is_wrong(manifests):
+    (deployment,) = of_kind(manifests("gateway"), "Deployment")
+    deployment["spec"]["template"]["spec"]["contianers"] = []
+    with pytest.raises(kubernetes_validate.ValidationError, match="contianers"):
+        validate(deployment, NEWEST)
+    (monitor,) = of_kind(manifests("sidecar"), "PodMonitor")
+    monitor["spec"]["podMetricsEndpoints"][0]["intervall"] = "1s"
+    with pytest.raises(AssertionError, match="PodMonitor"):
+        validate(monitor, NEWEST)
+    monitor["spec"]["podMetricsEndpoints"][0] = {"interval": "often"}
+    with pytest.raises(ValueError, match="string_pattern_mismatch"):
+        validate(monitor, NEWEST)
+
+
+@pytest.mark.parametrize("name,release", TWICE)
+def test_the_properties_hold(manifests, given, name, release):
+    assert faults(manifests(name, release), given) == []
+
+
+def test_everything_has_every_kind(manifests):
+    assert sorted(manifest["kind"] for manifest in manifests("everything")) == [
+        "ConfigMap", "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy", "NetworkPolicy",
+        "Pod", "PodDisruptionBudget", "PrometheusRule", "Service", "Service", "ServiceAccount", "ServiceMonitor",
+    ]
+    assert sorted(manifest["kind"] for manifest in manifests("sidecar")) == [
+        "ConfigMap", "ConfigMap", "NetworkPolicy", "PodMonitor", "PrometheusRule",
+    ]
+    # off until it is asked for
+    assert {manifest["kind"] for manifest in manifests("gateway")} == {"ConfigMap", "Deployment", "Pod", "Service", "ServiceAccount"}
+
+
+@pytest.mark.parametrize("release,native,stop", [
+    ("1.37", True, {"sleep": {"seconds": 5}}),
+    ("1.30", True, {"sleep": {"seconds": 5}}),
+    ("1.29", True, {"exec": {"command": ["sleep", "5"]}}),
+    ("1.28", False, {"exec": {"command": ["sleep", "30"]}}),
+])
+def test_the_sidecar_is_native_where_the_cluster_has_it(manifests, release, native, stop):
+    (_, _, spec), = pods(manifests("parent", release))
+    assert [container["name"] for container in spec.get("initContainers", [])] == ["tagwarden"] * native
+    assert [container["name"] for container in spec["containers"]] == ["feast"] + ["tagwarden"] * (not native)
+    assert sidecar(manifests("parent", release))[1].get("restartPolicy") == ("Always" if native else None)
+    assert spec["containers"][0]["lifecycle"] == {"preStop": stop}
+    assert spec["terminationGracePeriodSeconds"] == 40
+
+
+@pytest.mark.parametrize("values,native,lifecycle", [
+    (["sidecar.native=false"], False, {"preStop": {"sleep": {"seconds": 30}}}),
+    (["sidecar.native=true", "sidecar.preStop=exec"], True, {"preStop": {"exec": {"command": ["sleep", "5"]}}}),
+    (["sidecar.preStop=none"], True, None),
+    (["config.drain.delay=1500ms"], True, {"preStop": {"sleep": {"seconds": 2}}}),
+    (["config.drain.delay=0s"], True, None),
+])
+def test_what_the_release_says_can_be_overruled(helm, charts, values, native, lifecycle):
+    sets = [f"--set=tagwarden.{value}" for value in values]
+    (_, _, spec), = pods(documents(helm.template(charts / "examples" / "feast-sidecar", *sets)))
+    assert ("initContainers" in spec) is native
+    assert spec["containers"][0].get("lifecycle") == lifecycle
+
+
+def test_the_patch_has_the_container_of_the_chart(manifests):
+    def plain(name):
+        _, container = sidecar(manifests(name))
+        return container
+
+    assert plain("kustomize") == plain("parent")
+
+
+def test_the_patch_leaves_nothing_of_the_way_round(manifests):
+    before = documents((EXAMPLES / "feast-kustomize/base/feast.yaml").read_text())
+    # so the base is what is patched, and is open
+    assert {"Service feast-feature-server", "Deployment feast-feature-server"} == {
+        f"{manifest['kind']} {manifest['metadata']['name']}" for manifest in before
+    }
+    assert any("listens beyond the loopback address" in fault for fault in faults(before))
+    (service,) = of_kind(manifests("kustomize"), "Service")
+    assert service["spec"]["ports"] == [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]
+    (_, _, spec), = pods(manifests("kustomize"))
+    assert [port["containerPort"] for container in containers(spec) for port in container.get("ports", [])] == [8080, 9902]
+
+
+def test_rules_and_dashboard_are_the_files_as_they_are(helm):
+    rules = yaml.safe_load((CHART / "files/prometheus-rules.yaml").read_text())
+    dashboard = (CHART / "files/dashboard.json").read_text()
+    rendered = documents(helm.template(CHART, "--values", VALUES / "everything.yaml"))
+    (rule,) = of_kind(rendered, "PrometheusRule")
+    assert rule["spec"] == rules and rules["groups"]
+    validate(rule, NEWEST)
+    (shown,) = [m["data"] for m in of_kind(rendered, "ConfigMap") if "tagwarden.json" in m["data"]]
+    assert shown["tagwarden.json"].rstrip("\n") == dashboard.rstrip("\n")
+    json.loads(dashboard)
+
+
+def test_the_package_has_everything_and_renders_the_same(helm, tmp_path, rendered, charts):
+    helm.done("package", charts / "tagwarden", "--destination", tmp_path)
+    (package,) = tmp_path.glob("*.tgz")
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    assert package.name == f"tagwarden-{version}.tgz"
+    assert helm.template(package, "--values", VALUES / "everything.yaml") == rendered("everything")
+
+
+def test_the_versions_are_those_of_the_binary():
+    cargo = (ROOT / "Cargo.toml").read_text().partition('\nversion = "')[2].partition('"')[0]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    example = yaml.safe_load((EXAMPLES / "feast-sidecar/Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == cargo == example["dependencies"][0]["version"]
