@@ -4,6 +4,7 @@
 import os
 
 import pytest
+import yaml
 from cluster import CHART, EXAMPLES, NEWEST, VALUES, Helm, done, documents, kustomize, with_stand_ins
 
 # a proxy of the machine is no business of a test on loopback
@@ -31,6 +32,11 @@ def rendered(helm, charts):
         if (name, release) not in kept:
             if name == "kustomize":
                 text = kustomize(EXAMPLES / "feast-kustomize")
+            elif name == "sidecar-pods":  # the values of the sidecar, as a parent chart gives them
+                values = yaml.safe_load((VALUES / "sidecar.yaml").read_text())
+                file = charts / "sidecar-pods.yaml"
+                file.write_text(yaml.safe_dump({"tagwarden": values}))
+                text = helm.template(charts / "examples" / "feast-sidecar", "--values", file, release=release)
             elif name == "parent":
                 text = helm.template(charts / "examples" / "feast-sidecar", release=release)
             else:
