@@ -140,7 +140,7 @@ def probes(manifests, _given):
                 yield f"{name(owner)}: liveness is not /livez, so one that drains or waits for keys would be restarted"
             ready = container["readinessProbe"]
             listed = {port["name"]: port["containerPort"] for port in container["ports"]}
-            if ready.get("exec", {}).get("command") == ["tagwarden", "healthcheck"]:
+            if ready.get("exec", {}).get("command") == ["/tagwarden", "healthcheck"]:
                 if listed["tw-metrics"] != 9902:
                     yield f"{name(owner)}: healthcheck asks 9902, and the metrics are on {listed['tw-metrics']}"
             elif ready.get("httpGet") != {"path": "/readyz", "port": "tw-metrics"}:

@@ -3,6 +3,7 @@ answers from one that does not, and the README and docs/deployment.md show what 
 
 import http.client
 import http.server
+import json
 import os
 import re
 import shlex
@@ -76,11 +77,11 @@ class Served:
     def __init__(self, manifests, given, root, upstream):
         self.config = mount(manifests, given, root)
         _, self.container = sidecar(manifests)
-        self.data, self.metrics, admin = free_port(), free_port(), free_port()
+        self.data, self.metrics, self.admin = free_port(), free_port(), free_port()
         settings = yaml.safe_load(self.config.read_text())
         settings["listen"]["address"] = f"127.0.0.1:{self.data}"
         settings["metrics"]["address"] = f"127.0.0.1:{self.metrics}"
-        settings["admin"] = {"address": f"127.0.0.1:{admin}"}
+        settings["admin"] = {"address": f"127.0.0.1:{self.admin}"}
         settings["upstream"] = {"url": upstream, "dialect": settings["upstream"]["dialect"]}
         for issuer in settings.get("auth", {}).get("issuers", []):  # nobody answers there
             issuer["keys"] = {"pem_file": str(self.key(root))}
@@ -91,7 +92,7 @@ class Served:
             [TAGWARDEN, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT
         )
         try:
-            self.wait("readyz", 200)
+            self.wait("readyz", lambda status, _: status == 200)
         except BaseException:
             self.process.kill()
             raise AssertionError(self.process.communicate()[1].decode()) from None
@@ -103,20 +104,31 @@ class Served:
         done("openssl", "pkey", "-in", private, "-pubout", "-out", public)
         return public
 
-    def wait(self, path, status):
-        end = time.monotonic() + 30
+    def wait(self, path, holds, port=None):
+        """Until `holds` of the status and the body; gives both."""
+        end = time.monotonic() + 60
         while True:
-            assert self.process.poll() is None and time.monotonic() < end
-            connection = http.client.HTTPConnection("127.0.0.1", self.metrics, timeout=5)
+            assert self.process.poll() is None and time.monotonic() < end, path
+            connection = http.client.HTTPConnection("127.0.0.1", port or self.metrics, timeout=5)
             try:
                 connection.request("GET", f"/{path}")
-                if connection.getresponse().status == status:
-                    return
+                answer = connection.getresponse()
+                status, body = answer.status, answer.read().decode()
+                if holds(status, body):
+                    return status, body
             except OSError:
                 pass
             finally:
                 connection.close()
             time.sleep(0.05)
+
+    def swap(self, folder, name, text):
+        """A changed ConfigMap, as the kubelet brings it: a new folder, and the link `..data` renamed over the old one."""
+        new = folder / f"..2026_11_23_00_00_00.{len(list(folder.iterdir()))}"
+        shutil.copytree(folder / "..data", new)
+        (new / name).write_text(text)
+        (folder / "..data_tmp").symlink_to(new.name)
+        (folder / "..data_tmp").rename(folder / "..data")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -132,9 +144,30 @@ def test_it_serves_by_what_is_mounted_and_the_test_pod_finds_it(manifests, given
         asked = run("sh", "-euc", script, env=os.environ | {"TARGET": f"{scheme}://127.0.0.1:{served.data}"})
         assert asked.returncode == 0 and asked.stdout.count("ok: ") == 3, asked.stdout + asked.stderr
         for probe in ("livenessProbe", "startupProbe"):
-            served.wait(served.container[probe]["httpGet"]["path"].lstrip("/"), 200)
+            served.wait(served.container[probe]["httpGet"]["path"].lstrip("/"), lambda status, _: status == 200)
         healthy = run(TAGWARDEN, "healthcheck", "--config", served.config, env=ENVIRONMENT)
         assert (healthy.returncode, healthy.stdout) == (0, "ready\n"), healthy.stderr
+    finally:
+        ended = served.stop()
+    assert ended == 0
+
+
+def test_a_changed_config_map_is_taken_up_and_a_wrong_one_takes_nobody_out(manifests, given, tmp_path, upstream):
+    served = Served(manifests("gateway"), given, tmp_path, upstream)
+    policies, config = tmp_path / "etc/tagwarden/policies", tmp_path / "etc/tagwarden/config"
+
+    def status():
+        return json.loads(served.wait("status", lambda status, _: status == 200, served.admin)[1])
+
+    try:
+        before = status()["policy_digest"]
+        served.swap(policies, "policy.yaml", (policies / "policy.yaml").read_text().replace("AllowInternal", "Deny"))
+        served.wait("status", lambda _, body: json.loads(body)["policy_digest"] != before, served.admin)
+        served.swap(config, "tagwarden.yaml", "version: 1\nupstraem: {}\n")
+        code, body = served.wait("readyz", lambda _, body: "stale" in body)
+        assert code == 200 and json.loads(body)["ready"] is True, body
+        # why the probe does not read the file
+        assert run(TAGWARDEN, "healthcheck", "--config", served.config).returncode == 3
     finally:
         ended = served.stop()
     assert ended == 0
@@ -161,6 +194,12 @@ def test_the_test_pod_fails_where_nobody_asks_for_a_token(manifests):
     finally:
         server.shutdown()
     assert asked.returncode == 1 and "FAILED: a query without a token is 200 and not 401" in asked.stderr
+
+
+@pytest.mark.parametrize("page", [CHART / "README.md", PAGE])
+def test_links_lead_somewhere(page):
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if not link.startswith("https://")]
+    assert links and [link for link in links if not (page.parent / link).exists()] == []
 
 
 def leaves(node, path=""):
@@ -233,8 +272,8 @@ def test_every_command_of_the_page_runs(helm, charts, tmp_path):
         assert "Usage:" in done(TOOLS / program, verb, "--help")
 
 
-def test_the_values_of_the_page_render(helm, charts, tmp_path):
-    """The files under charts/examples that the page shows are the real ones (tests/it/docs.rs); each gateway of them renders."""
+def test_what_the_page_shows_of_the_examples_is_there():
+    """tests/it/docs.rs holds the text against the files."""
     names = set(re.findall(r"^# (charts/examples/\S+)$", PAGE.read_text(), re.MULTILINE))
     assert "charts/examples/feast-gateway.yaml" in names and len(names) >= 4, names
     assert all((ROOT / name).exists() for name in names)

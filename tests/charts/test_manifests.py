@@ -31,6 +31,11 @@ def test_the_chart_is_linted_without_values(helm):
     assert "0 chart(s) failed" in helm.done("lint", "--strict", CHART)
 
 
+def test_the_example_chart_is_linted(helm, charts):
+    said = helm.done("lint", "--strict", charts / "examples" / "feast-sidecar")
+    assert "0 chart(s) failed" in said, said
+
+
 @pytest.mark.parametrize("name,release", [(name, NEWEST) for name in EVERY] + [("parent", "1.29"), ("parent", "1.28")])
 def test_golden(rendered, name, release):
     file = GOLDEN / (f"{name}.yaml" if release == NEWEST else f"{name}-{release}.yaml")
@@ -103,6 +108,32 @@ def test_everything_has_every_kind(manifests):
     ]
     # off until it is asked for
     assert {manifest["kind"] for manifest in manifests("gateway")} == {"ConfigMap", "Deployment", "Pod", "Service", "ServiceAccount"}
+
+
+def test_config_maps_of_others_are_mounted_in_the_place_of_ours(helm):
+    names = {"existingConfigMap": "c", "policies.existingConfigMap": "p", "catalogue.existingConfigMap": "k", "shadow.existingConfigMap": "s"}
+    rendered = documents(helm.template(CHART, *(f"--set={key}={name}" for key, name in names.items())))
+    assert of_kind(rendered, "ConfigMap") == []
+    assert faults(rendered, names.values()) == []
+    _, container = sidecar(rendered)
+    assert [place["mountPath"] for place in container["volumeMounts"][:4]] == [
+        f"/etc/tagwarden/{folder}" for folder in ("config", "policies", "catalogue", "shadow")
+    ]
+
+
+def test_the_parent_can_leave_it_out(helm, tmp_path, charts):
+    """`condition: tagwarden.enabled`, as many charts have it."""
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump({
+        "apiVersion": "v2", "name": "parent", "version": "0.1.0", "dependencies": [{
+            "name": "tagwarden", "version": "0.1.0", "repository": f"file://{charts}/tagwarden", "condition": "tagwarden.enabled",
+        }],
+    }))
+    helm.done("dependency", "update", tmp_path)
+    values = yaml.safe_load((VALUES / "gateway.yaml").read_text())
+    for enabled in (True, False):
+        (tmp_path / "values.yaml").write_text(yaml.safe_dump({"tagwarden": values | {"enabled": enabled}}))
+        assert bool(documents(helm.template(tmp_path))) is enabled
 
 
 @pytest.mark.parametrize("release,native,stop", [
@@ -180,3 +211,12 @@ def test_the_versions_are_those_of_the_binary():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     example = yaml.safe_load((EXAMPLES / "feast-sidecar/Chart.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == cargo == example["dependencies"][0]["version"]
+
+
+@pytest.mark.skipif(not (ROOT / "Dockerfile").exists(), reason="there is no image to hold it against")
+def test_the_command_is_where_the_image_has_it(manifests):
+    image = (ROOT / "Dockerfile").read_text()
+    (entry,) = [line for line in image.splitlines() if line.startswith("ENTRYPOINT ")]
+    _, container = sidecar(manifests("gateway"))
+    assert json.loads(entry.removeprefix("ENTRYPOINT ")) == container["command"] == container["readinessProbe"]["exec"]["command"][:1]
+    assert "USER 10001:10001" in image and "TAGWARDEN_CONFIG" not in image

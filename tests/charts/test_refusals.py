@@ -134,4 +134,4 @@ def test_the_schema_knows_every_value():
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert [path for path in keys(values) if not known(schema, path)] == []
-    assert set(schema["properties"]) - set(values) == {"global"}
+    assert set(schema["properties"]) - set(values) == {"global", "enabled"}  # a parent chart's

@@ -4,7 +4,8 @@
 name: tagwarden
 image: {{ include "tagwarden.image" (dict "image" .Values.image "appVersion" .Chart.AppVersion) | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
-command: [tagwarden]
+# Where the image has it; there is no shell, and no PATH that leads there.
+command: [/tagwarden]
 args:
   - serve
   - --config=/etc/tagwarden/config/tagwarden.yaml
@@ -30,7 +31,7 @@ ports:
 # serves the last good one out of service.
 readinessProbe:
   {{- if eq .Values.probes.readiness.handler "exec" }}
-  exec: {command: [tagwarden, healthcheck]}
+  exec: {command: [/tagwarden, healthcheck]}
   {{- else }}
   httpGet: {path: /readyz, port: tw-metrics}
   {{- end }}
