@@ -78,7 +78,9 @@ def containers(spec):
 def sidecar(manifests):
     """The spec of the pod that has tagwarden in it, and that container."""
     ((spec, container),) = [
-        (spec, container) for _, _, spec in pods(manifests) for container in containers(spec)
+        (spec, container)
+        for _, _, spec in pods(manifests)
+        for container in containers(spec)
         if container["name"] == "tagwarden"
     ]
     return spec, container
@@ -122,7 +124,7 @@ def with_stand_ins(place):
     files = place / "tagwarden" / "files"
     files.joinpath("prometheus-rules.yaml").write_text(
         "groups:\n  - name: stand-in\n    rules:\n      - alert: StandIn\n        expr: up == 0\n"
-        "        annotations: {summary: \"{{ $labels.pod }} is {{ $value }}\"}\n"
+        '        annotations: {summary: "{{ $labels.pod }} is {{ $value }}"}\n'
     )
     files.joinpath("dashboard.json").write_text('{"title": "stand-in {{pod}}"}\n')
     return place

@@ -5,7 +5,7 @@ import os
 
 import pytest
 import yaml
-from cluster import CHART, EXAMPLES, NEWEST, VALUES, Helm, done, documents, kustomize, with_stand_ins
+from cluster import EXAMPLES, NEWEST, VALUES, Helm, done, documents, kustomize, with_stand_ins
 
 # a proxy of the machine is no business of a test on loopback
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
@@ -61,8 +61,25 @@ def given(tmp_path_factory):
         done("openssl", *arguments, cwd=folder)
 
     openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "sign.pem")
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-            "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "tls.key", "-out", "tls.crt")
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        "tls.key",
+        "-out",
+        "tls.crt",
+    )
     read = lambda name: (folder / name).read_bytes()  # noqa: E731
     certificate = {"tls.crt": read("tls.crt"), "tls.key": read("tls.key"), "ca.crt": read("tls.crt")}
     policy = 'version: 1\nroles: {scoring: {default: Allow}}\nbindings:\n  - {roles: [scoring], when: {iss: "https://idp.example/", client_id: a}}\n'
@@ -79,8 +96,3 @@ def given(tmp_path_factory):
         "features-tls": certificate,
         "feast-client-tls": certificate,
     }
-
-
-@pytest.fixture(scope="session")
-def chart():
-    return CHART

@@ -26,7 +26,11 @@ def secure(manifests, _given):
             if not context:
                 yield f"{who} has no securityContext"
                 continue
-            wanted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"}}
+            wanted = {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
             if container["name"] == "tagwarden":
                 wanted |= {"runAsNonRoot": True, "runAsUser": 10001, "readOnlyRootFilesystem": True}
             for key, value in wanted.items():
@@ -121,7 +125,9 @@ def ports(manifests, _given):
                 if backend["port"]["name"] not in names:
                     yield f"{name(manifest)}: there is no {backend['name']} with a port {backend['port']['name']}"
     for manifest in of_kind(manifests, "ServiceMonitor"):
-        found = [s for s in services.values() if matches(manifest["spec"]["selector"]["matchLabels"], s["metadata"]["labels"])]
+        found = [
+            s for s in services.values() if matches(manifest["spec"]["selector"]["matchLabels"], s["metadata"]["labels"])
+        ]
         wanted = [endpoint["port"] for endpoint in manifest["spec"]["endpoints"]]
         if len(found) != 1 or [port["name"] for port in found[0]["spec"]["ports"]] != wanted:
             yield f"{name(manifest)} finds not exactly one Service with its port"
@@ -149,7 +155,12 @@ def probes(manifests, _given):
 
 def closed(manifests, _given):
     """Nobody comes to the feature server, or to other ports of ours, round the sidecar."""
-    mine = [(labels, container) for _, labels, spec in pods(manifests) for container in containers(spec) if container["name"] == "tagwarden"]
+    mine = [
+        (labels, container)
+        for _, labels, spec in pods(manifests)
+        for container in containers(spec)
+        if container["name"] == "tagwarden"
+    ]
     for policy in of_kind(manifests, "NetworkPolicy"):
         spec = policy["spec"]
         if not spec["podSelector"].get("matchLabels"):
@@ -168,7 +179,8 @@ def closed(manifests, _given):
                         yield f"{name(policy)} opens {opened} of the sidecar to {rule.get('from', 'everybody')}"
             elif not all(
                 matches(peer.get("podSelector", {}).get("matchLabels"), labels) and "namespaceSelector" in peer
-                for rule in spec["ingress"] for peer in rule.get("from") or [{}]
+                for rule in spec["ingress"]
+                for peer in rule.get("from") or [{}]
             ):
                 yield f"{name(policy)} lets others than the sidecar in"
     for owner, labels, spec in pods(manifests):
@@ -183,7 +195,9 @@ def closed(manifests, _given):
             for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
                 if kind in container and "exec" not in container[kind]:
                     yield f"{name(owner)}: the kubelet cannot ask Feast on the loopback address ({kind})"
-            native = any(c["name"] == "tagwarden" and c.get("restartPolicy") == "Always" for c in spec.get("initContainers", []))
+            native = any(
+                c["name"] == "tagwarden" and c.get("restartPolicy") == "Always" for c in spec.get("initContainers", [])
+            )
             stop = container.get("lifecycle", {}).get("preStop", {})
             waits = stop.get("sleep", {}).get("seconds") or int(stop.get("exec", {}).get("command", [0, 0])[1])
             if waits < (5 if native else 30):

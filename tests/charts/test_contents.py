@@ -89,7 +89,11 @@ class Served:
         self.config.resolve().write_text(yaml.safe_dump(settings))
         arguments = [part.replace("/etc/tagwarden/", f"{root}/etc/tagwarden/") for part in self.container["args"]]
         self.process = subprocess.Popen(
-            [TAGWARDEN, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT
+            [TAGWARDEN, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=ENVIRONMENT,
         )
         try:
             self.wait("readyz", lambda status, _: status == 200)
@@ -190,7 +194,9 @@ def test_the_test_pod_fails_where_nobody_asks_for_a_token(manifests):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Open)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        asked = run("sh", "-euc", reach(manifests("gateway")), env=os.environ | {"TARGET": f"http://127.0.0.1:{server.server_port}"})
+        asked = run(
+            "sh", "-euc", reach(manifests("gateway")), env=os.environ | {"TARGET": f"http://127.0.0.1:{server.server_port}"}
+        )
     finally:
         server.shutdown()
     assert asked.returncode == 1 and "FAILED: a query without a token is 200 and not 401" in asked.stderr
@@ -204,7 +210,11 @@ def test_links_lead_somewhere(page):
 
 def leaves(node, path=""):
     for key, value in node.items():
-        if isinstance(value, dict) and value and path + key not in ("securityContext", "resources", "podSecurityContext", "dashboard.labels"):
+        if (
+            isinstance(value, dict)
+            and value
+            and path + key not in ("securityContext", "resources", "podSecurityContext", "dashboard.labels")
+        ):
             yield from leaves(value, f"{path}{key}.")
         else:
             yield path + key, value
@@ -217,7 +227,10 @@ def test_every_value_is_in_the_table_with_its_default():
     values = dict(leaves(yaml.safe_load((CHART / "values.yaml").read_text())))
     assert list(table) == list(values), set(table) ^ set(values)
     for key, default in table.items():
-        assert default == "" if values[key] in ("", None) else yaml.safe_load(default.strip("`")) == values[key], (key, default)
+        assert default == "" if values[key] in ("", None) else yaml.safe_load(default.strip("`")) == values[key], (
+            key,
+            default,
+        )
 
 
 # What a cluster is needed for; the programs know these words all the same.
@@ -259,7 +272,9 @@ def test_every_command_of_the_page_runs(helm, charts, tmp_path):
         command = command.removesuffix(" | kubectl apply -f -")
         command = re.sub(r"^kubectl (-n \S+ )?apply -k", "kubectl kustomize", command)
         command = re.sub(r"^helm (install|upgrade --install|upgrade)", "helm template --kube-version 1.37", command)
-        ended = run("sh", "-euc", command, cwd=tmp_path, env=helm.environment | {"PATH": path, "REDIS_URL": "redis://redis:6379"})
+        ended = run(
+            "sh", "-euc", command, cwd=tmp_path, env=helm.environment | {"PATH": path, "REDIS_URL": "redis://redis:6379"}
+        )
         assert ended.returncode == 0, f"{command}\n{ended.stdout}{ended.stderr}"
         if command.startswith("kubectl") or command.startswith("helm template"):
             assert documents(ended.stdout), command

