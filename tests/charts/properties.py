@@ -183,7 +183,7 @@ def closed(manifests, _given):
                 for peer in rule.get("from") or [{}]
             ):
                 yield f"{name(policy)} lets others than the sidecar in"
-    for owner, labels, spec in pods(manifests):
+    for owner, _, spec in pods(manifests):
         for container in containers(spec):
             command = container.get("command", []) + container.get("args", [])
             if command[:2] != ["feast", "serve"]:
