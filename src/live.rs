@@ -347,6 +347,7 @@ impl Live {
         for (kind, state) in inner.states.all() {
             metrics.snapshot_stale.with_label_values(&[kind]).set(i64::from(state.stale.is_some()));
         }
+        metrics.inflight_limit.set(i64::try_from(snapshot.settings.limits.inflight).unwrap_or(i64::MAX));
         let generation = metrics.snapshot_generation.with_label_values(&["policy"]);
         let number = i64::try_from(snapshot.generation).unwrap_or(i64::MAX);
         if generation.get() != number {

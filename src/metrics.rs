@@ -60,6 +60,8 @@ pub struct Metrics {
     pub connections: IntGaugeVec,
     /// `inflight_requests`.
     pub inflight: IntGauge,
+    /// `inflight_requests_limit`, of `limits.inflight`.
+    pub inflight_limit: IntGauge,
     /// `audit_mode`.
     pub audit_mode: IntGauge,
     /// `shadow_disagreements_total{change}`.
@@ -217,6 +219,10 @@ impl Metrics {
             )?,
             connections: gauges("connections", "Open connections.", &["listener"])?,
             inflight: register(&registry, IntGauge::new("inflight_requests", "Requests being served.")?)?,
+            inflight_limit: register(
+                &registry,
+                IntGauge::new("inflight_requests_limit", "Requests that may be served at once; more are 503.")?,
+            )?,
             audit_mode: register(&registry, IntGauge::new("audit_mode", "1 while enforcement is audit.")?)?,
             shadow_disagreements: disagreements,
             registry,
