@@ -140,6 +140,13 @@ const COVERED: &[(&str, &str, &str)] = &[
         "tests/it/conformance/command.rs",
         "fn the_page_holds_as_it_is_written(",
     ),
+    ("curl -s http://127.0.0.1:9902/metrics", "tests/prometheus/stack.py", "def scrape("),
+    (
+        "promtool check config prometheus.yml",
+        "tests/prometheus/test_live.py",
+        "def test_the_configuration_of_the_page_is_one(",
+    ),
+    ("prometheus --config.file=prometheus.yml ", "tests/prometheus/conftest.py", "def scrape_config("),
     ("from feast import FeatureStore", "tests/e2e/test_feast_client.py", "def test_the_client_reads_unchanged("),
 ];
 
@@ -256,6 +263,11 @@ fn load(block: &Block, folder: &Folder) {
         "catalogue.yaml" => policy::load(&[source("policy", "version: 1")], &[file]).1,
         "dialect.yaml" => json::load(&file).1,
         "tagwarden.yaml" => config::read(&file, &folder.0, &|_| None).1,
+        // Those of Prometheus and its operator: tests/prometheus runs with the one and reads the other.
+        "prometheus.yml" | "servicemonitor.yaml" => {
+            yaml::parse(&file).unwrap_or_else(|why| panic!("{why}"));
+            return;
+        }
         // Feast's own: the end-to-end tests make the same one in Python.
         "feature_store.yaml" => {
             yaml::parse(&file).unwrap_or_else(|why| panic!("{why}"));
