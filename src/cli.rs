@@ -12,6 +12,7 @@ mod diff;
 mod explain;
 mod health;
 mod init;
+mod man;
 mod policies;
 mod resolve;
 mod schema;
@@ -88,6 +89,9 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages, for those who make packages
+    #[command(hide = true)]
+    Man(man::Arguments),
 }
 
 /// Runs the command of this process's arguments.
@@ -119,6 +123,7 @@ pub fn run() -> ExitCode {
             print(&String::from_utf8_lossy(&script));
             exit::FINE
         }
+        Command::Man(arguments) => man::run(&arguments, Arguments::command()),
     };
     ExitCode::from(code)
 }
