@@ -95,7 +95,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
 ZSH = """
 autoload -U compinit
-compinit -D -d /dev/null
+compinit -D -u
 source "$1"
 print -r -- ${_comps[tagwarden]}
 """
@@ -123,5 +123,8 @@ def test_fish_completes(said, tmp_path):
 def test_zsh_takes_it_for_the_command(said, tmp_path):
     script = tmp_path / "_tagwarden"
     script.write_text(said("completion", "zsh"))
-    run = subprocess.run(["zsh", "-f", "-c", ZSH, "zsh", script], capture_output=True, text=True)
+    # `-D`: nothing is dumped. `-d FILE` after it would turn that on again, and move a file onto FILE.
+    environment = dict(os.environ, HOME=str(tmp_path), ZDOTDIR=str(tmp_path))
+    run = subprocess.run(["zsh", "-f", "-c", ZSH, "zsh", script], capture_output=True, text=True, env=environment)
+    assert [path.name for path in tmp_path.iterdir()] == ["_tagwarden"]
     assert (run.returncode, run.stdout, run.stderr) == (0, "_tagwarden\n", ""), run
