@@ -50,25 +50,15 @@ class Image:
         return {source: pathlib.Path(here.get(source, source)) for source, _ in self.copies}
 
     def assemble(self, root, binary):
-        """The root file system. A binary that is linked dynamically gets its libraries beside it, for tests of debug builds."""
+        """The root file system."""
         sources = self.sources(binary)
         for source, place in self.copies:
             put(sources[source], root / place.lstrip("/"))
-        for library in libraries(binary):
-            put(library, root / str(library).lstrip("/"))
 
 
 def put(source, place):
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, place)
-
-
-def libraries(binary):
-    """The files that a binary asks for before it runs; none for a static one."""
-    said = subprocess.run(["ldd", binary], capture_output=True, text=True)
-    if said.returncode:
-        assert "not a dynamic executable" in said.stderr, said.stderr
-    return [pathlib.Path(path) for path in re.findall(r"(/\S+) \(0x", said.stdout)]
 
 
 def rules():
