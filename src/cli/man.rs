@@ -19,7 +19,10 @@ pub struct Arguments {
 /// Every exit code and its meaning.
 const EXITS: [(u8, &str); 6] = [
     (exit::FINE, "Fine."),
-    (exit::FAILED, "Failed while running; or what was looked at has faults (audit verify, conformance run, healthcheck)."),
+    (
+        exit::FAILED,
+        "Failed while running; or what was looked at has faults (audit verify, conformance run, healthcheck).",
+    ),
     (exit::MISUSE, "Misuse: an argument that is not known, a role or feature that does not exist."),
     (exit::DOES_NOT_LOAD, "Configuration or policy does not load; with check --deny-warnings, warnings too."),
     (exit::TESTS_FAILED, "Policy tests failed."),
