@@ -6,6 +6,9 @@ import subprocess
 
 import pytest
 
+# What is put into an image is for another user than the one who puts it there.
+os.umask(0o022)
+
 
 @pytest.fixture(scope="session")
 def binary():

@@ -5,6 +5,7 @@
 
 import fnmatch
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -58,7 +59,8 @@ class Image:
 
 def put(source, place):
     place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, place)
+    shutil.copyfile(source, place)
+    place.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
 
 
 def rules():
