@@ -1,5 +1,5 @@
 //! Blocks that show a terminal: lines that begin with `$ ` are typed, what follows each is what it prints, both streams
-//! together. A line `...` stands for any number of lines. A command that fails is followed by `$ echo $?`.
+//! together. A line `...` stands for any number of lines, and `…` within a line for any text. A command that fails is followed by `$ echo $?`.
 //!
 //! With TAGWARDEN_BLESS=1 the documents are written anew with what the commands print.
 
@@ -31,6 +31,7 @@ pub fn shell(folder: &Path, line: &str) -> Command {
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", program.parent().unwrap().display()))
         .env("HOME", folder)
+        .env("no_proxy", "*")
         .env_remove("TAGWARDEN_CONFIG")
         .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")])
         .envs([("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "init.defaultBranch"), ("GIT_CONFIG_VALUE_0", "main")])
@@ -128,9 +129,23 @@ fn matches(shown: &[&str], lines: &[&str]) -> bool {
     match (shown.split_first(), lines.split_first()) {
         (None, None) => true,
         (Some((&"...", rest)), _) => (0..=lines.len()).any(|skipped| matches(rest, &lines[skipped..])),
-        (Some((shown, shown_rest)), Some((line, rest))) => shown == line && matches(shown_rest, rest),
+        (Some((shown, shown_rest)), Some((line, rest))) => alike(shown, line) && matches(shown_rest, rest),
         (None, Some(_)) | (Some(_), None) => false,
     }
+}
+
+/// Whether a line is as shown; `…` is any text of at least one character.
+pub fn alike(shown: &str, line: &str) -> bool {
+    let mut parts = shown.split('…');
+    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        let skipped = rest.chars().next().map_or(0, char::len_utf8);
+        let Some(at) = rest[skipped..].find(part) else { return false };
+        rest = &rest[skipped + at + part.len()..];
+    }
+    rest.len() > last.len() && rest.ends_with(last)
 }
 
 #[test]
@@ -146,4 +161,7 @@ fn a_terminal_that_shows_something_else_is_noticed() {
         "$ printf 'a\\nb\\nc\\n'\na\nb\nc\n$ true\n"
     );
     assert!(!same("$ printf 'a\\nb\\n'\n...\nc\n"));
+    assert!(same("$ echo id=1,x=2,end\nid=…,x=…,end\n") && !same("$ echo id=,x=2,end\nid=…,x=…,end\n"));
+    assert!(!same("$ echo id=1,x=2,end\nid=…,y=…,end\n") && !same("$ echo id=1\nid=…,end\n"));
+    assert!(alike("a…", "ab") && !alike("a…", "a") && !alike("a", "ab") && !alike("…b…", "ab"));
 }
