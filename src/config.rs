@@ -278,7 +278,7 @@ pub struct Limits {
 }
 
 /// What SIGTERM does: not ready, go on for `delay`, then finish what is in flight within `timeout`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
     /// Default 5 s.
     pub delay: Duration,

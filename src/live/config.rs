@@ -85,6 +85,11 @@ impl Live {
             tracing::warn!("`issuer.store` changes with a restart alone");
             new.store = old.store.clone();
         }
+        if begun_with(&config) != begun_with(old) {
+            let message =
+                "`threads`, `drain`, and `log`, `key_file` and `on_full` of `audit` change with a restart alone";
+            tracing::warn!("{message}");
+        }
         let policy_texts = Texts::new(&reload::read(&Source::yaml([&config.policies]))?)?;
         let files = read_catalogue(&config)?;
         let before = self.proxy.snapshot.load_full();
@@ -151,6 +156,12 @@ impl Live {
         self.publish(shadow, Arc::new(rules), settings, "config");
         self.watch_files(inner, &held)
     }
+}
+
+/// What is settled when the process begins: its threads, its end, and the writer of the audit log.
+fn begun_with(config: &Config) -> impl PartialEq + use<> {
+    let audit = &config.audit;
+    (config.threads, config.drain, audit.log.clone(), audit.key_file.clone(), audit.block_when_full)
 }
 
 /// Over which graphs a configuration may be loaded, the newest first.

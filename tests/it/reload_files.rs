@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::support::client::request;
+use crate::support::process::Process;
 use crate::support::sidecar::{FINE, POLICY, REFUSED, Setup, Sidecar, reader};
 use crate::support::tokens::{AUDIENCE, ISSUER, KEY, Key};
 use crate::support::until;
@@ -181,4 +182,25 @@ async fn a_configuration_that_names_other_files_watches_those() {
     folder.write("other.yaml", POLICY);
     sidecar.until_status(&reader(), REFUSED, 403).await;
     assert_eq!(sidecar.live.states().policy.stale, None);
+}
+
+#[tokio::test]
+async fn what_takes_a_restart_is_told_and_nothing_else_is() {
+    let upstream = Upstream::start().await;
+    for (section, told) in [
+        ("threads: 3", true),
+        ("drain: {delay: 1s}", true),
+        ("audit: {log: stderr}", true),
+        ("audit: {log: audit.jsonl, on_full: refuse}", true),
+        ("audit: {log: audit.jsonl, permitted: 0.5, subject: plain}", false),
+        ("limits: {inflight: 7}", false),
+    ] {
+        let setup = Setup::new(&upstream);
+        let mut process = Process::serve(&setup.write(), &[]).await;
+        let setup = setup.with(section);
+        setup.write();
+        process.logged("\"kind\":\"config\"").await;
+        // What is told stands before what says that the change holds.
+        assert_eq!(process.log().contains("`audit` change with a restart alone"), told, "{section}\n{}", process.log());
+    }
 }
