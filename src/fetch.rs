@@ -159,7 +159,8 @@ impl fmt::Debug for Answer {
 pub struct Client {
     plain: Pool<HttpConnector, Full<Bytes>>,
     tls: OnceCell<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>,
-    roots: Option<RootCertStore>,
+    /// `None`: the system's root certificates.
+    config: Option<ClientConfig>,
 }
 
 impl Default for Client {
@@ -177,12 +178,12 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client that trusts the system's root certificates.
     pub fn new() -> Client {
-        Client { plain: pool(HttpConnector::new()), tls: OnceCell::new(), roots: None }
+        Client { plain: pool(HttpConnector::new()), tls: OnceCell::new(), config: None }
     }
 
-    /// A client that trusts these root certificates and no other.
-    pub fn with_roots(roots: RootCertStore) -> Client {
-        Client { roots: Some(roots), ..Client::new() }
+    /// A client that speaks TLS by this configuration: its root certificates and no other, its own certificate.
+    pub fn with_tls(config: ClientConfig) -> Client {
+        Client { config: Some(config), ..Client::new() }
     }
 
     /// Fetches `url` with these request headers beside `Host`. The body may have `max_bytes`; `deadline` covers everything from
@@ -214,7 +215,22 @@ impl Client {
         deadline: Duration,
     ) -> Result<Answer, FetchError> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        let mut request = Request::new(Full::from(form));
+        self.post(url, headers, Bytes::from(form), max_bytes, deadline).await
+    }
+
+    /// Sends `body`, of which the headers say what it is.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn post(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Bytes,
+        max_bytes: usize,
+        deadline: Duration,
+    ) -> Result<Answer, FetchError> {
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         self.exchange(request, url, headers, max_bytes, deadline).await
     }
@@ -244,12 +260,11 @@ impl Client {
         // A failure is not remembered: a mounted bundle may appear later.
         self.tls
             .get_or_try_init(|| async {
-                let roots = match &self.roots {
-                    Some(roots) => roots.clone(),
-                    None => read_roots().await?,
+                let config = match &self.config {
+                    Some(config) => config.clone(),
+                    None => tls(read_roots().await?)?,
                 };
-                let connector =
-                    HttpsConnectorBuilder::new().with_tls_config(tls(roots)?).https_only().enable_http1().build();
+                let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
                 Ok(pool(connector))
             })
             .await

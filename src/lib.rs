@@ -31,7 +31,7 @@
 //! | the tokens of our own | [`issuer`] |
 //! | what is asked | [`dialect`], [`import`] (registries -> catalogues): pure |
 //! | what is allowed | [`policy`]: pure |
-//! | records, the way upstream | [`audit`], [`metrics`]; [`upstream`] |
+//! | records, the way upstream | [`audit`], [`metrics`], [`trace`]; [`upstream`] |
 //! | files, wires | [`config`], [`reload`], [`tls`], [`fetch`], [`grpc`] |
 //! | what Chalk's exports, queries and settings share | [`chalk`]: pure |
 //! | texts | [`json`], [`yaml`], [`schema`], [`diagnostic`], [`hex`]: pure |
@@ -74,5 +74,6 @@ pub mod schema;
 pub mod server;
 pub mod snapshot;
 pub mod tls;
+pub mod trace;
 pub mod upstream;
 pub mod yaml;

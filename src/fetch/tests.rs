@@ -266,7 +266,7 @@ async fn a_server_must_show_a_certificate_of_a_known_root_for_its_name() {
     let (port, certificate, served) = serve_tls(3);
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
-    let client = Client::with_roots(roots);
+    let client = Client::with_tls(tls(roots).unwrap());
     let get = async |client: &Client, host: &str| {
         let url = url(&format!("https://{host}:{port}/keys?secret=canary"));
         client.get(&url, HeaderMap::new(), 10, LONG).await
@@ -277,7 +277,7 @@ async fn a_server_must_show_a_certificate_of_a_known_root_for_its_name() {
     assert!(error.contains("certificate not valid for name"), "{error}");
     let mut others = RootCertStore::empty();
     others.add(self::certificate().0).unwrap();
-    let stranger = Client::with_roots(others);
+    let stranger = Client::with_tls(tls(others).unwrap());
     let error = get(&stranger, "localhost").await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("`https://localhost:{port}/keys` did not answer: ")));
     assert!(error.contains("invalid peer certificate"), "{error}");
@@ -287,7 +287,7 @@ async fn a_server_must_show_a_certificate_of_a_known_root_for_its_name() {
 #[tokio::test]
 async fn the_roots_wait_for_the_first_https_address() {
     let (address, served) = serve(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"]);
-    let client = Client::with_roots(RootCertStore::empty());
+    let client = Client::with_tls(tls(RootCertStore::empty()).unwrap());
     let plain = url(&format!("http://{address}/"));
     client.get(&plain, HeaderMap::new(), 10, LONG).await.unwrap();
     assert!(!client.tls.initialized());

@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["issuer"],
     &["dialect", "import"],
     &["policy"],
-    &["metrics", "audit", "upstream"],
+    &["metrics", "audit", "trace", "upstream"],
     &["config", "reload"],
     &["tls", "fetch", "grpc"],
     &["chalk"],
