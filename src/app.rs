@@ -21,6 +21,9 @@ use crate::proxy::record;
 use crate::reload::WatchSettings;
 use crate::server::Server;
 
+/// How long an end waits for a collector.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// Everything bound and loaded, not serving yet.
 #[derive(Debug)]
 pub struct App {
@@ -134,13 +137,18 @@ impl App {
         for task in admins {
             task.await.ok();
         }
+        let tracer = self.live.proxy.tracer.clone();
         // The writer ends when the last handle is gone; a request cut off may still hold one.
         drop(self.live);
+        let flushed = tokio::task::spawn_blocking(move || tracer.is_none_or(|tracer| tracer.shutdown(FLUSH)));
         let writer = tokio::task::spawn_blocking(move || self.audit.join().is_ok());
         let written = tokio::time::timeout(Duration::from_secs(2), writer).await;
         if finished && !matches!(written, Ok(Ok(true))) {
             tracing::error!("the audit log was not written to its end");
             return false;
+        }
+        if !flushed.await.unwrap_or(false) {
+            tracing::warn!("not all spans were exported");
         }
         finished
     }

@@ -203,6 +203,14 @@ impl Upstream {
         Self { url, target, engine: None, ..self.clone() }
     }
 
+    /// Its host, or the path of its socket.
+    pub fn host(&self) -> &str {
+        match &self.target {
+            Target::Tcp { host, .. } => host,
+            Target::Unix(path) => path.to_str().unwrap_or_default(),
+        }
+    }
+
     /// Certificates and keys of connections to it.
     pub fn tls_files(&self) -> impl Iterator<Item = &PathBuf> {
         let client = self.tls.client.iter().flat_map(|(cert, key)| [cert, key]);
@@ -312,13 +320,15 @@ pub enum AuditLog {
     File(PathBuf),
 }
 
-/// Logs.
-#[derive(Clone, Debug)]
+/// Logs and spans.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracing {
     /// Default `info`.
     pub level: String,
     /// JSON (the default) or text.
     pub json: bool,
+    /// Spans over OTLP; default: none.
+    pub otlp: bool,
 }
 
 /// Reads a configuration. `variables` looks up `${NAME}`; `folder` is where relative paths start.

@@ -264,7 +264,8 @@ impl Client {
                     Some(config) => config.clone(),
                     None => tls(read_roots().await?)?,
                 };
-                let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
+                let connector =
+                    HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
                 Ok(pool(connector))
             })
             .await

@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 
 use crate::audit::Audit;
 use crate::auth::Auth;
-use crate::config::{Config, Enforcement};
+use crate::config::{Config, Enforcement, Tracing};
 use crate::dialect;
 use crate::dialect::json::Description;
 use crate::metrics::Metrics;
@@ -35,6 +35,7 @@ use crate::proxy::Proxy;
 use crate::proxy::record::Line;
 use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watcher};
 use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
+use crate::trace::Tracer;
 use description::described;
 pub use description::read_description;
 pub use graph::GraphError;
@@ -110,6 +111,8 @@ pub struct Live {
     states: ArcSwap<States>,
     runtime: Handle,
     watch: WatchSettings,
+    /// How logs are to be written.
+    logging: tokio::sync::watch::Sender<Tracing>,
 }
 
 impl std::fmt::Debug for Live {
@@ -175,7 +178,10 @@ impl Live {
         announce(&config, &metrics);
         let snapshot = Snapshot { generation: 1, rules: Arc::new(rules), shadow, settings };
         let inflight = AtomicUsize::new(0);
-        let proxy = Arc::new(Proxy { snapshot: ArcSwap::from_pointee(snapshot), metrics, audit, inflight });
+        let tracer =
+            if config.tracing.otlp { Tracer::from_environment(&metrics.spans_dropped)?.map(Arc::new) } else { None };
+        let proxy = Arc::new(Proxy { snapshot: ArcSwap::from_pointee(snapshot), metrics, audit, inflight, tracer });
+        let logging = tokio::sync::watch::Sender::new(config.tracing.clone());
         let states = States {
             policy: State { stale: None, digest: policy_texts.digest.clone() },
             catalogue: State { stale: None, digest: below.files.digest.clone() },
@@ -197,7 +203,15 @@ impl Live {
             config_watcher: None,
             waiting: None,
         };
-        let live = Arc::new(Self { proxy, tls, inner: Mutex::new(inner), states: ArcSwap::default(), runtime, watch });
+        let live = Arc::new(Self {
+            proxy,
+            tls,
+            inner: Mutex::new(inner),
+            states: ArcSwap::default(),
+            runtime,
+            watch,
+            logging,
+        });
         live.show(&live.lock());
         live.watch_files(&mut live.lock(), &held)?;
         let reader = asked.map(|asked| Reader::start(&live, &live.runtime, asked, false));
@@ -211,6 +225,11 @@ impl Live {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while reloading leaves the last state, which is whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How logs are to be written, from now on.
+    pub fn logging(&self) -> tokio::sync::watch::Receiver<Tracing> {
+        self.logging.subscribe()
     }
 
     /// How everything stands.

@@ -66,6 +66,8 @@ pub struct Metrics {
     pub audit_mode: IntGauge,
     /// `shadow_disagreements_total{change}`.
     pub shadow_disagreements: IntCounterVec,
+    /// `spans_dropped_total{reason}`.
+    pub spans_dropped: IntCounterVec,
 }
 
 /// What came of credentials, looked up once.
@@ -225,6 +227,7 @@ impl Metrics {
             )?,
             audit_mode: register(&registry, IntGauge::new("audit_mode", "1 while enforcement is audit.")?)?,
             shadow_disagreements: disagreements,
+            spans_dropped: counters("spans_dropped_total", "Spans that no collector took, by why.", &["reason"])?,
             registry,
         })
     }

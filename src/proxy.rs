@@ -11,6 +11,7 @@ pub mod record;
 pub mod respond;
 pub mod route;
 pub mod rpc;
+mod spans;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -33,10 +34,12 @@ use crate::dialect::{Decision, Invalid, Outcome, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::policy::Permission;
 use crate::snapshot::{CallerTables, Decided, Snapshot};
+use crate::trace::{Parent, TraceId, Tracer};
 use body::{BodyError, Incoming};
-use record::{DecisionId, Line, Made, TraceId};
+use record::{DecisionId, Line, Made};
 use respond::{Body, Failure, Form};
 use route::{Kind, Route};
+use spans::Trace;
 
 /// Bytes of an answer that may wait for those of other requests; it would cost more to have left larger ones for a while.
 const TOGETHER: u64 = 16 << 10;
@@ -52,6 +55,8 @@ pub struct Proxy {
     pub audit: Audit<Line>,
     /// Requests being served.
     pub inflight: AtomicUsize,
+    /// Makes spans, where `tracing.otlp` asks for them.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// One of them; it ends when this is dropped, whether it was answered or its caller hung up.
@@ -96,13 +101,16 @@ struct Exchange<'p> {
     decisions: VecDeque<Made>,
     /// The token, or the certificate, was.
     verified: bool,
+    generation: u64,
+    /// Of a valid `traceparent`, or of our own span.
+    trace_id: Option<TraceId>,
+    trace: Option<Box<Trace>>,
 }
 
 /// Who sent a query.
 struct Asked {
     caller: Caller,
     tables: Arc<CallerTables>,
-    trace_id: Option<TraceId>,
 }
 
 /// Answers one request, on a connection from there. Never fails: every failure has its answer.
@@ -121,6 +129,9 @@ pub async fn handle(
         Some(_) => Err(Failure::NotFound),
     };
     let metrics = route.as_ref().map_or(&snapshot.settings.routes.other, |route| &route.metrics);
+    let parent = Parent::of(&parts.headers);
+    let begin = |tracer: &Arc<Tracer>| Trace::begin(tracer, &parts, parent.as_ref(), route.as_ref().ok().copied());
+    let trace = proxy.tracer.as_ref().map(begin);
     let mut exchange = Exchange {
         proxy,
         peer,
@@ -131,6 +142,9 @@ pub async fn handle(
         upstream: None,
         decisions: VecDeque::new(),
         verified: false,
+        generation: snapshot.generation,
+        trace_id: trace.as_ref().map(|trace| trace.span.trace_id()).or(parent.map(|parent| parent.trace_id)),
+        trace,
     };
     let in_flight = InFlight::begin(proxy, limits.inflight);
     let unfit = unfit(&parts, coded);
@@ -140,6 +154,9 @@ pub async fn handle(
         (None, Ok(_), None) => Err(Failure::Overloaded),
         (None, Ok(route), Some(_)) => exchange.serve(&snapshot, route, &parts, incoming).await,
     };
+    if let (Some(trace), Err(failure)) = (&mut exchange.trace, &result) {
+        trace.failed(failure);
+    }
     let response = exchange.answer(result);
     let mut response = exchange.finish(response).await;
     if ends {
@@ -191,6 +208,9 @@ impl Exchange<'_> {
             let Ok(place) = self.proxy.audit.place().await else {
                 // What cannot be recorded is not answered.
                 self.decisions.clear();
+                if let Some(trace) = &mut self.trace {
+                    trace.failed(&Failure::Overloaded);
+                }
                 response = self.answer(Err(Failure::Overloaded));
                 break;
             };
@@ -199,6 +219,7 @@ impl Exchange<'_> {
             }
         }
         self.metrics.finished(status(&response), ended - self.started, self.upstream);
+        self.end_trace(Some(&response));
         response
     }
 
@@ -251,7 +272,13 @@ impl Exchange<'_> {
         let (now, most, peer) = (SystemTime::now(), settings.limits.token_bytes, self.peer.certificate);
         let verified = match auth::credential(headers) {
             Ok(Credential::Bearer(token)) => {
-                settings.auth.authenticate_within(token, most, now, peer).await.map(|who| (&counts.valid, who))
+                let verifying = settings.auth.authenticate_within(token, most, now, peer);
+                let verified = match &self.trace {
+                    None => verifying.await,
+                    // In a box, as is all that is rarely needed.
+                    Some(trace) => Box::pin(trace.verified(now, verifying)).await,
+                };
+                verified.map(|who| (&counts.valid, who))
             }
             Ok(Credential::ApiKey(key)) => settings.auth.by_api_key(key, now).map(|who| (&counts.api_key, who)),
             Err(Refusal::Missing) => {
@@ -267,7 +294,12 @@ impl Exchange<'_> {
             }
             Refusal::Invalid { reason } => {
                 counts.invalid.inc();
-                tracing::debug!(reason, "a token is refused");
+                tracing::debug!(
+                    decision_id = self.decision_id.as_str(),
+                    trace_id = self.trace_id(),
+                    reason,
+                    "a token is refused"
+                );
                 Failure::Unauthorized { sent: true }
             }
             Refusal::Expired => {
@@ -311,14 +343,10 @@ impl Exchange<'_> {
         }
     }
 
-    /// Who asks, and as part of which trace.
+    /// Who asks.
     async fn asked(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Asked, Failure> {
         let (caller, tables) = self.caller(snapshot, headers).await?;
-        // Of two nobody can tell which one the upstream takes.
-        let mut traceparents = headers.get_all("traceparent").iter();
-        let one = traceparents.next().filter(|_| traceparents.next().is_none());
-        let traceparent = one.and_then(|value| value.to_str().ok());
-        Ok(Asked { caller, tables, trace_id: traceparent.and_then(record::trace_id) })
+        Ok(Asked { caller, tables })
     }
 
     /// Tells where the candidate in the shadow of the policy would answer otherwise. Changes nothing.
@@ -330,6 +358,7 @@ impl Exchange<'_> {
             if compared.first {
                 tracing::warn!(
                     decision_id = self.decision_id.as_str(),
+                    trace_id = self.trace_id(),
                     generation = snapshot.generation,
                     change,
                     roles = live.map_or("[]", |(tables, _, _)| &tables.names),
@@ -347,7 +376,11 @@ impl Exchange<'_> {
     /// # Errors
     /// `InvalidQuery`: it cannot be meant.
     fn decide(&mut self, snapshot: &Arc<Snapshot>, asked: &Asked, query: Query<'_>) -> Result<Arc<Decided>, Failure> {
+        let begun = self.trace.as_ref().map(|_| SystemTime::now());
         let decided = snapshot.rules.decide(&asked.tables, query);
+        if let Some((trace, begun)) = self.trace.as_mut().zip(begun) {
+            trace.decided(&decided.plan, begun);
+        }
         self.shadow(snapshot, &asked.caller, Some((&asked.tables, &decided, query)));
         if let Outcome::Invalid(invalid) = &decided.plan.outcome {
             return Err(Failure::InvalidQuery(invalid.0.clone()));
@@ -374,7 +407,7 @@ impl Exchange<'_> {
             caller: asked.caller.clone(),
             tables: Arc::clone(&asked.tables),
             decided: Arc::clone(decided),
-            trace_id: asked.trace_id,
+            trace_id: self.trace_id,
             unverified: false,
         });
     }
@@ -383,18 +416,23 @@ impl Exchange<'_> {
     /// (`Ok`), which is recorded.
     fn unreadable(&mut self, enforcement: Enforcement, Unreadable(why): &Unreadable) -> Result<(), Failure> {
         self.proxy.metrics.upstream_errors.with_label_values(&["unreadable"]).inc();
-        let decision_id = self.decision_id.as_str();
+        let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
         match enforcement {
             Enforcement::Enforce => {
-                tracing::warn!(decision_id, why, "an answer is not passed on");
+                tracing::warn!(decision_id, trace_id, why, "an answer is not passed on");
                 Err(Failure::UpstreamUnreadable)
             }
             Enforcement::Audit => {
-                tracing::warn!(decision_id, why, "an answer that cannot be verified is passed on");
+                tracing::warn!(decision_id, trace_id, why, "an answer that cannot be verified is passed on");
                 self.decisions.iter_mut().for_each(|made| made.unverified = true);
                 Ok(())
             }
         }
+    }
+
+    /// For lines of the log.
+    fn trace_id(&self) -> Option<&str> {
+        std::str::from_utf8(self.trace_id.as_ref()?).ok()
     }
 
     async fn request_body(&self, snapshot: &Snapshot, incoming: Incoming) -> Result<Bytes, Failure> {
@@ -419,6 +457,7 @@ impl Drop for Exchange<'_> {
                 self.proxy.audit.leave(self.line(made, 499, Instant::now()));
             }
         }
+        self.end_trace(None);
     }
 }
 

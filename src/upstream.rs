@@ -43,6 +43,8 @@ pub struct Upstream {
     http2: Clients,
     /// What goes before a path over HTTP/2, for `:scheme`, `:authority` and the pool's key.
     origin: String,
+    /// Its host, or the path of its socket; its port.
+    address: (String, Option<u16>),
 }
 
 /// What is spoken to an upstream.
@@ -112,7 +114,21 @@ impl Upstream {
                 .build(connector(Protocol::Http2))
         };
         let http2 = Clients { pooled: client(usize::MAX), fresh: client(0) };
-        Ok(Self { http1: Arc::new(Pool::new(connector(Protocol::Http1))), host, http2, origin })
+        let address = match &settings.target {
+            Target::Tcp { host, port, .. } => (host.clone(), Some(*port)),
+            Target::Unix(path) => (path.display().to_string(), None),
+        };
+        Ok(Self { http1: Arc::new(Pool::new(connector(Protocol::Http1))), host, http2, origin, address })
+    }
+
+    /// Where it is: its host and port, or the path of its socket.
+    pub fn address(&self) -> (&str, Option<u16>) {
+        (&self.address.0, self.address.1)
+    }
+
+    /// What goes before a path in an address of it.
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// Sends a request to a path, with its query where it has one, and waits for the head of the answer. Sets the request's

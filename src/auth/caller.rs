@@ -64,6 +64,11 @@ impl<'t> Verified<'t> {
         Self { known, said: Said::Token(token) }
     }
 
+    /// Whether it is a token that was verified before.
+    pub fn was_known(&self) -> bool {
+        matches!(self.said, Said::Token(_))
+    }
+
     /// All claims of the token, or `cert.*` alone.
     pub fn claims(&self) -> Cow<'_, Map<String, Value>> {
         match &self.said {

@@ -24,6 +24,7 @@ use super::keys::pace::Pace;
 use super::verify::{Claims, Life};
 use super::{AuthError, OpaqueSettings, PeerCertificate, Refusal, invalid, proven};
 use crate::fetch::Client;
+use crate::trace;
 use judge::Judge;
 
 mod judge;
@@ -185,9 +186,14 @@ impl Opaque {
             Err((tell, told)) => {
                 let landing = Landing { opaque: Arc::clone(self), key };
                 let token = token.to_owned();
+                let mut span = trace::asks("judge token", self.judge.host());
                 // A task of its own, so that a caller who goes away does not take the exchange from those who wait for it.
                 tokio::spawn(async move {
                     let outcome = landing.opaque.exchange(key, &token, now).await;
+                    if let (Some(span), Err(Refusal::KeysUnavailable { .. })) = (&mut span, &outcome) {
+                        span.failed("unavailable");
+                    }
+                    drop(span);
                     drop(landing);
                     tell.send_replace(Some(outcome));
                 });

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use crate::app::{App, StartError};
 use crate::cli::{complain, exit};
-use crate::config::Config;
+use crate::config::{Config, Tracing};
 use crate::live::{self, ConfigFile};
 use crate::reload::WatchSettings;
 
@@ -50,16 +52,14 @@ pub fn run(arguments: &Arguments) -> u8 {
             return exit::DOES_NOT_LOAD;
         }
     };
-    let level = arguments.log_level.map(|level| format!("{level:?}").to_lowercase());
-    let json = arguments.log_format.map_or(config.tracing.json, |format| format == Format::Json);
-    logs(level.as_deref().unwrap_or(&config.tracing.level), json);
+    let logs = Logs::start(arguments.log_level, arguments.log_format, &config.tracing);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = config.threads {
         builder.worker_threads(threads);
     }
     match builder.enable_all().build() {
         Ok(runtime) => {
-            let code = runtime.block_on(serve(config, file));
+            let code = runtime.block_on(serve(config, file, logs.as_ref()));
             // What waits for a pipe that nobody reads is not waited for.
             runtime.shutdown_timeout(Duration::from_secs(1));
             code
@@ -71,17 +71,57 @@ pub fn run(arguments: &Arguments) -> u8 {
     }
 }
 
-/// Logs go to standard error.
-fn logs(level: &str, json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set = if json { builder.json().flatten_event(true).try_init() } else { builder.with_ansi(false).try_init() };
-    if let Err(error) = set {
-        complain(&format!("logs cannot be set up: {error}"));
+/// Logs go to standard error. RUST_LOG goes before a flag, and a flag before the configuration, also when that changes.
+struct Logs {
+    level: Option<Level>,
+    format: Option<Format>,
+    filter: reload::Handle<EnvFilter, Registry>,
+    lines: reload::Handle<Lines, Filtered>,
+}
+
+type Filtered = Layered<reload::Layer<EnvFilter, Registry>, Registry>;
+/// How a line is written.
+type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
+
+impl Logs {
+    fn start(level: Option<Level>, format: Option<Format>, settings: &Tracing) -> Option<Self> {
+        let (filter, filter_handle) = reload::Layer::new(filter(level, settings));
+        let (lines, lines_handle) = reload::Layer::new(lines(format, settings));
+        match tracing_subscriber::registry().with(filter).with(lines).try_init() {
+            Ok(()) => Some(Self { level, format, filter: filter_handle, lines: lines_handle }),
+            Err(error) => {
+                complain(&format!("logs cannot be set up: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Writes as the configuration has it now.
+    fn follow(&self, settings: &Tracing) {
+        let filter = self.filter.reload(filter(self.level, settings));
+        let lines = self.lines.reload(lines(self.format, settings));
+        if let Err(error) = filter.and(lines) {
+            tracing::error!(%error, "logs stay as they were");
+        }
     }
 }
 
-async fn serve(config: Config, file: ConfigFile) -> u8 {
+fn filter(level: Option<Level>, settings: &Tracing) -> EnvFilter {
+    let flag = level.map(|level| format!("{level:?}").to_lowercase());
+    let level = flag.as_deref().unwrap_or(&settings.level);
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level))
+}
+
+fn lines(format: Option<Format>, settings: &Tracing) -> Lines {
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    if format.map_or(settings.json, |format| format == Format::Json) {
+        layer.json().flatten_event(true).boxed()
+    } else {
+        layer.with_ansi(false).boxed()
+    }
+}
+
+async fn serve(config: Config, file: ConfigFile, logs: Option<&Logs>) -> u8 {
     let [terminate, interrupt, hangup] =
         [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = (terminate, interrupt, hangup) else {
@@ -100,6 +140,7 @@ async fn serve(config: Config, file: ConfigFile) -> u8 {
     };
     let at = app.addresses();
     tracing::info!(data = %at.data, metrics = %at.metrics, admin = %at.admin, "listening");
+    let mut logging = app.live().logging();
     let (first, heard) = tokio::sync::oneshot::channel();
     let mut run = tokio::spawn(app.run(async {
         heard.await.ok();
@@ -116,6 +157,12 @@ async fn serve(config: Config, file: ConfigFile) -> u8 {
                     }
                     Err(_) => exit::FAILED,
                 };
+            }
+            Ok(()) = logging.changed() => {
+                if let Some(logs) = logs {
+                    logs.follow(&logging.borrow_and_update());
+                }
+                continue;
             }
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

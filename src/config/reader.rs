@@ -281,7 +281,7 @@ impl ConfigReader<'_, '_> {
     }
 
     fn tracing(&mut self, node: Option<&Node>) -> Tracing {
-        let mut tracing = Tracing { level: "info".to_owned(), json: true };
+        let mut tracing = Tracing { level: "info".to_owned(), json: true, otlp: false };
         let Some(fields) = node.and_then(|node| self.r.fields(node, "`tracing`", &["level", "format", "otlp"])) else {
             return tracing;
         };
@@ -292,11 +292,7 @@ impl ConfigReader<'_, '_> {
         if let Some(node) = fields.get("format") {
             tracing.json = self.r.word(node, "`tracing.format`", &[("json", true), ("text", false)]).unwrap_or(true);
         }
-        if let Some(node) = fields.get("otlp")
-            && self.r.boolean(node, "`otlp`") == Some(true)
-        {
-            self.r.error(node, Code::Unsupported, "`otlp` is not part of this version");
-        }
+        tracing.otlp = fields.get("otlp").and_then(|node| self.r.boolean(node, "`otlp`")).unwrap_or(false);
         tracing
     }
 

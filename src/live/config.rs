@@ -79,6 +79,9 @@ impl Live {
         if (&config.listen.address, config.metrics, config.admin) != (&old.listen.address, old.metrics, old.admin) {
             tracing::warn!("`listen`, `metrics` and `admin` addresses change with a restart alone");
         }
+        if config.tracing.otlp != old.tracing.otlp {
+            tracing::warn!("`tracing.otlp` changes with a restart alone");
+        }
         if let (Some(new), Some(old)) = (&mut config.issuer, &old.issuer)
             && new.store != old.store
         {
@@ -152,6 +155,7 @@ impl Live {
         if inner.reader.as_ref().map(|reader| &reader.asked) != asked.as_ref() {
             inner.reader = asked.map(|asked| Reader::start(self, &self.runtime, asked, graphs.kept));
         }
+        self.logging.send_if_modified(|logging| std::mem::replace(logging, config.tracing.clone()) != config.tracing);
         inner.config = config;
         self.publish(shadow, Arc::new(rules), settings, "config");
         self.watch_files(inner, &held)

@@ -21,11 +21,15 @@ use crate::proxy::route::Routes;
 use crate::reload::{self, Digest, Files, ReadError, Source};
 use crate::snapshot::{Authorization, Settings, Subjects};
 use crate::tls::{self, TlsError};
+use crate::trace::TraceError;
 use crate::upstream::Upstream;
 
 /// Why the sidecar does not start, or a reload is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// Spans.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// Mistakes in files, each with its place.
     #[error("{0}")]
     Report(Report),

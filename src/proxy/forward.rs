@@ -16,8 +16,9 @@ use crate::dialect::chalk::headers::Read as Said;
 use crate::proxy::Exchange;
 use crate::proxy::body::{self, BodyError, Incoming, Passing, passing};
 use crate::proxy::respond::{Body, Failure};
-use crate::proxy::{chalk, headers, rpc};
+use crate::proxy::{chalk, headers, rpc, spans};
 use crate::snapshot::{Authorization, Snapshot};
+use crate::trace::Child;
 use crate::upstream::{Answer, Make, Protocol, Upstream, UpstreamError};
 
 /// Room for the headers that most requests take upstream, so that it is not made while they are put there.
@@ -39,6 +40,8 @@ struct Way<'w> {
 /// An answer of which the head is there.
 struct Begun {
     response: Response<Answer>,
+    /// Ends when all of it was read.
+    span: Option<Child>,
     sent: Instant,
     /// Until when all of it has to be there.
     deadline: Instant,
@@ -104,7 +107,7 @@ impl Exchange<'_> {
         let fits = usize::try_from(announced.lower()).is_ok_and(|least| least <= cap);
         let small = announced.exact().is_some_and(|length| length <= passing::SMALL as u64);
         if !begun.response.status().is_success() || !fits || small {
-            let (head, answer, _) = self.whole(begun, cap).await?;
+            let (head, answer, _) = self.whole(begun, cap, way.protocol).await?;
             return Ok(answer_as_it_came(head, answer));
         }
         // Nothing of it is looked at.
@@ -187,17 +190,23 @@ impl Exchange<'_> {
             until,
         };
         let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
-        let decision_id = self.decision_id.as_str();
+        let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
         rpc::answer(&head, &body, &trailers).map_err(|stopped| match stopped {
             rpc::Stopped::Unreadable(Unreadable(why)) => {
                 count("unreadable");
-                tracing::warn!(decision_id, why, "an answer is not passed on");
+                tracing::warn!(decision_id, trace_id, why, "an answer is not passed on");
                 Failure::UpstreamUnreadable
             }
-            rpc::Stopped::Status { code, message, trace_id } => {
+            rpc::Stopped::Status { code, message, trace_id: theirs } => {
                 count("status");
-                tracing::debug!(decision_id, code = code.name(), message, "the upstream answers with an error");
-                Failure::UpstreamStatus { code, trace_id }
+                tracing::debug!(
+                    decision_id,
+                    trace_id,
+                    code = code.name(),
+                    message,
+                    "the upstream answers with an error"
+                );
+                Failure::UpstreamStatus { code, trace_id: theirs }
             }
         })
     }
@@ -215,7 +224,7 @@ impl Exchange<'_> {
             Protocol::Http1 => most,
             Protocol::Http2 => most.saturating_add(rpc::PREFIX),
         };
-        self.whole(begun, cap).await
+        self.whole(begun, cap, way.protocol).await
     }
 
     /// The head of the answer.
@@ -236,6 +245,11 @@ impl Exchange<'_> {
             Authorization::Own(value) => Some(value),
         };
         let listed = headers::listed(&parts.headers);
+        let mut span = self
+            .trace
+            .as_ref()
+            .map(|trace| trace.call(way.to, way.path, request().method(), way.protocol, &self.metrics.route));
+        let traced = self.trace.as_ref().zip(span.as_ref());
         let request = || {
             let mut request = request();
             for (name, value) in &parts.headers {
@@ -245,6 +259,9 @@ impl Exchange<'_> {
             }
             if let Some(value) = authorization {
                 request.headers_mut().insert(header::AUTHORIZATION, value.clone());
+            }
+            if let Some((trace, span)) = traced {
+                trace.span.propagate(span, request.headers_mut());
             }
             request
         };
@@ -259,24 +276,38 @@ impl Exchange<'_> {
         let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let response = timeout_at(deadline, way.to.send(&request, way.path, way.protocol, way.read)).await;
         self.upstream = Some(sent.elapsed());
+        let kind = match &response {
+            Err(_) => Some("timeout"),
+            Ok(Err(UpstreamError::Connect(_))) => Some("connect"),
+            Ok(Err(UpstreamError::Broken(_))) => Some("broken"),
+            Ok(Err(UpstreamError::Path) | Ok(_)) => None,
+        };
+        if let Some((span, kind)) = span.as_mut().zip(kind) {
+            span.failed(kind);
+        }
+        let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
         let response = response.map_err(|_| {
             count("timeout");
+            tracing::warn!(decision_id, trace_id, "the upstream does not answer in time");
             Failure::UpstreamTimeout
         })?;
         let response = response.map_err(|error| match error {
             UpstreamError::Path => Failure::NotFound,
             UpstreamError::Connect(why) => {
                 count("connect");
-                tracing::warn!(why, "the upstream cannot be reached");
+                tracing::warn!(decision_id, trace_id, why, "the upstream cannot be reached");
                 Failure::UpstreamFailed(None)
             }
             UpstreamError::Broken(why) => {
                 count("broken");
-                tracing::warn!(why, "the upstream broke off");
+                tracing::warn!(decision_id, trace_id, why, "the upstream broke off");
                 Failure::UpstreamFailed(None)
             }
         })?;
-        Ok(Begun { response, sent, deadline })
+        if let Some(span) = &mut span {
+            spans::answered(span, way.protocol, response.status());
+        }
+        Ok(Begun { response, span, sent, deadline })
     }
 
     /// The whole answer. An error's body is replaced.
@@ -284,18 +315,24 @@ impl Exchange<'_> {
         &mut self,
         begun: Begun,
         cap: usize,
+        protocol: Protocol,
     ) -> Result<(hyper::http::response::Parts, Bytes, HeaderMap), Failure> {
-        let (head, body) = begun.response.into_parts();
-        let read = body::collect_until(body, cap, begun.deadline).await;
-        self.upstream = Some(begun.sent.elapsed());
+        let Begun { response, mut span, sent, deadline } = begun;
+        let (head, body) = response.into_parts();
+        let read = body::collect_until(body, cap, deadline).await;
+        self.upstream = Some(sent.elapsed());
+        if let Some(span) = &mut span {
+            spans::ended(span, protocol, &head.headers, read.as_ref().map(|(_, trailers)| trailers));
+        }
+        drop(span);
         let (answer, trailers) = read.map_err(|error| self.unread(error))?;
         if head.status.is_success() {
             return Ok((head, answer, trailers));
         }
         self.proxy.metrics.upstream_errors.with_label_values(&["status"]).inc();
-        let decision_id = self.decision_id.as_str();
+        let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
         let original = String::from_utf8_lossy(answer.get(..4096).unwrap_or(&answer));
-        tracing::debug!(decision_id, status = head.status.as_u16(), %original, "the upstream answers with an error");
+        tracing::debug!(decision_id, trace_id, status = head.status.as_u16(), %original, "the upstream answers with an error");
         let passed = head.status.is_client_error() || head.status.is_server_error();
         Err(Failure::UpstreamFailed(passed.then_some(head.status)))
     }
@@ -306,7 +343,8 @@ impl Exchange<'_> {
             BodyError::TooLarge(_) => ("too_large", Failure::UpstreamUnreadable),
             BodyError::Timeout => ("timeout", Failure::UpstreamTimeout),
             BodyError::Broken(why) => {
-                tracing::warn!(%why, "the upstream broke off within its answer");
+                let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
+                tracing::warn!(decision_id, trace_id, %why, "the upstream broke off within its answer");
                 ("broken", Failure::UpstreamFailed(None))
             }
         };

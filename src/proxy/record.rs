@@ -18,6 +18,7 @@ use crate::json;
 use crate::metrics::RouteMetrics;
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot, Subjects};
+use crate::trace::TraceId;
 
 /// What a plan says in every line about it: members of a JSON object, each with a comma behind it.
 pub fn of_plan(plan: &Plan) -> String {
@@ -68,7 +69,7 @@ pub struct Made {
     pub tables: Arc<CallerTables>,
     /// What was decided.
     pub decided: Arc<Decided>,
-    /// Of a valid `traceparent`.
+    /// Of a valid `traceparent`, or of our own span.
     pub trace_id: Option<TraceId>,
     /// Passed on without having been verified (`enforcement: audit` alone).
     pub unverified: bool,
@@ -94,9 +95,6 @@ pub struct Line {
 /// 128 random bits in hex, by which a request is found again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecisionId([u8; 32]);
-
-/// 32 digits of hex in lower case, not all of them 0.
-pub type TraceId = [u8; 32];
 
 impl DecisionId {
     /// A new one, from the machine's randomness; all zeros where it has none to give.
@@ -219,17 +217,6 @@ fn subject(claims: &Map<String, Value>, subjects: &Subjects) -> String {
     hex(hash.first_chunk::<16>().map_or(&[], |half| half))
 }
 
-/// The trace id of a W3C `traceparent`, where it is one.
-pub fn trace_id(traceparent: &str) -> Option<TraceId> {
-    let mut parts = traceparent.split('-');
-    let (version, id, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, len: usize| {
-        text.len() == len && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let fine = version == "00" && hex(id, 32) && hex(parent, 16) && hex(flags, 2) && parts.next().is_none();
-    if fine && id.bytes().any(|b| b != b'0') { id.as_bytes().try_into().ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,21 +227,5 @@ mod tests {
             (0..200).map(|_| DecisionId::random().as_str().to_owned()).collect();
         assert_eq!(ids.len(), 200);
         assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
-    }
-
-    #[test]
-    fn only_a_whole_traceparent_gives_its_id() {
-        let id = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(trace_id(&format!("00-{id}-b7ad6b7169203331-01")).as_ref().map(|id| &id[..]), Some(id.as_bytes()));
-        for wrong in [
-            "",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-\"injected\"-b7ad6b7169203331-01",
-            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-        ] {
-            assert_eq!(trace_id(wrong), None, "{wrong}");
-        }
     }
 }

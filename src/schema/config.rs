@@ -426,8 +426,8 @@ struct Tracing {
     level: Option<Var<Level>>,
     /// How lines are written. Default: json.
     format: Option<Var<Format>>,
-    /// Spans over OTLP, which is not part of this version. Default: false.
-    otlp: Option<Var<Never>>,
+    /// Spans over OTLP; the OTEL_* variables say where to. Default: false.
+    otlp: Option<Var<bool>>,
 }
 
 #[derive(JsonSchema)]

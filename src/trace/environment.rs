@@ -198,7 +198,9 @@ mod tests {
 
     #[test]
     fn two_variables_turn_spans_off() {
-        for (name, value) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_TRACES_EXPORTER", "none")] {
+        for (name, value) in
+            [("OTEL_SDK_DISABLED", "true"), ("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_TRACES_EXPORTER", "none")]
+        {
             assert!(of(&[(name, value)]).unwrap().is_none(), "{name}");
         }
         some(&[("OTEL_SDK_DISABLED", "false"), ("OTEL_TRACES_EXPORTER", "otlp")]);
@@ -219,7 +221,8 @@ mod tests {
         };
         assert_eq!(timeout("9"), Duration::from_millis(9));
         assert_eq!(timeout("nine"), TIMEOUT);
-        let protocols = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")];
+        let protocols =
+            [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")];
         some(&protocols);
     }
 
@@ -248,7 +251,9 @@ mod tests {
 
     #[test]
     fn propagators_but_ours_are_left_aside() {
-        for (names, ours) in [("tracecontext,baggage", true), ("b3, tracecontext", true), ("baggage", false), ("none", false)] {
+        for (names, ours) in
+            [("tracecontext,baggage", true), ("b3, tracecontext", true), ("baggage", false), ("none", false)]
+        {
             assert_eq!(some(&[("OTEL_PROPAGATORS", names)]).propagates, ours, "{names}");
         }
     }

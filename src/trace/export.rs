@@ -55,8 +55,7 @@ pub(super) fn provider(environment: &Environment, lost: &IntCounterVec) -> Resul
         Counted { inner: exporter, waiting: Arc::clone(&waiting), lost: lost.with_label_values(&["not_sent"]) };
     let config = BatchConfigBuilder::default().with_max_queue_size(environment.queue).build();
     let inner = BatchSpanProcessor::new(exporter, config);
-    let queue =
-        Queue { inner, waiting, most: environment.queue, lost: lost.with_label_values(&["queue_full"]) };
+    let queue = Queue { inner, waiting, most: environment.queue, lost: lost.with_label_values(&["queue_full"]) };
     let mut resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
     if environment.unnamed {
         resource = resource.with_service_name("tagwarden");
@@ -174,7 +173,8 @@ impl Sender {
     }
 
     fn count_rejected(&self, body: &[u8]) {
-        let rejected = Answer::decode(body).ok().and_then(|answer| answer.partial_success).map(|some| some.rejected_spans);
+        let rejected =
+            Answer::decode(body).ok().and_then(|answer| answer.partial_success).map(|some| some.rejected_spans);
         if let Some(rejected) = rejected.and_then(|spans| u64::try_from(spans).ok()).filter(|spans| *spans > 0) {
             self.rejected.inc_by(rejected);
             tracing::warn!(endpoint = %self.url, rejected, "the collector rejects spans");

@@ -19,6 +19,7 @@ use super::provider::Provider;
 use super::{KeyError, KeySet, Match};
 use crate::auth::verify::Jws;
 use crate::fetch::FetchError;
+use crate::trace;
 
 /// No key set is larger. In bytes.
 pub(super) const MAX_BYTES: usize = 1 << 20;
@@ -288,9 +289,7 @@ impl Source {
 
     /// Asks the provider because of a token, unless somebody did since `seen` readings, or just now.
     async fn refetch(self: &Arc<Self>, seen: u64) -> Refetch {
-        if !matches!(self.origin, Origin::Provider(_)) {
-            return Refetch::Rested;
-        }
+        let Origin::Provider(provider) = &self.origin else { return Refetch::Rested };
         let Ok(_place) = self.pace.waiting.try_acquire() else {
             return Refetch::Failed { retry_after: Duration::from_secs(1) };
         };
@@ -311,9 +310,14 @@ impl Source {
         }
         flight.asked = Some(now);
         let source = Arc::clone(self);
+        let mut span = trace::asks("fetch keys", provider.location.url().host());
         // A task of its own, so that a caller who goes away does not take the exchange from those who wait for it.
         let exchange = tokio::spawn(async move {
             let done = source.ask().await.is_ok();
+            if let (Some(span), false) = (&mut span, done) {
+                span.failed("unavailable");
+            }
+            drop(span);
             drop(flight);
             done
         });

@@ -114,6 +114,14 @@ impl Judge {
         }
     }
 
+    /// Its host, for a span.
+    pub(super) fn host(&self) -> &str {
+        match self {
+            Judge::Introspection(judge) => judge.url.host(),
+            Judge::WhoAmI(judge) => judge.settings.host(),
+        }
+    }
+
     pub(super) fn file(&self) -> Option<PathBuf> {
         match self {
             Judge::Introspection(judge) => Some(judge.secret_file.clone()),

@@ -132,7 +132,7 @@ impl Exchange<'_> {
             caller: asked.caller.clone(),
             tables: Arc::clone(&asked.tables),
             decided: Arc::new(Decided::with_audit(plan, audit)),
-            trace_id: asked.trace_id,
+            trace_id: self.trace_id,
             unverified: false,
         });
     }
