@@ -154,8 +154,8 @@ pub async fn handle(
         (None, Ok(_), None) => Err(Failure::Overloaded),
         (None, Ok(route), Some(_)) => exchange.serve(&snapshot, route, &parts, incoming).await,
     };
-    if let (Some(trace), Err(failure)) = (&mut exchange.trace, &result) {
-        trace.failed(failure);
+    if let Err(failure) = &result {
+        exchange.failed(failure);
     }
     let response = exchange.answer(result);
     let mut response = exchange.finish(response).await;
@@ -189,6 +189,15 @@ fn unfit(parts: &Parts, coded: bool) -> Option<Failure> {
 }
 
 impl Exchange<'_> {
+    /// Tells the log and the span. The names of what is refused are the caller's and the audit's.
+    fn failed(&mut self, failure: &Failure) {
+        let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
+        tracing::debug!(decision_id, trace_id, code = failure.code(), "a request is not served");
+        if let Some(trace) = &mut self.trace {
+            trace.failed(failure);
+        }
+    }
+
     fn answer(&self, result: Result<Response<Body>, Failure>) -> Response<Body> {
         let id = self.decision_id.header();
         let mut response = result.unwrap_or_else(|failure| failure.response_in(self.form, &id));
@@ -208,9 +217,7 @@ impl Exchange<'_> {
             let Ok(place) = self.proxy.audit.place().await else {
                 // What cannot be recorded is not answered.
                 self.decisions.clear();
-                if let Some(trace) = &mut self.trace {
-                    trace.failed(&Failure::Overloaded);
-                }
+                self.failed(&Failure::Overloaded);
                 response = self.answer(Err(Failure::Overloaded));
                 break;
             };

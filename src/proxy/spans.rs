@@ -40,7 +40,6 @@ impl Trace {
         let mut span = tracer.request(name, &parts.headers, parent);
         if span.is_recording() {
             span.set("http.request.method", method);
-            span.set("url.scheme", parts.uri.scheme_str().unwrap_or("http").to_owned());
             if let Some(route) = route {
                 span.set("http.route", route.to_owned());
                 if route == parts.uri.path() {
@@ -218,7 +217,7 @@ impl Exchange<'_> {
                 rpc::Form::Connect => ("connectrpc", code.map(str::to_owned)),
             };
             span.set("rpc.system.name", system);
-            if self.metrics.route.contains('.') {
+            if self.metrics.route.starts_with('/') {
                 span.set("rpc.method", self.metrics.route.trim_start_matches('/').to_owned());
             }
             if let Some(code) = code {

@@ -449,19 +449,3 @@ enum Format {
     /// For people.
     Text,
 }
-
-struct Never;
-
-impl JsonSchema for Never {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Never".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "boolean", "const": false})
-    }
-}

@@ -446,7 +446,7 @@ fn what_is_not_there_yet_is_an_error() {
         |keys: &str, more: &str| format!("auth: {{issuers: [{{issuer: i, audiences: [a], keys: {keys}}}]{more}}}\n");
     let file = "{jwks_file: j}";
     let whole = |more: &str| format!("{rest}{upstream}{}{more}", auth(file, ""));
-    let cases = [("OTLP", whole("tracing: {otlp: true}\n"))];
+    let cases = [("explorer page", whole("admin: {token_file: t}\n"))];
     let good = config::read(&source("good", &whole("")), Path::new("."), &|_| None);
     assert!(good.0.is_some(), "{}", good.1);
     for (words, text) in cases {

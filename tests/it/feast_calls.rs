@@ -22,8 +22,8 @@ use crate::support::tokens::KEY;
 use crate::support::until;
 use crate::support::upstream::Upstream;
 
-const READ: &str = "/GrpcFeatureServer/GetOnlineFeatures";
-const OPEN: &str = "routes: [{path: /GrpcFeatureServer/GetOnlineFeatures, methods: [POST]}]";
+pub const READ: &str = "/GrpcFeatureServer/GetOnlineFeatures";
+pub const OPEN: &str = "routes: [{path: /GrpcFeatureServer/GetOnlineFeatures, methods: [POST]}]";
 const SECRET: &[u8] = b"000-00-0000";
 
 /// A sidecar in front of both: a server of HTTP that is never called, and one of gRPC.
@@ -51,7 +51,7 @@ fn list(names: &[&str]) -> FeatureList {
     FeatureList { val: names.iter().map(|name| (*name).to_owned()).collect() }
 }
 
-fn asks(features: &[&str]) -> GetOnlineFeaturesRequest {
+pub fn asks(features: &[&str]) -> GetOnlineFeaturesRequest {
     GetOnlineFeaturesRequest {
         kind: Some(Kind::Features(list(features))),
         entities: [("customer_id".to_owned(), ids())].into(),
@@ -67,7 +67,7 @@ fn says(columns: &[(&str, &[u8])]) -> GetOnlineFeaturesResponse {
     GetOnlineFeaturesResponse { metadata: Some(metadata), results, status: true }
 }
 
-fn answers(columns: &[(&str, &[u8])]) -> Act {
+pub fn answers(columns: &[(&str, &[u8])]) -> Act {
     Act::fine(&says(columns).encode_to_vec())
 }
 

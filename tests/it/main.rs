@@ -50,6 +50,7 @@ mod observe_full;
 mod observe_secrets;
 mod opaque;
 mod oracle;
+mod otlp;
 mod overload;
 mod policy_files;
 mod policy_properties;

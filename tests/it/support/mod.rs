@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod collector;
 pub mod frames;
 pub mod grpc;
 pub mod process;
