@@ -44,8 +44,8 @@ pub(super) struct Environment {
     pub timeout: Duration,
     pub queue: usize,
     pub propagates: bool,
-    /// Neither variable says what we are called.
-    pub unnamed: bool,
+    /// What we are called; `None`: as OTEL_RESOURCE_ATTRIBUTES says.
+    pub name: Option<String>,
 }
 
 /// Looks up a variable; one that is empty is not set.
@@ -88,10 +88,14 @@ pub(super) fn read(look: Look<'_>) -> Result<Option<Environment>, TraceError> {
         timeout: timeout(look),
         queue: queue(look),
         propagates: propagates(look),
-        unnamed: look("OTEL_SERVICE_NAME").is_none()
-            && !look("OTEL_RESOURCE_ATTRIBUTES")
-                .is_some_and(|all| all.split(',').any(|one| one.trim_start().starts_with("service.name="))),
+        name: name(look),
     }))
+}
+
+fn name(look: Look<'_>) -> Option<String> {
+    let among = |all: String| all.split(',').any(|one| one.trim_start().starts_with("service.name="));
+    let named = look("OTEL_RESOURCE_ATTRIBUTES").is_some_and(among);
+    look("OTEL_SERVICE_NAME").or_else(|| (!named).then(|| "tagwarden".to_owned()))
 }
 
 /// That of traces is taken as it is; to that of all signals `/v1/traces` is added.
@@ -193,7 +197,8 @@ mod tests {
         let all = some(&[]);
         assert_eq!(all.endpoint.to_string(), "http://localhost:4318/v1/traces");
         assert_eq!((all.timeout, all.queue), (TIMEOUT, QUEUE));
-        assert!(all.tls.is_none() && all.propagates && all.unnamed);
+        assert!(all.tls.is_none() && all.propagates);
+        assert_eq!(all.name.as_deref(), Some("tagwarden"));
     }
 
     #[test]
@@ -244,9 +249,9 @@ mod tests {
 
     #[test]
     fn a_name_of_ours_is_not_replaced() {
-        assert!(!some(&[("OTEL_SERVICE_NAME", "x")]).unnamed);
-        assert!(!some(&[("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=x")]).unnamed);
-        assert!(some(&[("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=x")]).unnamed);
+        let both = [("OTEL_SERVICE_NAME", "x"), ("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=y")];
+        assert_eq!(some(&both).name.as_deref(), Some("x"));
+        assert_eq!(some(&both[1..]).name, None);
     }
 
     #[test]

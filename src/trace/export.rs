@@ -57,8 +57,9 @@ pub(super) fn provider(environment: &Environment, lost: &IntCounterVec) -> Resul
     let inner = BatchSpanProcessor::new(exporter, config);
     let queue = Queue { inner, waiting, most: environment.queue, lost: lost.with_label_values(&["queue_full"]) };
     let mut resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    if environment.unnamed {
-        resource = resource.with_service_name("tagwarden");
+    // The SDK would let OTEL_RESOURCE_ATTRIBUTES go before OTEL_SERVICE_NAME.
+    if let Some(name) = &environment.name {
+        resource = resource.with_service_name(name.clone());
     }
     Ok(SdkTracerProvider::builder().with_span_processor(queue).with_resource(resource.build()).build())
 }

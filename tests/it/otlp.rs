@@ -12,7 +12,8 @@ use crate::support::client::{Answer, H2, ask, query, request};
 use crate::support::collector::{Collector, ON, Seen, decoded, serve, takes};
 use crate::support::grpc::{Grpc, framed};
 use crate::support::process::{Process, command};
-use crate::support::sidecar::{FINE, REFUSED, Setup, cutter, reader};
+use crate::support::sidecar::{FINE, POLICY, REFUSED, Setup, cutter, reader};
+use crate::support::tokens::ISSUER;
 use crate::support::until;
 use crate::support::upstream::{Act, Recorded, Upstream, nobody};
 
@@ -64,7 +65,8 @@ async fn a_request_is_one_trace_from_its_caller_to_the_feature_server() {
     assert_eq!(spans.len(), 4, "{spans:#?}");
     assert!(spans.iter().all(|seen| seen.trace() == TRACE), "{spans:#?}");
 
-    let server = one(&spans, "POST /get-online-features");
+    let server = &spans[0];
+    assert_eq!(server.span.name, "POST /get-online-features");
     // 1 is INTERNAL, 2 SERVER, 3 CLIENT.
     assert_eq!((server.span.kind, server.parent().as_str()), (2, CALLER));
     let port = upstream.url.rsplit_once(':').unwrap().1;
@@ -288,6 +290,7 @@ async fn who_judges_a_token_is_asked_within_the_trace() {
     let judge = format!("{{url: \"{}/introspect\", client_id: us, secret_file: secret}}", provider.url);
     setup.auth = format!(", opaque: {{introspection: {judge}, ttl: 1h, negative_ttl: 1h}}");
     setup.folder.write("secret", "s");
+    let setup = setup.policy(&POLICY.replace("{groups: ", &format!("{{iss: \"{ISSUER}\", groups: ")));
     let process = collector.process(&setup, &[]).await;
     for judged in [1, 0] {
         let answer = ask(process.data, query("an-opaque-token", FINE)).await;
