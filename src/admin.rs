@@ -1,4 +1,6 @@
-//! What operators reach, on listeners of their own: metrics and probes on one, `/status` on the other.
+//! What operators reach, on listeners of their own: metrics and probes on one, `/status` and the explorer page on the other.
+
+mod explore;
 
 use std::convert::Infallible;
 use std::io;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,9 +23,12 @@ use tokio::sync::{Semaphore, watch};
 use crate::config::Enforcement;
 use crate::issuer::StoreStatus;
 use crate::live::{Live, State};
+pub use explore::Explorer;
 
 /// Connections at once on each of these listeners.
 const CONNECTIONS: usize = 64;
+/// What is missing where there is no token.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"tagwarden\"");
 
 /// What the two listeners show.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub struct Admin {
     pub live: Arc<Live>,
     /// SIGTERM was heard.
     pub draining: Arc<AtomicBool>,
+    /// The explorer page, unless the configuration says that there is none.
+    pub explorer: Option<Arc<Explorer>>,
 }
 
 /// Which of the two.
@@ -39,7 +46,7 @@ pub struct Admin {
 pub enum Side {
     /// `/metrics /livez /readyz`.
     Metrics,
-    /// `/status`.
+    /// `/status /explore`.
     Admin,
 }
 
@@ -79,8 +86,8 @@ pub async fn serve(admin: Arc<Admin>, side: Side, listener: TcpListener, mut sto
         tokio::spawn(async move {
             gauge.inc();
             let service = service_fn(move |request: Request<Incoming>| {
-                let response = admin.answer(side, &request);
-                async move { Ok::<_, Infallible>(response) }
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(admin.answer(side, request).await) }
             });
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(16 << 10);
@@ -98,7 +105,15 @@ pub async fn serve(admin: Arc<Admin>, side: Side, listener: TcpListener, mut sto
 }
 
 impl Admin {
-    fn answer(&self, side: Side, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, side: Side, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if let (Side::Admin, Some(explorer)) = (side, &self.explorer)
+            && explore::is_below(request.uri().path())
+        {
+            return explorer.answer(request).await;
+        }
+        if side == Side::Admin && !is_let_in(&self.live, request.headers()) {
+            return unauthorized();
+        }
         let (status, kind, body) = match (side, request.uri().path()) {
             (Side::Metrics, "/metrics") => (StatusCode::OK, "text/plain; version=0.0.4", self.metrics()),
             (Side::Metrics, "/livez") => (StatusCode::OK, "text/plain", b"ok\n".to_vec()),
@@ -227,6 +242,25 @@ impl Admin {
         }
         status
     }
+}
+
+/// Whether a request has the token of the admin listener, once, where one is asked for.
+fn is_let_in(live: &Live, headers: &HeaderMap) -> bool {
+    let Some(token) = &*live.admin_token.load() else { return true };
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(given), None) = (given.next(), given.next()) else { return false };
+    let given = given.as_bytes().split_at_checked(b"Bearer ".len());
+    given.is_some_and(|(scheme, given)| scheme.eq_ignore_ascii_case(b"Bearer ") && token.is(given))
+}
+
+fn unauthorized() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(b"the token of `admin.token_file` is needed\n")));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Why tokens of ours are answered 503, where they are. That makes nobody unready: other issuers' tokens and API keys go on.

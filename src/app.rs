@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::admin::{self, Admin, Side};
+use crate::admin::{self, Admin, Explorer, Side};
 use crate::audit::chain::Hasher;
 use crate::audit::{Audit, AuditError, Shown};
 use crate::config::{Config, Drain};
 use crate::live::{self, ConfigFile, Live, LoadError};
 use crate::metrics::Metrics;
-use crate::proxy::record;
+use crate::proxy::record::{self, Refusals};
 use crate::reload::WatchSettings;
 use crate::server::Server;
 
@@ -32,6 +32,7 @@ pub struct App {
     admin: TcpListener,
     addresses: Addresses,
     live: Arc<Live>,
+    explorer: Option<Arc<Explorer>>,
     audit: JoinHandle<()>,
     drain: Drain,
 }
@@ -83,10 +84,18 @@ impl App {
         };
         let shown = Shown { lines: metrics.audit_lines.clone(), head: metrics.audit_chain_head.clone() };
         let mut text = record::Writer::default();
-        let append = move |line: &record::Line, out: &mut Vec<u8>| text.append(line, out);
+        let refusals = config.admin.explore.then(Arc::<Refusals>::default);
+        let seen = refusals.clone();
+        let append = move |line: &record::Line, out: &mut Vec<u8>| {
+            text.append(line, out);
+            if let Some(refusals) = &seen {
+                refusals.see(line);
+            }
+        };
         let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full, hasher, shown, append)?;
         let (listen, drain) = (config.listen.address, config.drain);
-        let (metrics_address, admin_address) = (config.metrics, config.admin);
+        let (metrics_address, admin_address) = (config.metrics, config.admin.address);
+        let hosts = config.admin.hosts.clone();
         let live = Live::start(config_file, config, audit, metrics, watch).await?;
         let at = |address: SocketAddr| move |error| StartError::Bind { address, error };
         let server = Server::bind(listen, Arc::clone(&live.proxy), Arc::clone(&live.tls));
@@ -98,7 +107,8 @@ impl App {
             metrics: metrics.local_addr().map_err(at(metrics_address))?,
             admin: admin.local_addr().map_err(at(admin_address))?,
         };
-        Ok(Self { server, metrics, admin, addresses, live, audit: writer, drain })
+        let explorer = refusals.map(|refusals| Explorer::new(Arc::clone(&live), hosts, refusals));
+        Ok(Self { server, metrics, admin, addresses, live, explorer, audit: writer, drain })
     }
 
     /// Where it listens.
@@ -117,7 +127,8 @@ impl App {
         let (stop, stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
         let draining = Arc::new(AtomicBool::new(false));
-        let shown = Arc::new(Admin { live: Arc::clone(&self.live), draining: Arc::clone(&draining) });
+        let (live, explorer) = (Arc::clone(&self.live), self.explorer);
+        let shown = Arc::new(Admin { live, draining: Arc::clone(&draining), explorer });
         let admins = [
             tokio::spawn(admin::serve(Arc::clone(&shown), Side::Metrics, self.metrics, admin_stopped.clone())),
             tokio::spawn(admin::serve(shown, Side::Admin, self.admin, admin_stopped)),

@@ -32,8 +32,8 @@ pub struct Config {
     pub listen: Listen,
     /// `/metrics /livez /readyz`.
     pub metrics: SocketAddr,
-    /// `/status`.
-    pub admin: SocketAddr,
+    /// `/status` and the explorer page.
+    pub admin: Admin,
     /// The feature server behind.
     pub upstream: Upstream,
     /// Where tokens come from.
@@ -74,6 +74,19 @@ pub struct Config {
     pub json: Option<PathBuf>,
     /// Logs.
     pub tracing: Tracing,
+}
+
+/// The listener of operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Default `127.0.0.1:9901`.
+    pub address: SocketAddr,
+    /// The file of the token that is asked for; there where the address is not loopback.
+    pub token_file: Option<PathBuf>,
+    /// Names in `Host` that the explorer answers to, in lower case, besides `localhost` and literal addresses.
+    pub hosts: Vec<String>,
+    /// Whether there is an explorer; default yes.
+    pub explore: bool,
 }
 
 /// What a feature server speaks.

@@ -5,6 +5,7 @@
 //! catalogue that is served; one that does not load never keeps the policy from being reloaded. The configuration reloads
 //! too, as a whole, but for what a running process cannot change. A live graph is a part of the catalogue that is asked for.
 
+mod admin;
 mod config;
 mod description;
 mod graph;
@@ -36,17 +37,21 @@ use crate::proxy::record::Line;
 use crate::reload::{self, Digest, Files, ReadError, Source, WatchSettings, Watcher};
 use crate::snapshot::{Part, Rules, Settings, Shadow, Snapshot};
 use crate::trace::Tracer;
+pub use admin::AdminToken;
 use description::described;
 pub use description::read_description;
 pub use graph::GraphError;
 use graph::{Asked, Reader};
 use layers::{Layer, Unreadable};
-use load::{Below, Texts, digest, lay, read_catalogue, server_tls, settings};
+use load::{Below, Texts, digest, lay, read_catalogue, server_tls, settings, written};
 pub use load::{ConfigFile, LoadError, check_shrink, read_config, secret, sources, texts};
 pub use own::read_clients;
 pub use routes::lint_routes;
 use shadow::{Candidate, read_candidate, shown};
-use watch::{Held, certificate_source, client_source, description_source, graph_source, key_source, upstream_source};
+use watch::{
+    Held, admin_source, certificate_source, client_source, description_source, graph_source, key_source,
+    upstream_source,
+};
 
 /// How one kind of file stands, for `/status` and `/readyz`.
 #[derive(Clone, Debug, Default)]
@@ -80,11 +85,13 @@ pub struct States {
     pub clients: State,
     /// The description of a server of the JSON dialect.
     pub description: State,
+    /// The admin listener's token.
+    pub admin: State,
 }
 
 impl States {
     /// Each kind with its name.
-    pub fn all(&self) -> [(&'static str, &State); 10] {
+    pub fn all(&self) -> [(&'static str, &State); 11] {
         [
             ("policy", &self.policy),
             ("catalogue", &self.catalogue),
@@ -96,6 +103,7 @@ impl States {
             ("shadow", &self.shadow),
             ("clients", &self.clients),
             ("description", &self.description),
+            ("admin", &self.admin),
         ]
     }
 }
@@ -106,6 +114,8 @@ pub struct Live {
     pub proxy: Arc<Proxy>,
     /// The listener's certificate.
     pub tls: Arc<ArcSwapOption<rustls::ServerConfig>>,
+    /// What operators show to the admin listener; none is asked for where the configuration names no file.
+    pub admin_token: ArcSwapOption<AdminToken>,
     inner: Mutex<Inner>,
     /// What is shown while `inner` is busy loading.
     states: ArcSwap<States>,
@@ -173,8 +183,9 @@ impl Live {
         let (description, described) = described(&config)?;
         let settings = Arc::new(settings(&config, auth, issuer, description, &metrics)?);
         let tls = Arc::new(ArcSwapOption::from(server_tls(&config)?));
+        let admin_token = ArcSwapOption::from(admin::token(&config)?);
         let (candidate, shadow) = read_candidate(&config, &below, &metrics)?.unzip();
-        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &below), &metrics);
+        let rules = rules(Part::Live, &config, policy, (&policy_texts, &below), &metrics);
         announce(&config, &metrics);
         let snapshot = Snapshot { generation: 1, rules: Arc::new(rules), shadow, settings };
         let inflight = AtomicUsize::new(0);
@@ -203,15 +214,8 @@ impl Live {
             config_watcher: None,
             waiting: None,
         };
-        let live = Arc::new(Self {
-            proxy,
-            tls,
-            inner: Mutex::new(inner),
-            states: ArcSwap::default(),
-            runtime,
-            watch,
-            logging,
-        });
+        let (inner, states) = (Mutex::new(inner), ArcSwap::default());
+        let live = Arc::new(Self { proxy, tls, admin_token, inner, states, runtime, watch, logging });
         live.show(&live.lock());
         live.watch_files(&mut live.lock(), &held)?;
         let reader = asked.map(|asked| Reader::start(&live, &live.runtime, asked, false));
@@ -254,6 +258,7 @@ impl Live {
         let description = description_source(config);
         watched.extend(description.map(|source| (source, held.description, Self::description_changed as Changed)));
         watched.extend(graph_source(config).map(|source| (source, held.graph, Self::graph_file_changed as Changed)));
+        watched.extend(admin_source(config).map(|source| (source, held.admin, Self::admin_changed as Changed)));
         let certificates = certificate_source(config);
         let upstream = upstream_source(config);
         watched.extend(upstream.map(|source| (source, held.upstream, Self::upstream_changed as Changed)));
@@ -379,7 +384,8 @@ impl Live {
     }
 }
 
-fn rules(part: Part, config: &Config, policy: Policy, digest: String, metrics: &Metrics) -> Rules {
+/// `of`: what the policy was read from.
+fn rules(part: Part, config: &Config, policy: Policy, of: (&Texts, &Below), metrics: &Metrics) -> Rules {
     let enforcement = match part {
         Part::Live => {
             routes::tell(config, &policy);
@@ -389,7 +395,9 @@ fn rules(part: Part, config: &Config, policy: Policy, digest: String, metrics: &
         Part::Shadow => Enforcement::Enforce,
     };
     let chalk = dialect::chalk::plan::Settings { allow: config.chalk.allow.clone() };
-    Rules::new(part, digest, policy, enforcement, chalk, config.decision_cache_entries, metrics)
+    let digest = digest(of.0, of.1);
+    let entries = config.decision_cache_entries;
+    Rules::new(part, digest, policy, enforcement, chalk, entries, metrics).with_files(written(of.0, of.1))
 }
 
 /// A suspended enforcement is told, loudly, each time that it is loaded.

@@ -161,23 +161,6 @@ impl<const LEAST: u64> JsonSchema for Count<LEAST> {
     }
 }
 
-/// A key that this version knows and refuses, unless it is null.
-struct Unbuilt;
-
-impl JsonSchema for Unbuilt {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Unbuilt".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "null"})
-    }
-}
-
 /// `${NAME}` or `${NAME:-default}`, alone or within a text: an environment variable. In tagwarden.yaml alone.
 struct Variable;
 

@@ -3,6 +3,7 @@
 
 mod rules;
 mod shadow;
+mod written;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::proxy::{record, route::Routes};
 use crate::upstream::Upstream;
 pub use rules::{CallerTables, Decided, Part, Rules};
 pub use shadow::{Change, Compared, Disagreement, Shadow};
+pub use written::Written;
 
 /// Everything that a request reads.
 #[derive(Debug)]

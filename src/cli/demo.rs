@@ -271,6 +271,7 @@ It stays up until Ctrl-C. Its files go away with it; they are in {folder}:
 metrics            http://{metrics}/metrics
 readiness          http://{metrics}/readyz
 status             http://{admin}/status
+explorer           http://{admin}/explore
 
 Tokens
 {tokens}

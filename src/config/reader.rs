@@ -1,5 +1,6 @@
 //! The tree of `tagwarden.yaml` -> [`Config`], one function a section.
 
+mod admin;
 mod auth;
 mod catalogue;
 mod chalk;
@@ -99,13 +100,8 @@ impl ConfigReader<'_, '_> {
         let config = Config {
             threads: threads.map(|(_, count)| count),
             listen,
-            metrics: self.section_address(&fields, "metrics", "127.0.0.1:9902", &["address"]),
-            admin: self.section_address(
-                &fields,
-                "admin",
-                "127.0.0.1:9901",
-                &["address", "token_file", "hosts", "explore"],
-            ),
+            metrics: self.metrics(fields.get("metrics")),
+            admin: self.admin(fields.get("admin")),
             token_cache_entries: self.entries(
                 fields
                     .get("auth")
@@ -174,25 +170,9 @@ impl ConfigReader<'_, '_> {
         cert.zip(key)
     }
 
-    fn section_address(&mut self, fields: &Fields<'_>, name: &str, default: &str, keys: &[&str]) -> SocketAddr {
-        let section = fields.get(name).and_then(|node| self.r.fields(node, &format!("`{name}`"), keys));
-        if let Some(section) = &section {
-            for key in ["token_file", "hosts"] {
-                self.unbuilt(section, key);
-            }
-        }
-        let address =
-            self.address(section.as_ref().and_then(|s| s.get("address")), &format!("`{name}.address`"), default);
-        if let (Some(node), "admin") = (section.as_ref().and_then(|s| s.get("address")), name)
-            && !address.ip().is_loopback()
-        {
-            self.r.error(
-                node,
-                Code::Unsupported,
-                "`admin.address` is not loopback, and its token is not part of this version",
-            );
-        }
-        address
+    fn metrics(&mut self, node: Option<&Node>) -> SocketAddr {
+        let section = node.and_then(|node| self.r.fields(node, "`metrics`", &["address"]));
+        self.address(section.as_ref().and_then(|s| s.get("address")), "`metrics.address`", "127.0.0.1:9902")
     }
 
     /// `json`: the description that goes with its dialect.
@@ -294,14 +274,6 @@ impl ConfigReader<'_, '_> {
         }
         tracing.otlp = fields.get("otlp").and_then(|node| self.r.boolean(node, "`otlp`")).unwrap_or(false);
         tracing
-    }
-
-    fn unbuilt(&mut self, fields: &Fields<'_>, key: &str) {
-        if let Some((key, _)) = fields.entry(key) {
-            let place = self.r.key_place(key);
-            let message = format!("`{}` is not part of this version", key.name);
-            self.r.report.push(Diagnostic::new(Code::Unsupported, &place, message));
-        }
     }
 
     fn path(&mut self, node: &Node, what: &str) -> Option<PathBuf> {

@@ -22,7 +22,7 @@ fn the_smallest_configuration_has_the_documented_defaults() {
     let config = load(SMALLEST).unwrap();
     assert_eq!(config.listen.address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.metrics.to_string(), "127.0.0.1:9902");
-    assert_eq!(config.admin.to_string(), "127.0.0.1:9901");
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:9901");
     assert_eq!(config.policies, Path::new("/etc/tagwarden/policies/"));
     assert_eq!(config.issuers[0].keys, KeySource::JwksFile("/etc/tagwarden/jwks.json".into()));
     assert_eq!(config.issuers[0].leeway, Duration::from_secs(30));

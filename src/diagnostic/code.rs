@@ -194,9 +194,6 @@ codes! {
     UnregisteredTag Error "unregistered-tag":
         "the policy uses a tag that is not in its register `tags`",
         "mend the tag, or add it to `tags`";
-    Unsupported Error "unsupported":
-        "the configuration asks for something that this version does not do",
-        "take it out; what is not there is never ignored";
     Url Error "url":
         "a URL does not read, or is of a kind that is not reached",
         "write `http://host:port`, `https://host:port`, or where the message says so `unix:/path`";

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use super::description::described;
 use super::graph::{Asked, Graph, Reader};
-use super::load::{
-    Below, ConfigFile, LoadError, Texts, digest, parse_config, read_catalogue, relay, server_tls, settings,
-};
+use super::load::{Below, ConfigFile, LoadError, Texts, parse_config, read_catalogue, relay, server_tls, settings};
 use super::shadow::{read_candidate, shown};
 use super::watch::Held;
 use super::{Inner, Live, State, States, Unreadable, announce, own, rules};
@@ -76,12 +74,14 @@ impl Live {
     ) -> Result<(), LoadError> {
         let mut config = parse_config(path, files)?;
         let old = &inner.config;
-        if (&config.listen.address, config.metrics, config.admin) != (&old.listen.address, old.metrics, old.admin) {
-            tracing::warn!("`listen`, `metrics` and `admin` addresses change with a restart alone");
+        if (config.listen.address, config.metrics) != (old.listen.address, old.metrics) || config.admin != old.admin {
+            tracing::warn!("`listen.address`, `metrics` and `admin` change with a restart alone");
         }
         if config.tracing.otlp != old.tracing.otlp {
             tracing::warn!("`tracing.otlp` changes with a restart alone");
         }
+        // The file whose content reloads is the one that it was started with.
+        config.admin = old.admin.clone();
         if let (Some(new), Some(old)) = (&mut config.issuer, &old.issuer)
             && new.store != old.store
         {
@@ -131,7 +131,7 @@ impl Live {
         };
         let (description, described) = described(&config)?;
         let settings = Arc::new(settings(&config, auth, issuer.clone(), description, &self.proxy.metrics)?);
-        let rules = rules(Part::Live, &config, policy, digest(&policy_texts, &below), &self.proxy.metrics);
+        let rules = rules(Part::Live, &config, policy, (&policy_texts, &below), &self.proxy.metrics);
         if let Some((issuer, clients)) = issuer.zip(clients) {
             issuer.use_clients(clients);
         }
@@ -144,6 +144,7 @@ impl Live {
             graph: State { stale: unread.clone().or(behind), digest: below.graph_digest() },
             shadow: shown(candidate.as_ref()),
             description: described,
+            admin: inner.states.admin.clone(),
             ..States::default()
         };
         inner.candidate = candidate;

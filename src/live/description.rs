@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::load::{LoadError, digest, lay, texts};
+use super::load::{LoadError, lay, texts};
 use super::watch::description_source;
 use super::{Inner, Live, State, rules};
 use crate::config::{Config, ISSUER_PATHS};
@@ -58,7 +58,7 @@ impl Live {
         // What was decided of a route of this number was of another: the policy is as it was, with empty caches.
         let (policy, below) = &inner.good;
         let policy_again = lay(&inner.config, policy, below)?.policy;
-        let rules = rules(Part::Live, &inner.config, policy_again, digest(policy, below), &self.proxy.metrics);
+        let rules = rules(Part::Live, &inner.config, policy_again, (policy, below), &self.proxy.metrics);
         let shadow = self.shadow_over(inner);
         inner.states.description = State { stale: None, digest: files.digest.to_string() };
         self.publish(shadow, Arc::new(rules), Arc::new(settings), "description");

@@ -103,8 +103,8 @@ impl Live {
                     inner.good = (policy.clone(), below);
                     let why = why.map(|error: LoadError| error.to_string());
                     self.now_served(inner, why.as_deref());
-                    let digest = digest(policy, &inner.good.1);
-                    let rules = rules(Part::Live, &inner.config, loaded, digest, &self.proxy.metrics);
+                    let of = (policy, &inner.good.1);
+                    let rules = rules(Part::Live, &inner.config, loaded, of, &self.proxy.metrics);
                     let shadow = self.shadow_over(inner);
                     self.publish(shadow, Arc::new(rules), Arc::clone(&before.settings), kind);
                     if let Some(why) = why {

@@ -19,7 +19,7 @@ use crate::policy::file::{self, Layer, LayerKind};
 use crate::policy::{self, Policy, Sources};
 use crate::proxy::route::Routes;
 use crate::reload::{self, Digest, Files, ReadError, Source};
-use crate::snapshot::{Authorization, Settings, Subjects};
+use crate::snapshot::{Authorization, Settings, Subjects, Written};
 use crate::tls::{self, TlsError};
 use crate::trace::TraceError;
 use crate::upstream::Upstream;
@@ -155,6 +155,12 @@ pub(super) struct Below {
 }
 
 impl Below {
+    /// Its texts, the graph's behind the files'.
+    fn all(&self) -> Vec<Arc<SourceFile>> {
+        let graph = self.graph.iter().map(|graph| Arc::clone(&graph.file));
+        self.files.files.iter().cloned().chain(graph).collect()
+    }
+
     /// Of the graph; empty without one.
     pub(super) fn graph_digest(&self) -> String {
         self.graph.as_ref().map(|graph| graph.digest.clone()).unwrap_or_default()
@@ -188,8 +194,7 @@ pub fn sources(config: &Config) -> Sources {
 /// Any mistake in them.
 pub(super) fn lay(config: &Config, policy: &Texts, below: &Below) -> Result<Laid, LoadError> {
     let mut report = Report::default();
-    let mut files = below.files.files.clone();
-    files.extend(below.graph.iter().map(|graph| Arc::clone(&graph.file)));
+    let files = below.all();
     let rules = file::read(LayerKind::Policy, &policy.files, &mut report);
     let mut imported = file::read(LayerKind::Catalogue, &files, &mut report);
     if let Some(graph) = &below.graph {
@@ -284,6 +289,16 @@ pub(super) fn read_catalogue(config: &Config) -> Result<Texts, LoadError> {
 pub(super) fn digest(policy: &Texts, below: &Below) -> String {
     let graph = below.graph.iter().map(|graph| format!("+{}", graph.digest));
     format!("{}+{}{}", policy.digest, below.files.digest, graph.collect::<String>())
+}
+
+/// The texts that a policy over what is below it was read from.
+pub(super) fn written(policy: &Texts, below: &Below) -> Written {
+    let graph = below.graph.as_ref();
+    Written {
+        policy: policy.files.clone(),
+        below: below.all(),
+        dashboard: graph.map(|graph| (graph.labels.clone(), Place::file(&graph.file))),
+    }
 }
 
 pub(super) fn server_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, LoadError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::load::{Below, LoadError, Texts, digest, lay};
+use super::load::{Below, LoadError, Texts, lay};
 use super::{Inner, Live, State, rules};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -80,7 +80,7 @@ pub(super) fn read_candidate(
 /// A candidate over a catalogue, with nothing compared.
 fn shadow(config: &Config, candidate: &Texts, below: &Below, metrics: &Metrics) -> Result<Shadow, LoadError> {
     let policy = lay(config, candidate, below)?.policy;
-    let rules = rules(Part::Shadow, config, policy, digest(candidate, below), metrics);
+    let rules = rules(Part::Shadow, config, policy, (candidate, below), metrics);
     Ok(Shadow::new(Arc::new(rules), config.decision_cache_entries))
 }
 

@@ -13,6 +13,7 @@ pub(super) struct Held {
     pub(super) clients: Option<Digest>,
     pub(super) graph: Option<Digest>,
     pub(super) description: Option<Digest>,
+    pub(super) admin: Option<Digest>,
 }
 
 impl Held {
@@ -25,6 +26,7 @@ impl Held {
             clients: digest(client_source(config)),
             graph: digest(graph_source(config)),
             description: digest(description_source(config)),
+            admin: digest(admin_source(config)),
         }
     }
 }
@@ -57,6 +59,11 @@ pub(super) fn client_source(config: &Config) -> Option<Source> {
 /// The description of the server behind.
 pub(super) fn description_source(config: &Config) -> Option<Source> {
     config.json.as_ref().map(|path| Source::yaml([path]))
+}
+
+/// The token of the admin listener.
+pub(super) fn admin_source(config: &Config) -> Option<Source> {
+    config.admin.token_file.as_ref().map(|path| Source::pem([path]))
 }
 
 /// Our credentials where the live graph is.

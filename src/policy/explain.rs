@@ -113,6 +113,27 @@ pub struct Node {
     pub elsewhere: bool,
     /// Inputs and joins; none below a supplied feature.
     pub reads: Vec<Read>,
+    /// How many more of them there are, beyond the [`Bounds`] of what is told.
+    #[serde(skip_serializing_if = "is_none")]
+    pub left_out: usize,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// How much of a lineage is told. What made a rule apply goes before the rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Features in all, outputs aside.
+    pub nodes: usize,
+    /// Inputs and joins of one feature, and names in [`Node::because`].
+    pub reads: usize,
+}
+
+impl Bounds {
+    /// All of it.
+    pub const NONE: Self = Self { nodes: usize::MAX, reads: usize::MAX };
 }
 
 /// A tag on a feature.
@@ -160,6 +181,11 @@ pub fn explain(policy: &Policy, files: &Files<'_>, query: &Query) -> Explanation
 
 /// The same without suggestions, and without the search for them.
 pub fn lineage(policy: &Policy, files: &Files<'_>, query: &Query) -> Explanation {
+    lineage_within(policy, files, query, Bounds::NONE)
+}
+
+/// The same of the features that are nearest to the outputs. Costs what it tells, and the tables of the roles.
+pub fn lineage_within(policy: &Policy, files: &Files<'_>, query: &Query, bounds: Bounds) -> Explanation {
     let roles = role_ids(policy, query);
     let tables = policy.tables(&roles);
     let supplied: Vec<Name<'_>> = query.supplied.iter().map(|name| Name::of(policy, name)).collect();
@@ -174,7 +200,7 @@ pub fn lineage(policy: &Policy, files: &Files<'_>, query: &Query) -> Explanation
         |name: &Name<'_>| matches!(name, Name::Known(id) if policy.catalogue.feature(*id).is_some_and(|f| f.key));
     let values = supplied.iter().any(|name| counts(name) && !is_key(name));
     let mut walk =
-        Walk { policy, files, query, parts: resolved.parts(), values, keys: Vec::new(), index: HashMap::new() };
+        Walk { policy, files, query, bounds, parts: resolved.parts(), values, keys: Vec::new(), index: HashMap::new() };
 
     let mut shown_outputs = Vec::with_capacity(outputs.len());
     for ((name, verdict), (written, at)) in outputs.iter().zip(&decision.outputs).zip(query.outputs.iter().zip(0..)) {
@@ -252,6 +278,7 @@ struct Walk<'w> {
     policy: &'w Policy,
     files: &'w Files<'w>,
     query: &'w Query,
+    bounds: Bounds,
     parts: &'w [(&'w Table, Arc<Overlay>)],
     /// Something else than keys is supplied: the row and what lies off it differ.
     values: bool,
@@ -306,6 +333,7 @@ impl Walk<'_> {
             supplied: cell.rule == 1,
             elsewhere: key.elsewhere,
             reads: Vec::new(),
+            left_out: 0,
         };
         match key.subject {
             Subject::Unknown(at) => self.unknown(at, &roles, &mut node),
@@ -343,22 +371,15 @@ impl Walk<'_> {
                 barred_for: role_names(policy, &barred),
             });
         }
-        let mut below: Vec<(Edge, Cell)> = Vec::new();
+        let mut below: Vec<(Edge, Key, Cell)> = Vec::new();
         if !node.supplied {
             for edge in policy.catalogue.edges(feature) {
                 let elsewhere = self.values && (key.elsewhere || edge.off_row);
                 let to = Key { part: key.part, subject: Subject::Known(edge.to), elsewhere };
-                let Some(cell) = self.cell(to) else { continue };
-                below.push((*edge, cell));
-                let read = self.number(to);
-                node.reads.push(Read {
-                    node: read,
-                    feature: policy.catalogue.name(edge.to).to_owned(),
-                    join: !edge.input,
-                });
+                below.extend(self.cell(to).map(|cell| (*edge, to, cell)));
             }
         }
-        let because = below.iter().filter(|(edge, cell)| match node.rule {
+        let because = below.iter().filter(|(edge, _, cell)| match node.rule {
             2 => cell.barred && cell.rule != 1,
             4 => cell.permission == Permission::Deny,
             5 => edge.input && cell.permission == Permission::AllowDownstream,
@@ -366,9 +387,23 @@ impl Walk<'_> {
             _ => false,
         });
         // A feature can be both an input and a join.
-        let because: BTreeSet<FeatureId> = because.map(|(edge, _)| edge.to).collect();
+        let because: BTreeSet<FeatureId> = because.map(|(edge, ..)| edge.to).collect();
         node.because = because.iter().map(|id| policy.catalogue.name(*id).to_owned()).collect();
+        if below.len() > self.bounds.reads.min(self.bounds.nodes.saturating_sub(self.keys.len())) {
+            below.sort_by_key(|(edge, ..)| !because.contains(&edge.to));
+        }
+        for (edge, to, _) in below {
+            let known = self.index.contains_key(&to) || self.keys.len() < self.bounds.nodes;
+            if !known || node.reads.len() >= self.bounds.reads {
+                node.left_out += 1;
+                continue;
+            }
+            let read = self.number(to);
+            let feature = policy.catalogue.name(edge.to).to_owned();
+            node.reads.push(Read { node: read, feature, join: !edge.input });
+        }
         node.why = why::text(self.files, policy, roles, class, node);
+        node.because.truncate(self.bounds.reads);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The audit line of a decision (config.md, Audit line).
 
+mod refusals;
+
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use crate::metrics::RouteMetrics;
 use crate::policy::settings::Mode;
 use crate::snapshot::{CallerTables, Decided, Snapshot, Subjects};
 use crate::trace::TraceId;
+
+pub use refusals::{KEPT, Refusals};
 
 /// What a plan says in every line about it: members of a JSON object, each with a comma behind it.
 pub fn of_plan(plan: &Plan) -> String {
@@ -167,9 +171,7 @@ impl Writer {
         let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         if self.second != Some(time.as_secs()) {
             self.second = Some(time.as_secs());
-            // RFC 3339 to the second, in UTC: `2026-11-23T08:00:00Z`.
-            let text = DateTime::from_unix_duration(Duration::from_secs(time.as_secs())).map(|time| time.to_string());
-            self.text = text.unwrap_or_default().trim_end_matches('Z').to_owned();
+            self.text = second(time);
         }
         let digest = &made.snapshot.rules.digest;
         // Writing to a Vec does not fail.
@@ -195,6 +197,18 @@ impl Writer {
             None => out.extend_from_slice(b"null"),
         }
     }
+}
+
+/// RFC 3339 to the second, in UTC and without the `Z`: `2026-11-23T08:00:00`.
+fn second(time: Duration) -> String {
+    let text = DateTime::from_unix_duration(Duration::from_secs(time.as_secs())).map(|time| time.to_string());
+    text.unwrap_or_default().trim_end_matches('Z').to_owned()
+}
+
+/// A time as lines have it.
+fn when(time: SystemTime) -> String {
+    let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}.{:06}Z", second(time), time.subsec_micros())
 }
 
 /// What every line about a caller says of it: members of a JSON object, each with a comma behind it.

@@ -7,7 +7,7 @@ mod issuer;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Count, One, Switch, Text, Unbuilt, Var};
+use super::{Count, One, Switch, Text, Var};
 use auth::Auth;
 use catalogue::Catalogue;
 use issuer::Issuer;
@@ -35,6 +35,8 @@ texts! {
     Endpoint r"^https?://[^@/?#\s]+([/?#]\S*)?$" ["https://idp.example/oauth2/introspect"];
     /// An address of the web that paths are put behind.
     Base r"^https?://[^@/?#\s]+(/[^?#\s]*)?$" ["https://features.example"];
+    /// The name of a machine, without a port.
+    HostName r"^[0-9A-Za-z._-]+$" ["tagwarden.example"];
     /// An exact path: ASCII, no escapes, no empty, `.` or `..` segments.
     RoutePath r#"^/$|^(/(?!\.{1,2}(/|$))[!"$&'()*+,\-.0-9:<=>@A-Z\[\]^_`a-z{|}~]+)+$"# ["/v1/items"];
     /// The name of an environment.
@@ -102,7 +104,7 @@ pub(super) struct Config {
     listen: Option<Listen>,
     /// The listener of `/metrics`, `/livez` and `/readyz`: what the kubelet and Prometheus reach.
     metrics: Option<Metrics>,
-    /// The listener of operators: `/status`.
+    /// The listener of operators: `/status` and the explorer page.
     admin: Option<Admin>,
     /// The feature server behind.
     upstream: Upstream,
@@ -183,13 +185,14 @@ struct Metrics {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Admin {
-    /// A loopback address. Default: 127.0.0.1:9901.
+    /// One that is not loopback needs `token_file`. Default: 127.0.0.1:9901.
     address: Option<Var<Address>>,
-    /// Not part of this version: the token that is asked for where the address is not loopback.
-    token_file: Option<Unbuilt>,
-    /// Not part of this version: further Host values.
-    hosts: Option<Unbuilt>,
-    /// The explorer page, which is not part of this version.
+    /// The token that `/status` and the explorer's data are asked with, a file of 16 characters or more; it reloads. Left out:
+    /// none is asked for.
+    token_file: Option<Text>,
+    /// Further names that the explorer answers to, besides `localhost` and literal addresses: names in `Host`, without a port.
+    hosts: Option<Vec<Var<HostName>>>,
+    /// The explorer page, `/explore`. Default: true.
     explore: Option<Var<bool>>,
 }
 

@@ -21,6 +21,7 @@ use crate::policy::Policy;
 use crate::policy::resolve::{RoleId, Table, Tables};
 use crate::policy::settings::Mode;
 use crate::proxy::record;
+use crate::snapshot::Written;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,8 @@ pub struct Rules {
     pub policy: Policy,
     /// What the dialect looks up in them.
     pub index: Index,
+    /// The files.
+    pub written: Written,
     enforcement: Enforcement,
     tables: Cache<Arc<[RoleId]>, Arc<CallerTables>, TablesWeigh>,
     plans: Cache<Arc<[u8]>, Arc<Decided>, PlansWeigh, RandomState>,
@@ -199,6 +202,7 @@ impl Rules {
             digest,
             policy,
             index,
+            written: Written::default(),
             enforcement,
             tables,
             plans,
@@ -206,6 +210,11 @@ impl Rules {
             sets: Mutex::default(),
             counts,
         }
+    }
+
+    /// With the files that they were read from.
+    pub fn with_files(self, written: Written) -> Self {
+        Self { written, ..self }
     }
 
     /// The roles that a caller's claims give, sorted, each once. Callers with the same roles share one list.

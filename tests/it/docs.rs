@@ -435,27 +435,3 @@ fn the_readme_lists_every_command_and_none_that_is_not_there() {
     assert_eq!(missing.intersection(&names).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
-/// What the section says is not there is refused, by name.
-#[test]
-fn what_is_not_there_yet_is_an_error() {
-    let readme = text_of("README.md");
-    let missing = section(&readme, "Not there yet").split_whitespace().collect::<Vec<_>>().join(" ");
-    let rest = "version: 1\npolicies: p\n";
-    let upstream = "upstream: {url: \"http://127.0.0.1:1\", dialect: feast}\n";
-    let auth =
-        |keys: &str, more: &str| format!("auth: {{issuers: [{{issuer: i, audiences: [a], keys: {keys}}}]{more}}}\n");
-    let file = "{jwks_file: j}";
-    let whole = |more: &str| format!("{rest}{upstream}{}{more}", auth(file, ""));
-    let cases = [("explorer page", whole("admin: {token_file: t}\n"))];
-    let good = config::read(&source("good", &whole("")), Path::new("."), &|_| None);
-    assert!(good.0.is_some(), "{}", good.1);
-    for (words, text) in cases {
-        assert!(missing.contains(words), "{words}");
-        let (_, report) = config::read(&source(words, &text), Path::new("."), &|_| None);
-        let told = report
-            .diagnostics
-            .iter()
-            .any(|d| d.code == Code::Unsupported && d.message.contains("not part of this version"));
-        assert!(told, "{words}: {report}");
-    }
-}

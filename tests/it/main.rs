@@ -33,6 +33,7 @@ mod diff;
 mod docs;
 mod examples;
 mod explain;
+mod explore;
 mod feast_calls;
 mod feast_doors;
 mod findings;

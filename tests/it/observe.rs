@@ -105,6 +105,7 @@ async fn probes_and_status_answer_to_get_alone_and_each_on_its_listener() {
         "shadow": state(""),
         "clients": state(""),
         "description": state(""),
+        "admin": state(""),
         "issuers": [{"issuer": ISSUER, "keys": 1, "stale": false}],
     });
     expected["issuers"][0]["age_seconds"] = status["issuers"][0]["age_seconds"].clone();

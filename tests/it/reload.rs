@@ -145,7 +145,7 @@ async fn a_broken_policy_keeps_the_last_good_one_and_shows() {
             200,
             json!({
                 "ready": true, "draining": false, "enforcement": "enforce",
-                "checks": {"policy": "ok", "catalogue": "ok", "graph": "ok", "config": "ok", "keys": "ok", "certificates": "ok", "upstream": "ok", "shadow": "ok", "clients": "ok", "description": "ok", "issuers_without_keys": []},
+                "checks": {"policy": "ok", "catalogue": "ok", "graph": "ok", "config": "ok", "keys": "ok", "certificates": "ok", "upstream": "ok", "shadow": "ok", "clients": "ok", "description": "ok", "admin": "ok", "issuers_without_keys": []},
             })
         )
     );

@@ -218,10 +218,8 @@ fn the_readers_take_exactly_the_words_of_the_schemas() {
             for said in strange.iter().filter(|said| said.code == Code::UnknownWord) {
                 lists += 1;
                 let listed = said.message.split_once("not one of ").unwrap().1;
-                for word in listed.split('`').skip(1).step_by(2).filter(|word| !words.contains(*word)) {
-                    let said = schema.said(&path, json!(word));
-                    let refused = said.iter().any(|said| said.code == Code::Unsupported);
-                    assert!(refused, "{path:?} takes `{word}`, of which the schema knows nothing: {said:?}");
+                for word in listed.split('`').skip(1).step_by(2) {
+                    assert!(words.contains(word), "{path:?} takes `{word}`, of which the schema knows nothing");
                 }
             }
             for word in &words {
