@@ -434,4 +434,3 @@ fn the_readme_lists_every_command_and_none_that_is_not_there() {
     assert!(missing.contains("json"), "{missing:?}");
     assert_eq!(missing.intersection(&names).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
-
