@@ -154,22 +154,7 @@ pub async fn handle(
         (None, Ok(_), None) => Err(Failure::Overloaded),
         (None, Ok(route), Some(_)) => exchange.serve(&snapshot, route, &parts, incoming).await,
     };
-    if let Err(failure) = &result {
-        exchange.failed(failure);
-    }
-    let response = exchange.answer(result);
-    let mut response = exchange.finish(response).await;
-    if ends {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if response.body().size_hint().upper().is_some_and(|bytes| bytes <= TOGETHER) {
-        // Those that are ready are answered together: it is the first that wakes the other end, and costs what that costs.
-        tokio::task::yield_now().await;
-    }
-    if let Body::Passing(passing) = response.body_mut() {
-        passing.hold(in_flight);
-    }
-    response
+    exchange.finish(result, ends, in_flight).await
 }
 
 /// What a request is refused for whatever it asks: where it ends, or whom it is for, is read in two ways. Its connection ends
@@ -205,8 +190,17 @@ impl Exchange<'_> {
         response
     }
 
-    /// Hands the audit lines over, and counts.
-    async fn finish(mut self, mut response: Response<Body>) -> Response<Body> {
+    /// Answers, hands the audit lines over, and counts. `ends`: so does the connection.
+    async fn finish(
+        mut self,
+        result: Result<Response<Body>, Failure>,
+        ends: bool,
+        in_flight: Option<InFlight>,
+    ) -> Response<Body> {
+        if let Err(failure) = &result {
+            self.failed(failure);
+        }
+        let mut response = self.answer(result);
         let ended = Instant::now();
         while let Some(made) = self.decisions.front() {
             if !made.is_logged(&self.decision_id) {
@@ -227,6 +221,17 @@ impl Exchange<'_> {
         }
         self.metrics.finished(status(&response), ended - self.started, self.upstream);
         self.end_trace(Some(&response));
+        drop(self);
+        if ends {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if response.body().size_hint().upper().is_some_and(|bytes| bytes <= TOGETHER) {
+            // Those that are ready are answered together: it is the first that wakes the other end, and costs what that costs.
+            tokio::task::yield_now().await;
+        }
+        if let Body::Passing(passing) = response.body_mut() {
+            passing.hold(in_flight);
+        }
         response
     }
 
@@ -279,11 +284,11 @@ impl Exchange<'_> {
         let (now, most, peer) = (SystemTime::now(), settings.limits.token_bytes, self.peer.certificate);
         let verified = match auth::credential(headers) {
             Ok(Credential::Bearer(token)) => {
-                let verifying = settings.auth.authenticate_within(token, most, now, peer);
+                let verify = || settings.auth.authenticate_within(token, most, now, peer);
                 let verified = match &self.trace {
-                    None => verifying.await,
+                    None => verify().await,
                     // In a box, as is all that is rarely needed.
-                    Some(trace) => Box::pin(trace.verified(now, verifying)).await,
+                    Some(trace) => Box::pin(trace.verified(now, Box::pin(verify()))).await,
                 };
                 verified.map(|who| (&counts.valid, who))
             }
