@@ -224,7 +224,7 @@ async fn nothing_refused_is_ever_answered_and_nothing_grows_while_everything_rou
 
     // Nothing is left behind.
     all.kill(&mut dice).await;
-    for gauge in ["tagwarden_inflight_requests", "tagwarden_connections{listener=\"data\"}"] {
+    for gauge in ["tagwarden_inflight_requests ", "tagwarden_connections{listener=\"data\"}"] {
         until(gauge, async || (all.metric(gauge).await == 0.0).then_some(())).await;
     }
     // The pool is swept every five seconds.
