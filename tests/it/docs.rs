@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use tagwarden::diagnostic::{Code, SourceFile};
+use tagwarden::diagnostic::SourceFile;
 use tagwarden::dialect::{Answer, json};
 use tagwarden::issuer::clients;
 use tagwarden::{config, policy, yaml};
