@@ -315,7 +315,7 @@ def test_the_redis_goes_and_comes_back_empty(fleet, say):
         lasted = time.monotonic() - back
         calls, connections = fleet.redis.calls(), int(fleet.redis.info("stats")["total_connections_received"])
     connections -= calls["auth"] + 1  # those of this test: each asks once
-        kept = sum(int(fleet.redis.ask(count, key)[1:]) for count, key in LISTS.items())
+    kept = sum(int(fleet.redis.ask(count, key)[1:]) for count, key in LISTS.items())
     lost, published = kept - 1, calls["publish"]
     say(f"without the Redis: 503 for its tokens after {silent:.1f} s, other tokens went on; back: all serve after {took:.1f} s")
     say(f"the Redis in its first {lasted:.1f} s: {connections} connections, {calls.get('evalsha', 0)} scripts, "
