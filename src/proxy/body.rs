@@ -156,11 +156,16 @@ impl Body for Whole {
 /// Bytes of a body that are read for nothing: more costs more than the connection that it saves.
 const MOST_FORGOTTEN: usize = 8 << 20;
 
+/// How long the reset of a stream is put off whose body nobody reads. Beyond those in flight, streams cost little else; a
+/// connection has no more than its limit of them.
+const PUT_OFF: Duration = Duration::from_secs(1);
+
 /// The body of a request, until somebody reads it.
 ///
-/// Dropped unread over HTTP/1.1, it is read to its end and forgotten, while the answer is on its way. A client that is still
-/// sending would otherwise find its connection reset, its answer lost, or its next request on a connection that ends: chalkpy
-/// sends a head and a body apart, and exchanges its credentials anew on the connection on which it was told that they are old.
+/// Dropped unread, it is read to its end and forgotten, while the answer is on its way. A client that is still sending would
+/// otherwise find its connection reset, its answer lost, or its next request on a connection that ends: chalkpy sends a head and a
+/// body apart, and exchanges its credentials anew on the connection on which it was told that they are old. Over HTTP/2 its
+/// stream would be reset behind the answer (RFC 9113, 8.1), for which curl 7 throws the answer away; that is put off for a second.
 #[derive(Debug)]
 pub struct Incoming {
     body: Option<hyper::body::Incoming>,
@@ -172,9 +177,10 @@ pub struct Incoming {
 impl Incoming {
     /// Of the request with this head. Unread, at most `most` bytes of it are read, until then.
     pub fn new(body: hyper::body::Incoming, head: &Parts, most: usize, until: Instant) -> Self {
-        // Who waits for `100 Continue` sends nothing, and HTTP/2 ends streams one by one.
-        let waits = head.version == Version::HTTP_2 || head.headers.contains_key(header::EXPECT);
-        Self { body: Some(body), most: if waits { 0 } else { most.min(MOST_FORGOTTEN) }, until }
+        // Who waits for `100 Continue` sends nothing.
+        let most = if head.headers.contains_key(header::EXPECT) { 0 } else { most.min(MOST_FORGOTTEN) };
+        let until = if head.version == Version::HTTP_2 { until.min(Instant::now() + PUT_OFF) } else { until };
+        Self { body: Some(body), most, until }
     }
 
     /// [`read`]s it.

@@ -227,6 +227,39 @@ async fn still_serves(sidecar: &Sidecar, upstream: &Upstream, heard: usize) {
     sidecar.until_metric("tagwarden_inflight_requests", 0.0).await;
 }
 
+/// Who is refused before the body came is told so, and its stream is not reset behind the answer while the body comes: there
+/// are clients that throw the answer away then. Of one that does not come the stream ends.
+#[tokio::test]
+async fn a_body_that_comes_behind_its_answer_resets_nothing() {
+    let upstream = Upstream::start().await;
+    let sidecar = Setup::new(&upstream).start().await;
+    let fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/get-online-features")];
+    for comes in [true, false] {
+        let mut wire = Wire::connect(&sidecar).await;
+        wire.send(&frame(HEADERS, END_HEADERS, 1, &block(&fields))).await;
+        assert_eq!(wire.outcome().await, Status(401));
+        if comes {
+            wire.send(&frame(DATA, 0, 1, FINE.as_bytes())).await;
+            wire.send(&[frame(DATA, END_STREAM, 1, b" "), frame(PING, 0, 0, &[7; 8])].concat()).await;
+        }
+        let mut ended = false;
+        while let Some((kind, flags, payload)) = wire.next().await {
+            match kind {
+                DATA => ended |= flags & END_STREAM != 0,
+                PING if payload == [7; 8] => break,
+                RST_STREAM => {
+                    assert!(!comes && ended, "{flags} {payload:?}");
+                    assert_eq!(payload, 0u32.to_be_bytes());
+                    break;
+                }
+                _ => {}
+            }
+        }
+        assert!(ended);
+    }
+    assert_eq!(upstream.count(), 0);
+}
+
 #[tokio::test]
 async fn streams_that_are_reset_at_once_end_their_connection() {
     let upstream = Upstream::start().await;
