@@ -273,37 +273,34 @@ impl Exchange<'_> {
         if deadline <= sent {
             return Err(Failure::UpstreamTimeout);
         }
-        let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let response = timeout_at(deadline, way.to.send(&request, way.path, way.protocol, way.read)).await;
         self.upstream = Some(sent.elapsed());
-        let kind = match &response {
-            Err(_) => Some("timeout"),
-            Ok(Err(UpstreamError::Connect(_))) => Some("connect"),
-            Ok(Err(UpstreamError::Broken(_))) => Some("broken"),
-            Ok(Err(UpstreamError::Path) | Ok(_)) => None,
-        };
-        if let Some((span, kind)) = span.as_mut().zip(kind) {
-            span.failed(kind);
-        }
         let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
-        let response = response.map_err(|_| {
-            count("timeout");
-            tracing::warn!(decision_id, trace_id, "the upstream does not answer in time");
-            Failure::UpstreamTimeout
-        })?;
-        let response = response.map_err(|error| match error {
-            UpstreamError::Path => Failure::NotFound,
-            UpstreamError::Connect(why) => {
-                count("connect");
+        let mut failed = |kind: &'static str| {
+            self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
+            if let Some(span) = &mut span {
+                span.failed(kind);
+            }
+        };
+        let response = match response {
+            Ok(Ok(response)) => response,
+            Ok(Err(UpstreamError::Path)) => return Err(Failure::NotFound),
+            Ok(Err(UpstreamError::Connect(why))) => {
+                failed("connect");
                 tracing::warn!(decision_id, trace_id, why, "the upstream cannot be reached");
-                Failure::UpstreamFailed(None)
+                return Err(Failure::UpstreamFailed(None));
             }
-            UpstreamError::Broken(why) => {
-                count("broken");
+            Ok(Err(UpstreamError::Broken(why))) => {
+                failed("broken");
                 tracing::warn!(decision_id, trace_id, why, "the upstream broke off");
-                Failure::UpstreamFailed(None)
+                return Err(Failure::UpstreamFailed(None));
             }
-        })?;
+            Err(_) => {
+                failed("timeout");
+                tracing::warn!(decision_id, trace_id, "the upstream does not answer in time");
+                return Err(Failure::UpstreamTimeout);
+            }
+        };
         if let Some(span) = &mut span {
             spans::answered(span, way.protocol, response.status());
         }
