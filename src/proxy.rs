@@ -424,22 +424,27 @@ impl Exchange<'_> {
         });
     }
 
-    /// An answer that cannot be verified, counted and told. While enforcement is suspended it is passed on all the same
-    /// (`Ok`), which is recorded.
-    fn unreadable(&mut self, enforcement: Enforcement, Unreadable(why): &Unreadable) -> Result<(), Failure> {
-        self.proxy.metrics.upstream_errors.with_label_values(&["unreadable"]).inc();
-        let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
+    /// An answer that cannot be verified. While enforcement is suspended it is passed on all the same (`Ok`), which is recorded.
+    fn unreadable(&mut self, enforcement: Enforcement, unreadable: &Unreadable) -> Result<(), Failure> {
         match enforcement {
-            Enforcement::Enforce => {
-                tracing::warn!(decision_id, trace_id, why, "an answer is not passed on");
-                Err(Failure::UpstreamUnreadable)
-            }
+            Enforcement::Enforce => Err(self.withheld(unreadable)),
             Enforcement::Audit => {
-                tracing::warn!(decision_id, trace_id, why, "an answer that cannot be verified is passed on");
+                self.told(unreadable, "an answer that cannot be verified is passed on");
                 self.decisions.iter_mut().for_each(|made| made.unverified = true);
                 Ok(())
             }
         }
+    }
+
+    /// An answer that cannot be verified: counted, told, and not passed on.
+    fn withheld(&self, unreadable: &Unreadable) -> Failure {
+        self.told(unreadable, "an answer is not passed on");
+        Failure::UpstreamUnreadable
+    }
+
+    fn told(&self, Unreadable(why): &Unreadable, what: &str) {
+        self.proxy.metrics.upstream_errors.with_label_values(&["unreadable"]).inc();
+        tracing::warn!(decision_id = self.decision_id.as_str(), trace_id = self.trace_id(), why, "{what}");
     }
 
     /// For lines of the log.

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::auth::PeerCertificate;
 use crate::config::Limits;
 use crate::proxy::body::Outgoing;
+use crate::proxy::respond::DECISION_ID;
 use crate::proxy::{self, Peer, Proxy};
 use timed::{Activity, Stream, Timed};
 
@@ -204,7 +205,8 @@ impl Connection {
                 }
                 // Over HTTP/1.1 the connection is past its deadline where an answer is not taken.
                 Ok::<_, Infallible>(if http2 {
-                    response.map(|body| body.watched(limits.body_timeout))
+                    let decision_id = response.headers().get(DECISION_ID).cloned();
+                    response.map(|body| body.watched(limits.body_timeout, decision_id))
                 } else {
                     response
                 })

@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::Version;
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::HeaderValue;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use tokio::time::{Instant, timeout_at};
@@ -37,11 +38,11 @@ pub enum Outgoing {
 }
 
 impl Outgoing {
-    /// To be given up where no piece of it is taken for so long; what is small is handed over as it is.
-    pub fn watched(self, limit: Duration) -> Self {
+    /// To be given up where no piece of it is taken for so long, as the one of that id; what is small is handed over as it is.
+    pub fn watched(self, limit: Duration, decision_id: Option<HeaderValue>) -> Self {
         match self {
             Self::Whole(whole) if whole.left <= watched::PIECE => Self::Whole(whole),
-            Self::Whole(_) | Self::Passing(_) => Self::Watched(Watched::new(self, limit)),
+            Self::Whole(_) | Self::Passing(_) => Self::Watched(Watched::new(self, limit, decision_id)),
             Self::Watched(_) => self,
         }
     }

@@ -118,11 +118,6 @@ impl Exchange<'_> {
     fn cut(&self, dropped: usize) {
         self.metrics.dropped.inc_by(u64::try_from(dropped).unwrap_or(0));
     }
-
-    /// An answer that cannot be verified: counted, told, and not passed on.
-    fn withheld(&mut self, unreadable: &Unreadable) -> Failure {
-        self.unreadable(Enforcement::Enforce, unreadable).err().unwrap_or(Failure::UpstreamUnreadable)
-    }
 }
 
 /// A request upstream, with those of the `X-Chalk-*` headers that go there.

@@ -11,7 +11,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Dialect;
-use crate::dialect::Unreadable;
 use crate::dialect::chalk::headers::Read as Said;
 use crate::proxy::Exchange;
 use crate::proxy::body::{self, BodyError, Incoming, Passing, passing};
@@ -116,7 +115,8 @@ impl Exchange<'_> {
             passing::Begun::Whole(pieces) => pieces.into(),
             passing::Begun::Part(pieces) => {
                 let metrics = Arc::clone(&self.proxy.metrics);
-                Body::Passing(Box::new(Passing::new(pieces, answer, cap, begun.deadline, metrics)))
+                let request = (self.decision_id, self.trace_id);
+                Body::Passing(Box::new(Passing::new(pieces, answer, cap, begun.deadline, request, metrics)))
             }
         };
         Ok(answer_as_it_came(head, body))
@@ -179,7 +179,6 @@ impl Exchange<'_> {
         callee: Callee<'_>,
         request: Make<'_>,
     ) -> Result<rpc::Answer, Failure> {
-        let count = |kind: &str| self.proxy.metrics.upstream_errors.with_label_values(&[kind]).inc();
         let until = call.within.and_then(|within| self.started.checked_add(within));
         let way = Way {
             to: callee.to,
@@ -190,15 +189,11 @@ impl Exchange<'_> {
             until,
         };
         let (head, body, trailers) = self.exchange(snapshot, parts, request, &way).await?;
-        let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
         rpc::answer(&head, &body, &trailers).map_err(|stopped| match stopped {
-            rpc::Stopped::Unreadable(Unreadable(why)) => {
-                count("unreadable");
-                tracing::warn!(decision_id, trace_id, why, "an answer is not passed on");
-                Failure::UpstreamUnreadable
-            }
+            rpc::Stopped::Unreadable(unreadable) => self.withheld(&unreadable),
             rpc::Stopped::Status { code, message, trace_id: theirs } => {
-                count("status");
+                self.proxy.metrics.upstream_errors.with_label_values(&["status"]).inc();
+                let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
                 tracing::debug!(
                     decision_id,
                     trace_id,
@@ -209,6 +204,11 @@ impl Exchange<'_> {
                 Failure::UpstreamStatus { code, trace_id: theirs }
             }
         })
+    }
+
+    /// The answer to a call, as its caller reads it.
+    pub(super) async fn answer_call(&self, call: &rpc::Call, answer: rpc::Answer) -> Result<Response<Body>, Failure> {
+        rpc::answered(call, answer).await.map_err(|unreadable| self.withheld(&unreadable))
     }
 
     async fn exchange(

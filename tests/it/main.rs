@@ -43,6 +43,7 @@ mod golden;
 mod init;
 mod issuer;
 mod keys;
+mod log_ids;
 mod matrix;
 mod mended;
 mod mended_config;

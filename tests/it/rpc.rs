@@ -77,7 +77,7 @@ async fn answered(upstream: &Upstream, request: Request<Incoming>) -> Result<Res
     let body = body::read(incoming, of_call.body_cap(MOST), deadline).await;
     let body = body.map_err(|_| Failure::BodyTooLarge)?;
     let message = of_call.message(body, MOST).await?;
-    rpc::answered(&of_call, call(upstream, &message, true).await?).await
+    rpc::answered(&of_call, call(upstream, &message, true).await?).await.map_err(|_| Failure::UpstreamUnreadable)
 }
 
 /// A sidecar without a policy in front of this upstream.

@@ -15,6 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::BodyError;
 use crate::metrics::Metrics;
+use crate::proxy::record::DecisionId;
+use crate::trace::TraceId;
 use crate::upstream::Answer;
 
 /// So many bytes are waited for.
@@ -65,16 +67,24 @@ pub struct Passing {
     cap: usize,
     left: usize,
     late: Pin<Box<Sleep>>,
+    request: (DecisionId, Option<TraceId>),
     metrics: Arc<Metrics>,
     /// What ends with it.
     held: Vec<Box<dyn Send>>,
 }
 
 impl Passing {
-    /// What came already and what is to come, at most `cap` bytes, until `deadline`.
-    pub fn new(begun: Vec<Bytes>, answer: Answer, cap: usize, deadline: Instant, metrics: Arc<Metrics>) -> Self {
+    /// What came already and what is to come, at most `cap` bytes, until `deadline`, in answer to that request.
+    pub fn new(
+        begun: Vec<Bytes>,
+        answer: Answer,
+        cap: usize,
+        deadline: Instant,
+        request: (DecisionId, Option<TraceId>),
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let late = Box::pin(sleep_until(deadline));
-        Self { begun: begun.into_iter(), answer, cap, left: cap, late, metrics, held: Vec::new() }
+        Self { begun: begun.into_iter(), answer, cap, left: cap, late, request, metrics, held: Vec::new() }
     }
 
     /// Keeps something until it is over.
@@ -84,7 +94,9 @@ impl Passing {
 
     fn stopped(&self, kind: &str, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.metrics.upstream_errors.with_label_values(&[kind]).inc();
-        tracing::warn!(%error, "an answer that was passed on is cut off");
+        let (decision_id, trace_id) = &self.request;
+        let trace_id = trace_id.as_ref().map(|id| String::from_utf8_lossy(id));
+        tracing::warn!(decision_id = decision_id.as_str(), trace_id = trace_id.as_deref(), %error, "an answer that was passed on is cut off");
         Poll::Ready(Some(Err(error)))
     }
 }

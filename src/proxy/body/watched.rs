@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
@@ -39,11 +40,11 @@ struct Held {
 
 impl Watched {
     /// To be given up when a piece waits for so long. Without a runtime nobody watches.
-    pub fn new(answer: Outgoing, limit: Duration) -> Self {
+    pub fn new(answer: Outgoing, limit: Duration, decision_id: Option<HeaderValue>) -> Self {
         let held = Held { answer: Some(answer), rest: Bytes::new(), waits: Some(Instant::now()) };
         let (held, (_over, over)) = (Arc::new(Mutex::new(held)), oneshot::channel());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(watch(Arc::downgrade(&held), over, limit));
+            runtime.spawn(watch(Arc::downgrade(&held), over, limit, decision_id));
         }
         Self { held, _over }
     }
@@ -58,7 +59,12 @@ fn locked(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn watch(held: Weak<Mutex<Held>>, mut over: oneshot::Receiver<()>, limit: Duration) {
+async fn watch(
+    held: Weak<Mutex<Held>>,
+    mut over: oneshot::Receiver<()>,
+    limit: Duration,
+    decision_id: Option<HeaderValue>,
+) {
     loop {
         let next = {
             let Some(held) = held.upgrade() else { return };
@@ -70,7 +76,8 @@ async fn watch(held: Weak<Mutex<Held>>, mut over: oneshot::Receiver<()>, limit: 
                 held.rest = Bytes::new();
                 let given_up = held.answer.take();
                 drop(held);
-                tracing::debug!("an answer that nobody takes is given up");
+                let decision_id = decision_id.as_ref().and_then(|id| id.to_str().ok());
+                tracing::debug!(decision_id, "an answer that nobody takes is given up");
                 return drop(given_up);
             }
         };
@@ -142,7 +149,7 @@ mod tests {
     async fn it_comes_whole_in_pieces_of_a_bounded_size_and_its_watch_ends_with_it() {
         let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
         let before = alive();
-        let mut body = Watched::new(pieces(&[2 * PIECE + 1, 5, PIECE]), Duration::from_secs(3600));
+        let mut body = Watched::new(pieces(&[2 * PIECE + 1, 5, PIECE]), Duration::from_secs(3600), None);
         let mut seen = Vec::new();
         for left in [3 * PIECE + 6, 2 * PIECE + 6, PIECE + 6, PIECE + 5, PIECE] {
             assert!(!body.is_end_stream());
@@ -164,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_asked_for_is_given_up_and_does_not_look_whole() {
-        let mut body = Watched::new(pieces(&[PIECE, PIECE]), Duration::from_millis(20));
+        let mut body = Watched::new(pieces(&[PIECE, PIECE]), Duration::from_millis(20), None);
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), PIECE);
         tokio::time::timeout(Duration::from_secs(30), async {
             while body.held().answer.is_some() {
@@ -179,8 +186,8 @@ mod tests {
 
     #[test]
     fn small_ones_are_not_watched() {
-        let small = pieces(&[PIECE / 2, PIECE / 2]).watched(Duration::ZERO);
+        let small = pieces(&[PIECE / 2, PIECE / 2]).watched(Duration::ZERO, None);
         assert!(matches!(small, Outgoing::Whole(_)));
-        assert!(matches!(pieces(&[PIECE, 1]).watched(Duration::ZERO), Outgoing::Watched(_)));
+        assert!(matches!(pieces(&[PIECE, 1]).watched(Duration::ZERO, None), Outgoing::Watched(_)));
     }
 }

@@ -88,7 +88,7 @@ impl Exchange<'_> {
         let callee = Callee { to: &snapshot.settings.engine, path: parts.uri.path(), read: true, authorized: true };
         let answer = self.onward(snapshot, &called, callee, &request.encode_to_vec()).await?;
         let message: PingResponse = self.decoded(&answer.message)?;
-        rpc::answered(&called.call, Answer { message: message.encode_to_vec().into(), ..answer }).await
+        self.answer_call(&called.call, Answer { message: message.encode_to_vec().into(), ..answer }).await
     }
 
     /// `QueryService/OnlineQuery`, `OnlineQueryBulk` and `OnlineQueryMulti`.
@@ -109,7 +109,7 @@ impl Exchange<'_> {
         let Some(asked) = asked else {
             // A refusal has as many answers as there are queries.
             let slots: Vec<Slot<'_>> = request.queries.iter().map(|_| refused(&Failure::Forbidden)).collect();
-            return bare(&called.call, queries::refused(&request, &slots)).await;
+            return self.bare(&called.call, queries::refused(&request, &slots)).await;
         };
         let mut all = Vec::with_capacity(request.queries.len());
         let mut cost = 0;
@@ -128,19 +128,19 @@ impl Exchange<'_> {
             });
         }
         let Some(message) = heavy(|| queries::rewrite(&request, &slots))? else {
-            return bare(&called.call, queries::refused(&request, &slots)).await;
+            return self.bare(&called.call, queries::refused(&request, &slots)).await;
         };
         let callee = Callee { to: &snapshot.settings.engine, path: parts.uri.path(), read: true, authorized: true };
         let answer = self.onward(snapshot, &called, callee, &message).await?;
         if snapshot.settings.enforcement == Enforcement::Audit {
             // Nothing is cut while enforcement is suspended.
-            return rpc::answered(&called.call, answer).await;
+            return self.answer_call(&called.call, answer).await;
         }
         let filtered = heavy(|| queries::filter(&request, &slots, &answer.message, limits.response_body));
         let filtered = filtered.map_err(|unreadable| self.withheld(&unreadable))?;
         self.cut(filtered.dropped);
         let message = filtered.message;
-        let mut response = rpc::answered(&called.call, Answer { message, ..answer }).await?;
+        let mut response = self.answer_call(&called.call, Answer { message, ..answer }).await?;
         if all.iter().all(|decided| decided.plan.mode == Mode::Filter) {
             let of = |slot: &Slot<'_>| if let Slot::Sent(permit) = slot { permit.filtered } else { 0 };
             let cut: usize = slots.iter().map(of).sum();
@@ -161,7 +161,7 @@ impl Exchange<'_> {
         let asked = self.asked(snapshot, &parts.headers).await;
         let asked = asked.and_then(|asked| is_for(snapshot, &asked.tables, roles).map(|()| asked));
         if matches!(asked, Err(Failure::Forbidden)) {
-            return bare(&Call::of(parts)?, upload_refused(bulk, &Failure::Forbidden)).await;
+            return self.bare(&Call::of(parts)?, upload_refused(bulk, &Failure::Forbidden)).await;
         }
         let asked = asked?;
         let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
@@ -188,7 +188,7 @@ impl Exchange<'_> {
         match self.decide_upload(snapshot, &asked, &features, &called.said.switches, VERSIONED) {
             Ok(()) => {}
             Err(failure @ Failure::FeaturesRefused(_)) => {
-                return bare(&called.call, upload_refused(bulk, &failure)).await;
+                return self.bare(&called.call, upload_refused(bulk, &failure)).await;
             }
             Err(failure) => return Err(failure),
         }
@@ -204,7 +204,7 @@ impl Exchange<'_> {
             message.errors.iter_mut().for_each(|from| *from = error::strip(from, &permit));
             message.encode_to_vec()
         };
-        rpc::answered(&called.call, Answer { message: message.into(), ..answer }).await
+        self.answer_call(&called.call, Answer { message: message.into(), ..answer }).await
     }
 
     /// `AuthService/GetToken`: by the issuer of our own, or by the deployment behind.
@@ -236,7 +236,12 @@ impl Exchange<'_> {
             let rewritten = token::rewrite_token_proto(answer, &settings.public_url, environment);
             rewritten.map_err(|unreadable| self.withheld(&unreadable))?
         };
-        bare(&called.call, message.encode_to_vec().into()).await
+        self.bare(&called.call, message.encode_to_vec().into()).await
+    }
+
+    /// An answer of ours.
+    pub(super) async fn bare(&mut self, call: &Call, message: Bytes) -> Result<Response<Body>, Failure> {
+        self.answer_call(call, Answer { message, headers: HeaderMap::new(), trailers: HeaderMap::new() }).await
     }
 
     /// A message of the upstream; what is not known of it is dropped.
@@ -258,10 +263,4 @@ fn upload_refused(bulk: bool, failure: &Failure) -> Bytes {
         UploadFeaturesResponse { errors, ..UploadFeaturesResponse::default() }.encode_to_vec()
     };
     message.into()
-}
-
-/// An answer of ours.
-pub(super) async fn bare(call: &Call, message: Bytes) -> Result<Response<Body>, Failure> {
-    let answer = Answer { message, headers: HeaderMap::new(), trailers: HeaderMap::new() };
-    rpc::answered(call, answer).await
 }

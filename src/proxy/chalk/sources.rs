@@ -10,7 +10,7 @@ use hyper::http::request::Parts;
 use prost::Message as _;
 use serde_json::json;
 
-use super::calls::{Called, bare};
+use super::calls::Called;
 use super::may_say;
 use crate::auth::subject_of;
 use crate::config::Enforcement;
@@ -22,7 +22,7 @@ use crate::proxy::body::Incoming;
 use crate::proxy::forward::Callee;
 use crate::proxy::record::Made;
 use crate::proxy::respond::{Body, Failure};
-use crate::proxy::rpc::{self, Answer};
+use crate::proxy::rpc::Answer;
 use crate::proxy::{Asked, Exchange, record};
 use crate::snapshot::{Decided, Snapshot};
 
@@ -56,13 +56,13 @@ impl Exchange<'_> {
         };
         self.note_source(snapshot, &asked, &call, call.source(asker, &listed), decision);
         let (message, expected) = match step? {
-            Step::Answer(message, _) => return bare(&called.call, message).await,
+            Step::Answer(message, _) => return self.bare(&called.call, message).await,
             Step::Forward(message, expected) => (message, expected),
         };
         let callee = Callee { to: &snapshot.settings.upstream, path: method.path(), read: false, authorized: true };
         let answer = self.onward(snapshot, &called, callee, &message).await?;
         let message = expected.filter(&answer.message).map_err(|unreadable| self.withheld(&unreadable))?;
-        rpc::answered(&called.call, Answer { message, ..answer }).await
+        self.answer_call(&called.call, Answer { message, ..answer }).await
     }
 
     /// `TeamService/GetAgent`. Nobody but us knows.
@@ -81,7 +81,7 @@ impl Exchange<'_> {
         let subject = subject_of(&claims).unwrap_or_default();
         let environment = snapshot.settings.environment.as_deref().unwrap_or_default();
         let answer = agent::answer(permissions, subject, environment);
-        bare(&called.call, answer.encode_to_vec().into()).await
+        self.bare(&called.call, answer.encode_to_vec().into()).await
     }
 
     /// What data sources the server has.

