@@ -163,14 +163,7 @@ fn unfit(parts: &Parts, coded: bool) -> Option<Failure> {
     if coded {
         return Some(Failure::Unsupported("A request body with a Transfer-Encoding other than chunked is not read"));
     }
-    // RFC 9112, section 3.2: one `Host`, without which HTTP/1.0 alone may come. In HTTP/2 `:authority` has its place.
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let wrong = match (parts.version, hosts.next(), hosts.next()) {
-        (Version::HTTP_11, None, _) => "A request without a Host header is not served over HTTP/1.1",
-        (Version::HTTP_10 | Version::HTTP_11, _, Some(_)) => "A request with more than one Host header is not served",
-        _ => return None,
-    };
-    Some(Failure::InvalidQuery(wrong.to_owned()))
+    headers::unfit_host(parts).map(|wrong| Failure::InvalidQuery(wrong.to_owned()))
 }
 
 impl Exchange<'_> {

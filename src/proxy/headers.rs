@@ -1,6 +1,8 @@
-//! Which headers pass: hop-by-hop, credentials and identity stay here (config.md, Credentials).
+//! Which headers pass: hop-by-hop, credentials and identity stay here (config.md, Credentials); and which `Host` is one.
 
+use hyper::Version;
 use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::http::request::Parts;
 
 /// Headers of one hop (RFC 9110, 7.6.1), and those that we write ourselves.
 fn is_ours(name: &str) -> bool {
@@ -197,6 +199,41 @@ pub fn answer_passes(name: &HeaderName, listed: &[HeaderName]) -> bool {
         )
 }
 
+/// What is wrong about `Host` (RFC 9112, section 3.2): there is one, a host with or without a port, and HTTP/1.0 alone may come
+/// without. In HTTP/2 `:authority` has its place.
+pub fn unfit_host(parts: &Parts) -> Option<&'static str> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    match (parts.version, hosts.next(), hosts.next()) {
+        (Version::HTTP_11, None, _) => Some("A request without a Host header is not served over HTTP/1.1"),
+        (Version::HTTP_10 | Version::HTTP_11, _, Some(_)) => {
+            Some("A request with more than one Host header is not served")
+        }
+        (Version::HTTP_10 | Version::HTTP_11, Some(host), None) if !is_host(host.as_bytes()) => {
+            Some("A request whose Host header is not a host, with or without a port, is not served")
+        }
+        _ => None,
+    }
+}
+
+/// In the characters of RFC 3986, section 3.2.2. An empty one is a host too.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !host.ends_with(b"]") => host.split_at(colon),
+        _ => (host, b"".as_slice()),
+    };
+    let name_reads = match name.strip_prefix(b"[") {
+        Some(literal) => literal
+            .strip_suffix(b"]")
+            .is_some_and(|literal| literal.iter().all(|byte| is_of_a_host(*byte) || *byte == b':')),
+        None => name.iter().all(|byte| is_of_a_host(*byte)),
+    };
+    name_reads && port.iter().skip(1).all(u8::is_ascii_digit)
+}
+
+fn is_of_a_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+}
+
 /// The headers that `Connection` lists, but for those that never pass.
 pub fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
@@ -246,6 +283,31 @@ mod tests {
             "connect-timeout-ms",
         ] {
             assert!(!passes(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_the_characters_of_one_and_a_port_has_digits() {
+        for host in [
+            "",
+            "x",
+            "features.example",
+            "EXAMPLE",
+            "a_b",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "x:",
+            "[::1]",
+            "[::1]:8080",
+            "%41",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "a b", "a@b", "a/b", "a?b", "a#b", "a:b", "a:80:80", "::1", "[::1", "::1]", "[::1]x", "[[::1]]", "a,b c",
+            "é", "a\"", "a\\b",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
         }
     }
 
