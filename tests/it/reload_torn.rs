@@ -184,9 +184,17 @@ async fn swaps_while_a_policy_is_read_never_mix_two_of_them() {
     let sidecar = setup.start().await;
     holds(&sidecar).await;
     let (token, mut raw) = (reader(), Raw::connect(sidecar.data).await);
+    let mut before = reloads(&sidecar).await;
     for number in 1..200 {
         mount(&mounted, &number.to_string(), &generation(number));
         raw.ask(query(&token, REFUSED)).await.fails(403, "FEATURES_REFUSED");
+        if number % 10 == 0 {
+            // Without an end of them there would be no quiet, and no reload.
+            before = until("a reload", async || Some(reloads(&sidecar).await).filter(|now| *now > before)).await;
+        } else {
+            // About as long as the quiet: some begin to be read when the next one comes.
+            tokio::time::sleep(std::time::Duration::from_millis(number as u64 % 8)).await;
+        }
     }
     let last = generation(200);
     let opens = last.clone().map(|(name, text)| (name, text.replace("pii200: Deny", "pii200: Allow")));
