@@ -1,6 +1,7 @@
 //! THE way of a request: route -> authenticate -> read -> decide -> rewrite -> forward -> filter -> answer.
 
 pub mod body;
+mod caller;
 mod chalk;
 mod feast;
 mod forward;
@@ -22,13 +23,13 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hyper::body::Body as _;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode, Version};
+use hyper::{Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::audit::Audit;
-use crate::auth::{self, Caller, Credential, PeerCertificate, Refusal, Verified};
+use crate::auth::{Caller, PeerCertificate};
 use crate::config::{Dialect, Enforcement};
 use crate::dialect::{Decision, Invalid, Outcome, Query, Unreadable};
 use crate::metrics::{Metrics, RouteMetrics};
@@ -36,6 +37,7 @@ use crate::policy::Permission;
 use crate::snapshot::{CallerTables, Decided, Snapshot};
 use crate::trace::{Parent, TraceId, Tracer};
 use body::{BodyError, Incoming};
+use caller::{Asked, is_for};
 use record::{DecisionId, Line, Made};
 use respond::{Body, Failure, Form};
 use route::{Kind, Route};
@@ -105,12 +107,6 @@ struct Exchange<'p> {
     /// Of a valid `traceparent`, or of our own span.
     trace_id: Option<TraceId>,
     trace: Option<Box<Trace>>,
-}
-
-/// Who sent a query.
-struct Asked {
-    caller: Caller,
-    tables: Arc<CallerTables>,
 }
 
 /// Answers one request, on a connection from there. Never fails: every failure has its answer.
@@ -270,90 +266,6 @@ impl Exchange<'_> {
         }
     }
 
-    /// Who sent the request. Nothing of the body is read before.
-    async fn authenticate<'h>(&mut self, snapshot: &Snapshot, headers: &'h HeaderMap) -> Result<Verified<'h>, Failure> {
-        let settings = &snapshot.settings;
-        let counts = &self.proxy.metrics.tokens;
-        let (now, most, peer) = (SystemTime::now(), settings.limits.token_bytes, self.peer.certificate);
-        let verified = match auth::credential(headers) {
-            Ok(Credential::Bearer(token)) => {
-                let verify = || settings.auth.authenticate_within(token, most, now, peer);
-                let verified = match &self.trace {
-                    None => verify().await,
-                    // In a box, as is all that is rarely needed.
-                    Some(trace) => Box::pin(trace.verified(now, Box::pin(verify()))).await,
-                };
-                verified.map(|who| (&counts.valid, who))
-            }
-            Ok(Credential::ApiKey(key)) => settings.auth.by_api_key(key, now).map(|who| (&counts.api_key, who)),
-            Err(Refusal::Missing) => {
-                let who = peer.and_then(|peer| peer.caller(headers, now));
-                who.map(|who| (&counts.certificate, who)).ok_or(Refusal::Missing)
-            }
-            Err(refusal) => Err(refusal),
-        };
-        let (count, verified) = verified.map_err(|refusal| match refusal {
-            Refusal::Missing => {
-                counts.missing.inc();
-                Failure::Unauthorized { sent: false }
-            }
-            Refusal::Invalid { reason } => {
-                counts.invalid.inc();
-                tracing::debug!(
-                    decision_id = self.decision_id.as_str(),
-                    trace_id = self.trace_id(),
-                    reason,
-                    "a token is refused"
-                );
-                Failure::Unauthorized { sent: true }
-            }
-            Refusal::Expired => {
-                counts.expired.inc();
-                Failure::TokenExpired
-            }
-            Refusal::KeysUnavailable { retry_after } => {
-                counts.keys_unavailable.inc();
-                Failure::KeysUnavailable { retry_after }
-            }
-        })?;
-        count.inc();
-        self.verified = true;
-        Ok(verified)
-    }
-
-    /// Who sent the request, and what its roles may.
-    async fn caller(
-        &mut self,
-        snapshot: &Snapshot,
-        headers: &HeaderMap,
-    ) -> Result<(Caller, Arc<CallerTables>), Failure> {
-        let verified = self.authenticate(snapshot, headers).await?;
-        self.heard(snapshot, &verified)
-    }
-
-    /// The caller, and what its roles may.
-    ///
-    /// # Errors
-    /// `Forbidden`: it has no role, while enforcement is on.
-    fn heard(&self, snapshot: &Snapshot, verified: &Verified<'_>) -> Result<(Caller, Arc<CallerTables>), Failure> {
-        let caller = snapshot.caller(verified);
-        let settings = &snapshot.settings;
-        match (snapshot.tables_of(&caller), settings.enforcement) {
-            (Some(tables), _) => Ok((caller, tables)),
-            (None, Enforcement::Audit) => Ok((caller, snapshot.rules.nobody())),
-            (None, Enforcement::Enforce) => {
-                self.shadow(snapshot, &caller, None);
-                Err(Failure::Forbidden)
-            }
-        }
-    }
-
-    /// Who asks.
-    async fn asked(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Asked, Failure> {
-        let (caller, tables) = self.caller(snapshot, headers).await?;
-        Ok(Asked { caller, tables })
-    }
-
     /// Tells where the candidate in the shadow of the policy would answer otherwise. Changes nothing.
     fn shadow(&self, snapshot: &Snapshot, caller: &Caller, live: Option<(&CallerTables, &Decided, Query<'_>)>) {
         let Some(compared) = snapshot.compare(caller, live) else { return };
@@ -469,13 +381,6 @@ impl Drop for Exchange<'_> {
         }
         self.end_trace(None);
     }
-}
-
-/// Whether one of the caller's roles is among those that a route is for; `None`: it is for all.
-fn is_for(snapshot: &Snapshot, tables: &CallerTables, roles: Option<&[String]>) -> Result<(), Failure> {
-    let policy = &snapshot.rules.policy;
-    let holds = |name: &String| tables.roles.iter().any(|role| policy.role_name(*role) == name);
-    if roles.is_none_or(|roles| roles.iter().any(holds)) { Ok(()) } else { Err(Failure::Forbidden) }
 }
 
 impl From<Invalid> for Failure {
