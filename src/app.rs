@@ -87,9 +87,10 @@ impl App {
         let refusals = config.admin.explore.then(Arc::<Refusals>::default);
         let seen = refusals.clone();
         let append = move |line: &record::Line, out: &mut Vec<u8>| {
+            let start = out.len();
             text.append(line, out);
-            if let Some(refusals) = &seen {
-                refusals.see(line);
+            if let (Some(refusals), Some(text)) = (&seen, out.get(start..)) {
+                refusals.see(line, text);
             }
         };
         let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full, hasher, shown, append)?;

@@ -161,7 +161,6 @@ impl Explorer {
 
     fn refused(&self) -> Value {
         let (newest, seen) = self.refusals.newest();
-        let newest: Vec<&Value> = newest.iter().map(AsRef::as_ref).collect();
         let generation = self.live.proxy.snapshot.load().generation;
         json!({"generation": generation, "kept": record::KEPT, "seen": seen, "refusals": newest})
     }

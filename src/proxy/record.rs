@@ -205,12 +205,6 @@ fn second(time: Duration) -> String {
     text.unwrap_or_default().trim_end_matches('Z').to_owned()
 }
 
-/// A time as lines have it.
-fn when(time: SystemTime) -> String {
-    let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{}.{:06}Z", second(time), time.subsec_micros())
-}
-
 /// What every line about a caller says of it: members of a JSON object, each with a comma behind it.
 pub fn of_caller(claims: &Map<String, Value>, subjects: &Subjects) -> String {
     format!("\"caller\":{},\"issuer\":{},", json!(subject(claims, subjects)), json!(auth::issuer_of(claims)))

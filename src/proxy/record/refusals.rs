@@ -1,13 +1,13 @@
 //! The refusals of late, for the explorer page: what their audit lines say, in a ring. They are put there on the thread that
-//! writes the audit log, whatever that log is, and live no longer than the process.
+//! writes the audit log, whatever that log is, and live no longer than the process. Of each request that is refused there is one,
+//! and hardly any is ever looked at: a copy of the line is kept, and read when somebody looks.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Line, when};
-use crate::config::Enforcement;
+use super::Line;
 use crate::dialect::Decision;
 
 /// How many are kept.
@@ -18,6 +18,8 @@ const FEATURES: usize = 20;
 const ROLES: usize = 20;
 /// Characters of a name.
 const NAME: usize = 256;
+/// Bytes of a line that is kept as it is; of a longer one what is shown is kept.
+const LINE: usize = 8 << 10;
 
 /// The newest refusals: queries that were refused, and those that were cut.
 #[derive(Debug, Default)]
@@ -25,72 +27,74 @@ pub struct Refusals(Mutex<Ring>);
 
 #[derive(Debug, Default)]
 struct Ring {
-    kept: VecDeque<Arc<Value>>,
+    /// JSON objects, each without the brace at its end.
+    kept: VecDeque<Vec<u8>>,
     seen: u64,
 }
 
 impl Refusals {
-    /// Keeps what a line tells, where something was refused.
-    pub fn see(&self, line: &Line) {
+    /// Keeps what a line tells, where something was refused. `text`: its object without the brace at its end.
+    pub fn see(&self, line: &Line, text: &[u8]) {
         let plan = &line.made.decided.plan;
         if plan.decision == Decision::Permitted && plan.refused.is_empty() {
             return;
         }
-        let told = Arc::new(told(line));
+        let short = if text.len() > LINE { told(text).to_string() } else { String::new() };
+        let text = short.strip_suffix('}').map_or(text, str::as_bytes);
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ring.seen += 1;
-        if ring.kept.len() == KEPT {
-            ring.kept.pop_front();
-        }
-        ring.kept.push_back(told);
+        let oldest = if ring.kept.len() == KEPT { ring.kept.pop_front() } else { None };
+        let mut room = oldest.unwrap_or_default();
+        room.clear();
+        room.extend_from_slice(text);
+        ring.kept.push_back(room);
     }
 
     /// Those that are kept, the newest first, and how many there were since the start.
-    pub fn newest(&self) -> (Vec<Arc<Value>>, u64) {
+    pub fn newest(&self) -> (Vec<Value>, u64) {
         let ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (ring.kept.iter().rev().cloned().collect(), ring.seen)
+        let (kept, seen) = (ring.kept.clone(), ring.seen);
+        drop(ring);
+        (kept.iter().rev().map(|text| told(text)).collect(), seen)
     }
 }
 
 /// No values, no tokens: less than the audit line, and cut.
-fn told(line: &Line) -> Value {
-    let Line { made, decision_id, route, status, time, .. } = line;
-    let plan = &made.decided.plan;
-    let refused: Vec<Value> = plan
-        .refused
-        .iter()
-        .take(FEATURES)
-        .map(|refused| {
-            let tag = refused.tag.as_deref().map(cut);
-            json!({
-                "feature": cut(&refused.feature), "permission": refused.permission.name(), "rule": refused.rule, "tag": tag,
-            })
-        })
-        .collect();
-    let policy = &made.snapshot.rules.policy;
-    let roles: Vec<String> = made.tables.roles.iter().take(ROLES).map(|role| cut(policy.role_name(*role))).collect();
-    // As the audit line has it: members of an object.
-    let caller: Option<Map<String, Value>> =
-        serde_json::from_str(&format!("{{{}}}", made.caller.memo().audit.trim_end_matches(','))).ok();
-    let caller = caller.and_then(|mut members| members.remove("caller"));
+fn told(text: &[u8]) -> Value {
+    let mut line: Value = serde_json::from_slice(&[text, b"}"].concat()).unwrap_or_default();
+    let mut taken = |name: &str| line.get_mut(name).map(Value::take).unwrap_or_default();
+    let (refused, more) = first(taken("refused"), taken("more"), FEATURES);
+    let (roles, more_roles) = first(taken("roles"), taken("more_roles"), ROLES);
+    let shown = |refusal: &Value| {
+        let (permission, rule) = (&refusal["permission"], &refusal["rule"]);
+        json!({"feature": cut(&refusal["feature"]), "permission": permission, "rule": rule, "tag": cut(&refusal["tag"])})
+    };
     json!({
-        "time": when(*time),
-        "decision_id": decision_id.as_str(),
-        "generation": made.snapshot.generation,
-        "caller": caller,
-        "roles": roles,
-        "more_roles": made.tables.roles.len().saturating_sub(ROLES),
-        "route": cut(&route.route),
-        "decision": if plan.decision == Decision::Refused { "refused" } else { "filtered" },
-        "suspended": plan.enforcement == Enforcement::Audit,
-        "refused": refused,
-        "more": plan.refused.len().saturating_sub(FEATURES),
-        "status": status,
-        "trace_id": made.trace_id.as_ref().and_then(|id| std::str::from_utf8(id).ok()),
+        "time": taken("time"),
+        "decision_id": taken("decision_id"),
+        "generation": taken("generation"),
+        "caller": taken("caller"),
+        "roles": roles.iter().map(cut).collect::<Vec<_>>(),
+        "more_roles": more_roles,
+        "route": cut(&taken("route")),
+        "decision": taken("decision"),
+        "suspended": taken("enforcement") == "audit" || taken("suspended") == true,
+        "refused": refused.iter().map(shown).collect::<Vec<_>>(),
+        "more": more,
+        "status": taken("status"),
+        "trace_id": taken("trace_id"),
     })
 }
 
+/// The first of a list, and how many are left out, with those that were left out of it before.
+fn first(list: Value, before: Value, most: usize) -> (Vec<Value>, u64) {
+    let Value::Array(mut list) = list else { return (Vec::new(), 0) };
+    let over = list.len().saturating_sub(most) as u64;
+    list.truncate(most);
+    (list, over + before.as_u64().unwrap_or_default())
+}
+
 /// What is outside the catalogue was cut and escaped before; what policy writers call things is bounded here.
-fn cut(name: &str) -> String {
-    name.chars().take(NAME).collect()
+fn cut(name: &Value) -> Option<String> {
+    Some(name.as_str()?.chars().take(NAME).collect())
 }
