@@ -138,7 +138,8 @@ impl App {
         tokio::select! {
             () = shutdown => {
                 draining.store(true, Ordering::Relaxed);
-                tracing::info!(delay_ms = self.drain.delay.as_millis(), "draining");
+                let delay_ms = u64::try_from(self.drain.delay.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(delay_ms, "draining");
                 tokio::time::sleep(self.drain.delay).await;
             }
             _ = &mut server => return false,

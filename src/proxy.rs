@@ -37,7 +37,7 @@ use crate::policy::Permission;
 use crate::snapshot::{CallerTables, Decided, Snapshot};
 use crate::trace::{Parent, TraceId, Tracer};
 use body::{BodyError, Incoming};
-use caller::{Asked, is_for};
+use caller::Asked;
 use record::{DecisionId, Line, Made};
 use respond::{Body, Failure, Form};
 use route::{Kind, Route};
@@ -242,9 +242,9 @@ impl Exchange<'_> {
                 let tables = if *public {
                     None
                 } else {
-                    let (_, tables) = self.caller(snapshot, &parts.headers).await?;
-                    is_for(snapshot, &tables, roles.as_deref())?;
-                    Some(tables)
+                    let asked = self.asked(snapshot, &parts.headers).await?;
+                    self.is_for(snapshot, &asked, roles.as_deref())?;
+                    Some(asked.tables)
                 };
                 let said = match snapshot.settings.dialect {
                     Dialect::Feast | Dialect::Json => None,

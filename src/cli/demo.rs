@@ -263,7 +263,7 @@ async fn invitation(at: Addresses, upstream: SocketAddr, folder: &Folder, secret
 It stays up until Ctrl-C. Its files go away with it; they are in {folder}:
   policy.yaml      edit it: the change holds at once; a mistake is told here, and changes nothing
   catalogue.yaml   what the feature server's registry says
-  clients.yaml     who gets tokens: set `disabled: true`, and its tokens are worth nothing
+  clients.yaml     who gets tokens: set `disabled: true`, and its tokens are worth nothing, for good
   tagwarden.yaml   the configuration
   audit.jsonl      one line a decision
   *.token          a token for each caller, for an hour

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use hyper::header::HeaderMap;
+use serde_json::Value;
 
 use super::Exchange;
 use super::respond::Failure;
@@ -101,7 +102,7 @@ impl Exchange<'_> {
             (None, Enforcement::Audit) => Ok((caller, snapshot.rules.nobody())),
             (None, Enforcement::Enforce) => {
                 self.shadow(snapshot, &caller, None);
-                Err(Failure::Forbidden)
+                Err(self.forbidden(&caller, "no binding of the policy gives it a role"))
             }
         }
     }
@@ -111,11 +112,33 @@ impl Exchange<'_> {
         let (caller, tables) = self.caller(snapshot, headers).await?;
         Ok(Asked { caller, tables })
     }
-}
 
-/// Whether one of the caller's roles is among those that a route is for; `None`: it is for all.
-pub fn is_for(snapshot: &Snapshot, tables: &CallerTables, roles: Option<&[String]>) -> Result<(), Failure> {
-    let policy = &snapshot.rules.policy;
-    let holds = |name: &String| tables.roles.iter().any(|role| policy.role_name(*role) == name);
-    if roles.is_none_or(|roles| roles.iter().any(holds)) { Ok(()) } else { Err(Failure::Forbidden) }
+    /// Whether one of the caller's roles is among those that a route is for; `None`: it is for all.
+    pub(super) fn is_for(&self, snapshot: &Snapshot, asked: &Asked, roles: Option<&[String]>) -> Result<(), Failure> {
+        let policy = &snapshot.rules.policy;
+        let holds = |name: &String| asked.tables.roles.iter().any(|role| policy.role_name(*role) == name);
+        if roles.is_none_or(|roles| roles.iter().any(holds)) {
+            Ok(())
+        } else {
+            Err(self.forbidden(&asked.caller, "the route is for other roles"))
+        }
+    }
+
+    /// Tells the log who is turned away, as an audit line would: there is none, for nothing is decided.
+    fn forbidden(&self, caller: &Caller, why: &'static str) -> Failure {
+        let who = |member: &str| {
+            let said: Value =
+                serde_json::from_str(&format!("{{{}}}", caller.memo().audit.trim_end_matches(','))).ok()?;
+            said.get(member)?.as_str().map(str::to_owned)
+        };
+        tracing::debug!(
+            decision_id = self.decision_id.as_str(),
+            trace_id = self.trace_id(),
+            caller = who("caller"),
+            issuer = who("issuer"),
+            why,
+            "a caller is turned away"
+        );
+        Failure::Forbidden
+    }
 }

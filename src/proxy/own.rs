@@ -49,6 +49,10 @@ impl Exchange<'_> {
             Refused::TooMany(retry_after) => Failure::TooManyAttempts { retry_after },
             Refused::Unavailable => Failure::IssuerUnavailable,
         })?;
+        if let Some(code) = reply.body.get("error").and_then(Value::as_str) {
+            let (decision_id, trace_id) = (self.decision_id.as_str(), self.trace_id());
+            tracing::debug!(decision_id, trace_id, code, "a request is not served");
+        }
         Ok(answer(&reply))
     }
 }

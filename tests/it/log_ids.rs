@@ -1,10 +1,12 @@
-//! Every line of the log about a request has its `decision_id`, those that come behind the head of its answer too.
+//! What the log tells of a request: its `decision_id` in every line, and why it was not served.
 
 use serde_json::Value;
 
-use crate::support::client::{H2, Raw, request};
+use crate::support::client::{H2, Raw, ask, query, request};
 use crate::support::process::Process;
-use crate::support::sidecar::Setup;
+use crate::support::sidecar::{FINE, POLICY, Setup};
+use crate::support::tokens::KEY;
+use crate::support::until;
 use crate::support::upstream::{Act, Upstream};
 
 const SETTINGS: &str = "\
@@ -41,4 +43,48 @@ async fn an_answer_that_nobody_takes_is_told_by_its_id() {
     let stuck = h2.begin("/v1/open").await;
     let line = line(&mut process, "an answer that nobody takes is given up").await;
     assert_eq!(line["decision_id"], stuck.headers()["x-tagwarden-decision-id"].to_str().unwrap());
+}
+
+/// Nothing is decided then, so that no audit line has who it was.
+#[tokio::test]
+async fn who_is_turned_away_is_told_as_an_audit_line_would() {
+    let upstream = Upstream::start().await;
+    let routes = "routes: [{path: /push, methods: [POST], roles: [writer]}]\ntracing: {level: debug}";
+    let setup = Setup::new(&upstream).with(routes);
+    let mut process = Process::serve(&setup.write(), &[]).await;
+    let served = ask(process.data, query(&KEY.token(&["readers"]), FINE)).await;
+    assert_eq!(served.status, 200);
+    let audit = setup.folder.path("audit.jsonl");
+    let known =
+        until("the audit line", async || std::fs::read_to_string(&audit).ok().filter(|text| text.ends_with('\n')))
+            .await;
+    let known: Value = serde_json::from_str(&known).unwrap();
+
+    let none = ask(process.data, query(&KEY.token(&["strangers"]), FINE)).await;
+    none.fails(403, "FORBIDDEN");
+    let headers = format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", KEY.token(&["readers"]));
+    let other = ask(process.data, request("POST", "/push", &headers, "{}")).await;
+    other.fails(403, "FORBIDDEN");
+    for (answer, why) in [(none, "no binding of the policy gives it a role"), (other, "the route is for other roles")] {
+        let line = line(&mut process, why).await;
+        assert_eq!(line["decision_id"], answer.decision_id());
+        assert_eq!((&line["caller"], &line["issuer"]), (&known["caller"], &known["issuer"]));
+    }
+}
+
+/// They have the form of RFC 6749 and not ours; they are told all the same.
+#[tokio::test]
+async fn what_the_token_endpoint_refuses_is_told_by_its_id() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::new(&upstream)
+        .with("issuer: {url: \"http://127.0.0.1:8080\", audience: feature-server}\ntracing: {level: debug}");
+    let bound = POLICY.replace("groups:", "iss: \"http://127.0.0.1:8080\", groups:");
+    setup.folder.write("policy.yaml", bound);
+    setup.folder.write("clients.yaml", "version: 1\nclients: {}\n");
+    let mut process = Process::serve(&setup.write(), &[]).await;
+    let form = "content-type: application/x-www-form-urlencoded\r\nauthorization: Basic eDp3cm9uZw==\r\n";
+    let answer = ask(process.data, request("POST", "/oauth/token", form, "grant_type=client_credentials")).await;
+    assert_eq!(answer.status, 401);
+    let line = line(&mut process, answer.decision_id()).await;
+    assert_eq!((&line["message"], &line["code"]), (&"a request is not served".into(), &"invalid_client".into()));
 }

@@ -26,11 +26,11 @@ use crate::dialect::{Invalid, Unreadable, strict};
 use crate::issuer::chalk::TokenRefused;
 use crate::issuer::endpoints::MAX_BODY;
 use crate::policy::settings::Mode;
+use crate::proxy::Exchange;
 use crate::proxy::body::Incoming;
 use crate::proxy::forward::Callee;
 use crate::proxy::respond::{self, Body, Failure};
 use crate::proxy::rpc::{self, Answer, Call};
-use crate::proxy::{Exchange, is_for};
 use crate::snapshot::Snapshot;
 
 /// Whether a name without a version means version 1. No client says so over gRPC, so that it is not known whether a server
@@ -159,7 +159,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         let asked = self.asked(snapshot, &parts.headers).await;
-        let asked = asked.and_then(|asked| is_for(snapshot, &asked.tables, roles).map(|()| asked));
+        let asked = asked.and_then(|asked| self.is_for(snapshot, &asked, roles).map(|()| asked));
         if matches!(asked, Err(Failure::Forbidden)) {
             return self.bare(&Call::of(parts)?, upload_refused(bulk, &Failure::Forbidden)).await;
         }

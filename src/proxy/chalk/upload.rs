@@ -21,7 +21,7 @@ use crate::policy::settings::Mode;
 use crate::proxy::body::Incoming;
 use crate::proxy::respond::{Body, Failure};
 use crate::proxy::route::Door;
-use crate::proxy::{Asked, Exchange, forward, is_for};
+use crate::proxy::{Asked, Exchange, forward};
 use crate::snapshot::Snapshot;
 
 impl Exchange<'_> {
@@ -34,7 +34,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         let asked = self.asked(snapshot, &parts.headers).await?;
-        is_for(snapshot, &asked.tables, roles)?;
+        self.is_for(snapshot, &asked, roles)?;
         let said = said(snapshot, &parts.headers)?;
         if door == Door::UploadMulti {
             forward::bytes(&parts.headers)?;

@@ -16,7 +16,7 @@ use crate::proxy::body::Incoming;
 use crate::proxy::forward::Callee;
 use crate::proxy::respond::{self, Body, Failure};
 use crate::proxy::rpc::{self, Call};
-use crate::proxy::{Asked, Exchange, is_for};
+use crate::proxy::{Asked, Exchange};
 use crate::snapshot::Snapshot;
 
 impl Exchange<'_> {
@@ -29,7 +29,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         let asked = self.asked(snapshot, &parts.headers).await?;
-        is_for(snapshot, &asked.tables, roles)?;
+        self.is_for(snapshot, &asked, roles)?;
         let (call, most) = (Call::of(parts)?, snapshot.settings.limits.request_body);
         let body = self.body(snapshot, call.body_cap(most), incoming).await?;
         let message = call.message(body, most).await?;

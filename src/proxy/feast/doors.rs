@@ -17,7 +17,7 @@ use crate::dialect::{self, Query, Unreadable};
 use crate::policy::settings::Mode;
 use crate::proxy::body::Incoming;
 use crate::proxy::respond::{Body, Failure};
-use crate::proxy::{Asked, Exchange, forward, is_for};
+use crate::proxy::{Asked, Exchange, forward};
 use crate::snapshot::{Decided, Snapshot};
 
 impl Exchange<'_> {
@@ -30,7 +30,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         let asked = self.asked(snapshot, &parts.headers).await?;
-        is_for(snapshot, &asked.tables, roles)?;
+        self.is_for(snapshot, &asked, roles)?;
         let id = door.id(parts.uri.path()).unwrap_or_default();
         match door {
             Door::Search | Door::Documents => self.search(snapshot, &asked, parts, incoming).await,
