@@ -8,7 +8,7 @@ use crate::policy::explain::{self, Explanation, Files, Query, graph, text};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A feature to explain; more, and whole queries, with --output
+    /// A feature to explain; more, and whole queries, with --output. Of --claims the bindings alone, where there is none
     feature: Option<String>,
     #[command(flatten)]
     asked: caller::Asked,
@@ -64,7 +64,8 @@ fn explanation(arguments: &Arguments, policy: &Policy, files: &Files<'_>) -> Res
     {
         outputs.push(feature);
     }
-    if outputs.is_empty() {
+    let draws = matches!(arguments.format, Format::Mermaid | Format::Dot);
+    if outputs.is_empty() && (arguments.asked.claims.is_none() || draws) {
         return Err("name what to explain: a feature, first of all, or --output".to_owned());
     }
     let caller = caller::find(&named, arguments.asked.claims.as_deref(), policy, files.rules)?;

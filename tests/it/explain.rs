@@ -315,6 +315,10 @@ fn claims_are_explained_through_the_bindings() {
     let (code, out, _) = run(&[&["explain", "user.risk"], &files[..], &[&known]].concat());
     assert_eq!(code, Some(0));
     assert!(out.starts_with(&format!("{bindings}for fraud-model: refused: user.risk\n")), "{out}");
+    let (code, out, _) = run(&[&["explain"], &files[..], &[&known]].concat());
+    assert_eq!((code, out), (Some(0), format!("{bindings}roles: fraud-model\n")));
+    let (code, _, complaint) = run(&[&["explain"], &files[..], &[&known, "--format", "dot"]].concat());
+    assert_eq!((code, complaint.starts_with("name what to explain: a feature")), (Some(2), true));
     let (code, out, _) = run(&[&["resolve"], &files[..], &[&known]].concat());
     assert_eq!(code, Some(0));
     assert!(out.starts_with(&format!("{bindings}\ndevice.fingerprint  ")), "{out}");

@@ -49,7 +49,13 @@ fn head(explanation: &Explanation, text: &mut String) {
     } else {
         format!("refused: {}", explanation.refused.join(", "))
     };
-    writeln!(text, "for {}: {verdict}", together(explanation)).ok();
+    let roles = together(explanation);
+    if explanation.outputs.is_empty() {
+        writeln!(text, "roles: {roles}")
+    } else {
+        writeln!(text, "for {roles}: {verdict}")
+    }
+    .ok();
     for role in &explanation.dropped {
         writeln!(text, "role {role} may not use what is supplied, and drops out").ok();
     }
