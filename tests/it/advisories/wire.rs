@@ -103,11 +103,13 @@ async fn a_configuration_that_goes_while_its_keys_are_fetched_harms_nobody() {
     let keys = Act::Wait(Arc::clone(&gate), Box::new(Act::json("200 OK", KEY.set())));
     let (upstream, provider) = (Upstream::start().await, Upstream::always(keys).await);
     let sidecar = fetching(&upstream, &provider).with(ROUTES).start().await;
-    let mut waiting = sidecar.raw().await;
+    let (mut waiting, mut on_a_route) = (sidecar.raw().await, sidecar.raw().await);
+    let items = request("GET", "/v1/items", &format!("authorization: Bearer {}\r\n", reader()), "");
     waiting.send(query(&reader(), FINE)).await;
-    until("a fetch, and who waits for it", async || {
+    on_a_route.send(&items).await;
+    until("a fetch, and those who wait for it", async || {
         let inflight = sidecar.metric("tagwarden_inflight_requests").await;
-        (provider.count() > 0 && inflight == 1.0).then_some(())
+        (provider.count() > 0 && inflight == 2.0).then_some(())
     })
     .await;
     // Another source of keys, and no routes.
@@ -117,10 +119,13 @@ async fn a_configuration_that_goes_while_its_keys_are_fetched_harms_nobody() {
     sidecar.until_metric("tagwarden_reloads_total{kind=\"config\",result=\"ok\"}", 1.0).await;
     assert_eq!(sidecar.query(&reader(), FINE).await.status, 200);
     gate.notify_waiters();
-    // It is answered by the configuration that it came under.
-    let answer = waiting.answer().await;
-    assert!([200, 503].contains(&answer.status), "{answer:?}");
-    assert_eq!(waiting.ask(query(&reader(), FINE)).await.status, 200);
+    // Each is answered by the configuration that it came under, the one on a route that is gone too.
+    for waiting in [&mut waiting, &mut on_a_route] {
+        let answer = waiting.answer().await;
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        assert_eq!(waiting.ask(query(&reader(), FINE)).await.status, 200);
+    }
+    sidecar.ask(&items).await.fails(404, "NOT_FOUND");
     sidecar.ask(request("GET", "/v1/open", "", "")).await.fails(404, "NOT_FOUND");
 }
 
