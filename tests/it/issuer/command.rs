@@ -189,7 +189,16 @@ async fn an_assertion_opens_no_other_door() {
             assert_eq!(world.form(path, &pairs).await.status, 401);
         }
     }
-    world.sidecar.query(&fresh, FINE).await.fails(401, "UNAUTHORIZED");
+    // Nor does one that was never shown before, for it is good once.
+    for path in ["/oauth/token", "/oauth/introspect"] {
+        let unused = shown(&assertion(&keys, URL, now).unwrap());
+        let mut pairs: Vec<(&str, &str)> = unused.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        pairs.extend([("grant_type", "client_credentials"), ("token", "x")]);
+        assert_eq!(world.form(path, &pairs).await.status, 401, "{path}");
+    }
+    for bearer in [fresh, assertion(&keys, URL, now).unwrap()] {
+        world.sidecar.query(&bearer, FINE).await.fails(401, "UNAUTHORIZED");
+    }
     // Without it, nobody names another's.
     let Secrets { svc, .. } = &world.secrets;
     let own = [("client_id", "svc"), ("client_secret", svc.expose())];
