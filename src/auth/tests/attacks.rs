@@ -1,9 +1,12 @@
 //! What tokens are attacked with, one test each. Every one of them signs, where it can, with the issuer's real key, so that the
 //! signature is not what refuses it.
 
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::support::*;
+use crate::auth::keys::{KeySet, Match};
+use crate::auth::verify::Jws;
 use crate::auth::{Auth, Credential, KeySource, credential, issuer_of, subject_of};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
@@ -67,6 +70,23 @@ async fn an_rsa_public_key_is_no_hmac_secret() {
 
 #[tokio::test]
 async fn an_rsa_jwk_without_alg_is_no_empty_hmac_key() {
+    let whole = RSA.jwk(json!({"kid": "k1"}));
+    for jwk in [whole, json!({"kty": "RSA", "kid": "k1"}), json!({"kty": "RSA", "kid": "k1", "n": "", "e": "AQAB"})] {
+        let set = jwks(&[jwk, P256.jwk(json!({"kid": "k2"}))]);
+        // It would not be one where a set might serve HMAC either.
+        let allowed = [Algorithm::HS256, Algorithm::RS256, Algorithm::ES256];
+        let keys = KeySet::from_jwks(set.as_bytes(), &allowed).unwrap();
+        let auth = auth(settings(KeySource::Static(set.into())));
+        for secret in [vec![], RSA.pem().into_bytes()] {
+            for header in [json!({"kid": "k1"}), json!({})] {
+                let forged = token_with(header, claims(json!({})), "HS256", &TestKey::Secret(secret.clone()));
+                let jws = Jws::parse(&forged).unwrap();
+                let found = keys.check(jws.kid.as_deref(), jws.algorithm, jws.signed.as_bytes(), &jws.signature);
+                assert_eq!(found, Match::Unknown);
+                assert_eq!(reason(ask(&auth, &forged).await), "algorithm not allowed");
+            }
+        }
+    }
     // With HMAC allowed the issuer has a secret file and nothing else, so the two never meet.
     let folder = Folder::new();
     let secret = folder.write("secret", "a shared secret of 32 bytes or so");
