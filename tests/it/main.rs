@@ -43,7 +43,7 @@ mod golden;
 mod init;
 mod issuer;
 mod keys;
-mod log_ids;
+mod log;
 mod matrix;
 mod mended;
 mod mended_config;

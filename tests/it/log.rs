@@ -1,4 +1,4 @@
-//! What the log tells of a request: its `decision_id` in every line, and why it was not served.
+//! The log: its level and form, and what it tells of a request, its `decision_id` in every line and why it was not served.
 
 use serde_json::Value;
 
@@ -87,4 +87,52 @@ async fn what_the_token_endpoint_refuses_is_told_by_its_id() {
     assert_eq!(answer.status, 401);
     let line = line(&mut process, answer.decision_id()).await;
     assert_eq!((&line["message"], &line["code"]), (&"a request is not served".into(), &"invalid_client".into()));
+}
+
+#[tokio::test]
+async fn level_and_format_of_the_log_follow_the_configuration_and_a_flag_goes_before_it() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::new(&upstream).with("tracing: {level: info}");
+    let write = |tracing: &str| {
+        setup.folder.write("tagwarden.yaml", setup.text().replace("tracing: {level: info}", tracing));
+    };
+    let refusal = "a token is refused";
+    let mut process = Process::serve(&setup.write(), &[]).await;
+    ask(process.data, query("nonsense", FINE)).await;
+    write("tracing: {level: debug, format: text}");
+    let line = until("a line of the new level", async || {
+        ask(process.data, query("nonsense", FINE)).await;
+        process.log().lines().find(|line| line.contains(refusal)).map(str::to_owned)
+    })
+    .await;
+    assert!(line.contains("DEBUG") && !line.starts_with('{'), "{line}");
+    write("tracing: {level: \"off\"}");
+    until("silence", async || {
+        let before = process.log().len();
+        ask(process.data, query("nonsense", FINE)).await;
+        let last = ask(process.data, query("nonsense", FINE)).await;
+        assert_eq!(last.status, 401);
+        (process.log().len() == before && !process.log()[before..].contains(refusal)).then_some(())
+    })
+    .await;
+    write("tracing: {level: debug, format: json}");
+    until("a line of the new format", async || {
+        ask(process.data, query("nonsense", FINE)).await;
+        process.log().lines().find(|line| line.starts_with('{') && line.contains(refusal)).map(|_| ())
+    })
+    .await;
+    process.terminate();
+    assert_eq!(process.exit().await, 0);
+
+    // A flag stays, whatever the file says later.
+    write("tracing: {level: info}");
+    let config = setup.folder.path("tagwarden.yaml");
+    let mut process = Process::serve(&config, &["--log-level", "info", "--log-format", "json"]).await;
+    write("tracing: {level: trace, format: text, otlp: true}");
+    let line = process.logged("`tracing.otlp` changes with a restart alone").await;
+    assert!(line.starts_with('{'), "{line}");
+    let line = process.logged("\"generation\":2").await;
+    assert!(line.starts_with('{'), "{line}");
+    ask(process.data, query("nonsense", FINE)).await;
+    assert!(!process.log().contains(refusal), "{}", process.log());
 }
