@@ -89,8 +89,8 @@ impl App {
         let append = move |line: &record::Line, out: &mut Vec<u8>| {
             let start = out.len();
             text.append(line, out);
-            if let (Some(refusals), Some(text)) = (&seen, out.get(start..)) {
-                refusals.see(line, text);
+            if let (Some(refusals), Some(written)) = (&seen, out.get(start..)) {
+                refusals.see(line, written, &mut text);
             }
         };
         let (audit, writer) = Audit::start(&config.audit.log, config.audit.block_when_full, hasher, shown, append)?;

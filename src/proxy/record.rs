@@ -14,7 +14,7 @@ use x509_cert::der::DateTime;
 
 use crate::auth::{self, Caller};
 use crate::config::Enforcement;
-use crate::dialect::{Decision, Plan, Recorded, shown};
+use crate::dialect::{Decision, Plan, Recorded, Refusal, shown};
 use crate::hex::{digits, hex};
 use crate::json;
 use crate::metrics::RouteMetrics;
@@ -26,16 +26,6 @@ pub use refusals::{KEPT, Refusals};
 
 /// What a plan says in every line about it: members of a JSON object, each with a comma behind it.
 pub fn of_plan(plan: &Plan) -> String {
-    let decision = match plan.decision {
-        Decision::Filtered => "filtered",
-        Decision::Permitted => "permitted",
-        Decision::Refused => "refused",
-    };
-    let refused: Vec<_> = plan
-        .refused
-        .iter()
-        .map(|r| json!({"feature": *r.feature, "permission": r.permission.name(), "rule": r.rule, "tag": r.tag.as_deref()}))
-        .collect();
     let declassified: Vec<_> =
         plan.declassified.iter().map(|(feature, via)| json!({"feature": shown(feature), "via": via})).collect();
     let mode = match plan.mode {
@@ -49,15 +39,35 @@ pub fn of_plan(plan: &Plan) -> String {
         "supplied": names(&plan.supplied),
         "reads": names(&plan.reads),
         "mode": mode,
-        "decision": decision,
-        "refused": refused,
+        "decision": decision(plan),
+        "refused": refused(plan, usize::MAX),
         "declassified": declassified,
     });
     if let (Enforcement::Audit, Some(members)) = (plan.enforcement, whole.as_object_mut()) {
         // The decision was not carried out.
         members.insert("enforcement".to_owned(), json!("audit"));
     }
-    let text = whole.to_string();
+    members(&whole)
+}
+
+fn decision(plan: &Plan) -> &'static str {
+    match plan.decision {
+        Decision::Filtered => "filtered",
+        Decision::Permitted => "permitted",
+        Decision::Refused => "refused",
+    }
+}
+
+/// What was refused, no more than so many.
+fn refused(plan: &Plan, most: usize) -> Vec<Value> {
+    let refused = plan.refused.iter().take(most);
+    let told = |r: &Refusal| json!({"feature": *r.feature, "permission": r.permission.name(), "rule": r.rule, "tag": r.tag.as_deref()});
+    refused.map(told).collect()
+}
+
+/// The members of an object, each with a comma behind it.
+fn members(object: &Value) -> String {
+    let text = object.to_string();
     let inside = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default();
     format!("{inside},")
 }
@@ -167,6 +177,25 @@ pub struct Writer {
 impl Writer {
     /// Appends a line's object without the brace at its end.
     pub fn append(&mut self, line: &Line, out: &mut Vec<u8>) {
+        self.write(line, line.made.decided.audit(), out);
+    }
+
+    /// The same with no more than so many of what was refused; `more` has the number of the others. Outputs are not in it.
+    pub fn short(&mut self, line: &Line, most: usize) -> Vec<u8> {
+        let plan = &line.made.decided.plan;
+        let audit = plan.enforcement == Enforcement::Audit;
+        let of_plan = json!({
+            "decision": decision(plan),
+            "refused": refused(plan, most),
+            "more": plan.refused.len().saturating_sub(most),
+            "enforcement": audit.then_some("audit"),
+        });
+        let mut out = Vec::new();
+        self.write(line, &members(&of_plan), &mut out);
+        out
+    }
+
+    fn write(&mut self, line: &Line, of_plan: &str, out: &mut Vec<u8>) {
         let Line { made, decision_id, route, status, duration, time } = line;
         let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         if self.second != Some(time.as_secs()) {
@@ -187,7 +216,7 @@ impl Writer {
         );
         json::write_string(out, &route.route);
         out.push(b',');
-        out.extend_from_slice(made.decided.audit().as_bytes());
+        out.extend_from_slice(of_plan.as_bytes());
         if made.unverified {
             out.extend_from_slice(b"\"unverified\":true,");
         }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::Line;
+use super::{Line, Writer};
 use crate::dialect::Decision;
 
 /// How many are kept.
@@ -18,7 +18,7 @@ const FEATURES: usize = 20;
 const ROLES: usize = 20;
 /// Characters of a name.
 const NAME: usize = 256;
-/// Bytes of a line that is kept as it is; of a longer one what is shown is kept.
+/// Bytes of a line that is kept as it is; of a longer one what is shown is kept, which the names of roles alone can make longer.
 const LINE: usize = 8 << 10;
 
 /// The newest refusals: queries that were refused, and those that were cut.
@@ -33,14 +33,21 @@ struct Ring {
 }
 
 impl Refusals {
-    /// Keeps what a line tells, where something was refused. `text`: its object without the brace at its end.
-    pub fn see(&self, line: &Line, text: &[u8]) {
+    /// Keeps what a line tells, where something was refused. `text`: its object without the brace at its end, by that writer.
+    pub fn see(&self, line: &Line, text: &[u8], writer: &mut Writer) {
         let plan = &line.made.decided.plan;
         if plan.decision == Decision::Permitted && plan.refused.is_empty() {
             return;
         }
-        let short = if text.len() > LINE { told(text).to_string() } else { String::new() };
-        let text = short.strip_suffix('}').map_or(text, str::as_bytes);
+        let mut short = Vec::new();
+        if text.len() > LINE {
+            short = writer.short(line, FEATURES);
+            if short.len() > LINE {
+                short = told(&short).to_string().into_bytes();
+                short.pop();
+            }
+        }
+        let text = if short.is_empty() { text } else { &short };
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ring.seen += 1;
         let oldest = if ring.kept.len() == KEPT { ring.kept.pop_front() } else { None };
