@@ -188,13 +188,16 @@ def closed(manifests, _given):
             command = container.get("command", []) + container.get("args", [])
             if command[:2] != ["feast", "serve"]:
                 continue
-            if "-h" not in command or command[command.index("-h") + 1] != "127.0.0.1":
+            # of several hosts the last one holds
+            hosts = [value for option, value in zip(command, command[1:]) if option in ("-h", "--host")]
+            if hosts[-1:] != ["127.0.0.1"] or any(part.startswith("--host=") for part in command):
                 yield f"{name(owner)}: Feast listens beyond the loopback address"
             if container.get("ports"):
                 yield f"{name(owner)}: Feast's container lists ports"
             for kind in ("livenessProbe", "readinessProbe", "startupProbe"):
-                if kind in container and "exec" not in container[kind]:
-                    yield f"{name(owner)}: the kubelet cannot ask Feast on the loopback address ({kind})"
+                handlers = container.get(kind, {"exec": {}}).keys() & {"exec", "grpc", "httpGet", "tcpSocket"}
+                if handlers != {"exec"}:
+                    yield f"{name(owner)}: the kubelet cannot ask Feast on the loopback address ({kind}: {sorted(handlers)})"
             native = any(
                 c["name"] == "tagwarden" and c.get("restartPolicy") == "Always" for c in spec.get("initContainers", [])
             )

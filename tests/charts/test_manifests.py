@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import kubernetes_validate
 import pytest
@@ -15,14 +16,17 @@ from cluster import (
     RELEASES,
     ROOT,
     SETS,
+    TOOLS,
     VALUES,
     containers,
     documents,
+    kustomize,
     of_kind,
     pods,
+    run,
     sidecar,
 )
-from properties import faults
+from properties import closed, faults
 
 EVERY = [*SETS, "parent", "kustomize"]
 # The patch does not depend on the release; it is a native sidecar, from 1.29 on.
@@ -241,6 +245,70 @@ def test_the_patch_leaves_nothing_of_the_way_round(manifests):
     assert service["spec"]["ports"] == [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]
     ((_, _, spec),) = pods(manifests("kustomize"))
     assert [port["containerPort"] for container in containers(spec) for port in container.get("ports", [])] == [8080, 9902]
+
+
+def base_of_ones_own(folder, container="feast-feature-server"):
+    """The example, before a Feast that is written otherwise: `args`, probes over HTTP, a number in the Service."""
+    example = folder / "feast-kustomize"
+    shutil.copytree(EXAMPLES / "feast-kustomize", example)
+    file = example / "base/feast.yaml"
+    deployment, service = documents(file.read_text())
+    ((_, _, spec),) = pods([deployment])
+    ask = {"httpGet": {"path": "/health", "port": 6566}, "periodSeconds": 10}
+    spec["containers"][0] |= {
+        "name": container,
+        "command": ["feast", "serve"],
+        "args": ["-h", "0.0.0.0", "-p", "6566"],
+        "livenessProbe": ask,
+        "readinessProbe": ask,
+    }
+    service["spec"]["ports"][0]["targetPort"] = 6566
+    file.write_text(yaml.safe_dump_all([deployment, service]))
+    settings = example / "kustomization.yaml"  # as the page says
+    settings.write_text(settings.read_text().replace("targetPort, value: online", "targetPort, value: 6566"))
+    return example
+
+
+def test_the_patch_leaves_nothing_of_another_way_round(tmp_path):
+    example = base_of_ones_own(tmp_path)
+    assert any("listens beyond the loopback address" in fault for fault in faults(documents(kustomize(example / "base"))))
+    rendered = documents(kustomize(example))
+    assert faults(rendered) == []
+    ((_, _, spec),) = pods(rendered)
+    (feast,) = spec["containers"]
+    assert feast["command"] == ["feast", "serve", "-h", "127.0.0.1", "-p", "6566"] and "args" not in feast
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert feast[probe].keys() & {"exec", "grpc", "httpGet", "tcpSocket"} == {"exec"}, feast[probe]
+    (service,) = of_kind(rendered, "Service")
+    assert [port["targetPort"] for port in service["spec"]["ports"]] == [8080]
+    for manifest in rendered:
+        validate(manifest, NEWEST)
+
+
+@pytest.mark.parametrize(
+    "file,change,words",
+    [
+        ("base/feast.yaml", ("name: feast-feature-server\n          image", "name: feast\n          image"), "containers/0/name"),
+        ("base/feast.yaml", ("targetPort: online", "targetPort: 6566"), "ports/0/targetPort"),
+        ("sidecar.yaml", ("name: feast-feature-server\nspec", "name: feast\nspec"), "no matches for Id"),
+    ],
+)
+def test_the_patch_refuses_other_names(tmp_path, file, change, words):
+    shutil.copytree(EXAMPLES / "feast-kustomize", tmp_path / "feast-kustomize")
+    changed = tmp_path / "feast-kustomize" / file
+    assert change[0] in changed.read_text()
+    changed.write_text(changed.read_text().replace(*change))
+    refused = run(TOOLS / "kubectl", "kustomize", tmp_path / "feast-kustomize")
+    assert refused.returncode != 0 and words in refused.stderr, refused.stderr + refused.stdout[:300]
+
+
+def test_a_container_of_another_name_would_be_seen(tmp_path):
+    """Without the look at its name that the example has."""
+    example = base_of_ones_own(tmp_path, container="feast")
+    settings = yaml.safe_load((example / "kustomization.yaml").read_text())
+    del settings["patches"][0]
+    (example / "kustomization.yaml").write_text(yaml.safe_dump(settings))
+    assert any("listens beyond the loopback address" in fault for fault in closed(documents(kustomize(example)), ()))
 
 
 def test_rules_and_dashboard_are_the_files_as_they_are(helm):

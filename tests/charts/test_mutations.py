@@ -191,6 +191,16 @@ MUTATIONS = {
         "Feast listens beyond",
     ),
     "Feast for all by default": ("parent", lambda m: feast(m).update(command=["feast", "serve"]), "Feast listens beyond"),
+    "Feast for all by a second host": (
+        "kustomize",
+        lambda m: feast(m).update(args=["-h", "0.0.0.0", "-p", "6566"]),
+        "Feast listens beyond",
+    ),
+    "a probe of two handlers": (
+        "kustomize",
+        lambda m: feast(m)["livenessProbe"].update(httpGet={"path": "/health", "port": 6566}),
+        "cannot ask Feast on the loopback address (livenessProbe: ['exec', 'httpGet'])",
+    ),
     "a port of Feast": ("kustomize", lambda m: feast(m).update(ports=[{"containerPort": 6566}]), "container lists ports"),
     "a probe from outside": (
         "kustomize",
