@@ -5,6 +5,8 @@ mod auth;
 mod catalogue;
 mod issuer;
 
+use std::borrow::Cow;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{Count, One, Switch, Text, Var};
@@ -38,11 +40,28 @@ texts! {
     /// The name of a machine, without a port.
     HostName r"^[0-9A-Za-z._-]+$" ["tagwarden.example"];
     /// An exact path: ASCII, no escapes, no empty, `.` or `..` segments.
-    RoutePath r#"^/$|^(/(?!\.{1,2}(/|$))[!"$&'()*+,\-.0-9:<=>@A-Z\[\]^_`a-z{|}~]+)+$"# ["/v1/items"];
+    RoutePath r#"^/$|^(/(\.{0,2}[!"$&'()*+,\-0-9:<=>@A-Z\[\]^_`a-z{|}~][!"$&'()*+,\-.0-9:<=>@A-Z\[\]^_`a-z{|}~]*|\.{3}[!"$&'()*+,\-.0-9:<=>@A-Z\[\]^_`a-z{|}~]*))+$"# ["/v1/items"];
     /// The name of an environment.
     Environment r"^[!-~]+$" ["prod"];
-    /// A method, in capitals.
-    Method r"^(?!(CONNECT|TRACE)$)[A-Z]+$" ["GET", "POST"];
+}
+
+/// A method, in capitals. Without a look ahead, which not every validator has (Go's, so Helm's).
+struct Method;
+
+impl JsonSchema for Method {
+    fn schema_name() -> Cow<'static, str> {
+        "Method".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A method, in capitals.",
+            "type": "string",
+            "pattern": "^[A-Z]+$",
+            "not": {"enum": ["CONNECT", "TRACE"]},
+            "examples": ["GET", "POST"],
+        })
+    }
 }
 
 /// The configuration of the sidecar. Relative paths start at this file's folder; every scalar may be, or hold, an
@@ -62,20 +81,26 @@ texts! {
     ],
     "allOf" = [
         {
-            "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "feast"}}}}},
+            "if": {"required": ["upstream"], "properties": {"upstream": {"required": ["dialect"], "properties": {
+                "dialect": {"const": "feast"}
+            }}}},
             "then": {"properties": {
                 "chalk": {"type": "null"}, "json": {"type": "null"}, "catalogue": {"items": {"type": "string"}}
             }}
         },
         {
-            "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "json"}}}}},
+            "if": {"required": ["upstream"], "properties": {"upstream": {"required": ["dialect"], "properties": {
+                "dialect": {"const": "json"}
+            }}}},
             "then": {"required": ["json"], "properties": {
                 "json": {"type": "string"}, "chalk": {"type": "null"}, "catalogue": {"items": {"type": "string"}},
                 "upstream": {"properties": {"engine_url": {"type": "null"}}}
             }}
         },
         {
-            "if": {"properties": {"upstream": {"properties": {"dialect": {"const": "chalk"}}}}},
+            "if": {"required": ["upstream"], "properties": {"upstream": {"required": ["dialect"], "properties": {
+                "dialect": {"const": "chalk"}
+            }}}},
             "then": {"required": ["listen"], "properties": {
                 "listen": {"type": "object", "required": ["public_url"], "properties": {"public_url": {
                     "type": "string", "pattern": r"^https?://[^/]+/*$|\$\{"
