@@ -2,6 +2,9 @@
 
 {{- define "tagwarden.checks" -}}
 {{- $config := .Values.config -}}
+{{- $listen := default dict $config.listen -}}
+{{- $metrics := default dict $config.metrics -}}
+{{- $auth := default dict $config.auth -}}
 {{- if and (not $config) (not .Values.existingConfigMap) -}}
 {{- fail "config is empty: write tagwarden.yaml there (`upstream`, `auth` and so on), or name an existingConfigMap" -}}
 {{- end -}}
@@ -11,8 +14,20 @@
 {{- if and $config (not (dig "upstream" "url" "" $config)) -}}
 {{- fail "config.upstream.url is missing: where the feature server listens" -}}
 {{- end -}}
+{{- if and $config (not (or $auth.issuers $auth.opaque $config.issuer)) -}}
+{{- if not (or (and .Values.tls.secretName .Values.tls.clientCa) (dig "client_ca" "" (default dict $listen.tls))) -}}
+{{- fail "config accepts nobody: write auth.issuers, auth.opaque or issuer there, or give tls.secretName and tls.clientCa" -}}
+{{- end -}}
+{{- end -}}
 {{- range $name := list "policies" "catalogue" "shadow" -}}
 {{- $value := get $.Values $name -}}
+{{- range $file, $text := $value.files -}}
+{{- if not (regexMatch "^[-._a-zA-Z0-9]+\\.yaml$" $file) -}}
+{{- fail (printf "%s.files has `%s`, no name that ends with .yaml: its dot needs a backslash, --set-file '%s.files.%s\\.yaml=FILE'" $name $file $name $file) -}}
+{{- else if not (kindIs "string" $text) -}}
+{{- fail (printf "%s.files has no text under `%s`: write it behind `|`, or give the file by --set-file" $name $file) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $value.files $value.existingConfigMap -}}
 {{- fail (printf "%s.files and %s.existingConfigMap are both there: one of them goes" $name $name) -}}
 {{- end -}}
@@ -20,11 +35,11 @@
 {{- if and $config (not (or .Values.policies.files .Values.policies.existingConfigMap (hasKey $config "policies"))) -}}
 {{- fail "there is no policy: fill policies.files, or name policies.existingConfigMap" -}}
 {{- end -}}
-{{- if hasPrefix "127." (dig "listen" "address" "" $config) -}}
-{{- fail (printf "config.listen.address is %s, which nobody reaches from outside the pod: leave it out" $config.listen.address) -}}
+{{- if hasPrefix "127." (default "" $listen.address) -}}
+{{- fail (printf "config.listen.address is %s, which nobody reaches from outside the pod: leave it out" $listen.address) -}}
 {{- end -}}
-{{- if hasPrefix "127." (dig "metrics" "address" "" $config) -}}
-{{- fail (printf "config.metrics.address is %s, where the kubelet cannot ask: leave it out, and close the port by networkPolicy" $config.metrics.address) -}}
+{{- if hasPrefix "127." (default "" $metrics.address) -}}
+{{- fail (printf "config.metrics.address is %s, where the kubelet cannot ask: leave it out, and close the port by networkPolicy" $metrics.address) -}}
 {{- end -}}
 {{- if and (eq .Values.probes.readiness.handler "exec") (ne (include "tagwarden.port" (dict "root" . "name" "metrics")) "9902") -}}
 {{- fail "probes.readiness.handler exec asks port 9902: with another config.metrics.address it is http" -}}
@@ -34,10 +49,36 @@
 {{- fail (printf "extraVolumeMounts: %s is mounted by subPath, and would never be updated: mount the folder" .mountPath) -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $tag := dict "image" .Values.image.tag "tests.image" .Values.tests.image.tag -}}
+{{- if eq (toString $tag) "latest" -}}
+{{- fail (printf "%s.tag is latest, which is another image tomorrow: write a version, such as %s, or give %s.digest" $name $.Chart.AppVersion $name) -}}
+{{- end -}}
+{{- end -}}
+{{- include "tagwarden.checks.plain" (dict "path" "config" "value" $config) -}}
+{{- include "tagwarden.checks.plain" (dict "path" "env" "value" .Values.env) -}}
 {{- include "tagwarden.checks.issuer" . -}}
 {{- include "tagwarden.checks.drain" . -}}
 {{- include "tagwarden.checks.sidecar" . -}}
 {{- include "tagwarden.checks.network" . -}}
+{{- end -}}
+
+{{/* No address with a password in plain; it is not said again. What is in variables is not in a manifest. */}}
+{{- define "tagwarden.checks.plain" -}}
+{{- $path := .path -}}
+{{- if or (kindIs "map" .value) (kindIs "slice" .value) -}}
+{{- range $key, $value := .value -}}
+{{- include "tagwarden.checks.plain" (dict "path" (kindIs "int" $key | ternary (printf "%s[%v]" $path $key) (printf "%s.%v" $path $key)) "value" $value) -}}
+{{- end -}}
+{{- else if kindIs "string" .value -}}
+{{- $text := regexReplaceAll "\\$\\{[A-Za-z0-9_]+\\}" .value "" | replace "://:@" "://" | replace "://@" "://" -}}
+{{- $address := and (hasSuffix "url" $path) (contains "@" $text) (not (regexMatch "^https?://[^@/?#\\s]+[/?#]" $text)) -}}
+{{- if or $address (regexMatch "://[^/?#\\s]*@" $text) -}}
+{{- if or (hasSuffix ".redis_url" $path) (hasPrefix "env[" $path) -}}
+{{- fail (printf "%s holds a password, which a manifest would show: put the address into a Secret, have it in a variable by env: [{name: REDIS_URL, valueFrom: {secretKeyRef: {name: SECRET, key: url}}}], and write \"${REDIS_URL}\" in config" $path) -}}
+{{- end -}}
+{{- fail (printf "%s holds a user or a password, which tagwarden takes in no address but redis_url: leave them out; credentials are files of `secrets`" $path) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "tagwarden.checks.issuer" -}}
@@ -86,6 +127,12 @@
 {{- range $name := list "ingress" "autoscaling" "podDisruptionBudget" "serviceMonitor" -}}
 {{- if (get $.Values $name).enabled -}}
 {{- fail (printf "%s goes with mode gateway: in the sidecar form the pods and their Service are another chart's%s" $name (eq $name "serviceMonitor" | ternary " (podMonitor finds them)" "")) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := list "url" "engine_url" -}}
+{{- $address := dig "upstream" $name "" $.Values.config -}}
+{{- if and $address (not (regexMatch "^(unix:|(https?://)?\\$\\{|https?://(127(\\.[0-9]+){3}|localhost|\\[::1\\])(:[0-9]+)?/?$)" $address)) -}}
+{{- fail (printf "config.upstream.%s leads out of the pod: in the sidecar form the feature server is in the same one, and its Service leads to the sidecar itself; write http://127.0.0.1:PORT or unix:/PATH" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (or .Values.networkPolicy.enabled .Values.podMonitor.enabled) (not .Values.sidecar.podLabels) -}}

@@ -54,6 +54,11 @@
 {{- (get $config .name).address | splitList ":" | last -}}
 {{- end -}}
 
+{{/* Callers speak TLS with us. */}}
+{{- define "tagwarden.https" -}}
+{{- if or .Values.tls.secretName (default dict .Values.config.listen).tls -}}yes{{- end -}}
+{{- end -}}
+
 {{/* Tokens of the built-in issuer are kept by one pod alone. */}}
 {{- define "tagwarden.ownStore" -}}
 {{- with .Values.config.issuer -}}
@@ -63,20 +68,17 @@
 
 {{/* A duration of tagwarden.yaml in milliseconds. One in a variable cannot be known here: the default is taken. */}}
 {{- define "tagwarden.milliseconds" -}}
-{{- $text := .text | toString -}}
+{{- $text := default .default .text -}}
 {{- if contains "${" $text -}}{{- $text = .default -}}{{- end -}}
-{{- if not (regexMatch "^[0-9]+(ms|s|m|h|d)$" $text) -}}
-{{- fail (printf "config.drain.%s is `%s`, not a duration such as 250ms, 5s or 1m" .name $text) -}}
-{{- end -}}
 {{- $number := regexFind "^[0-9]+" $text | int64 -}}
 {{- $unit := regexFind "[a-z]+$" $text -}}
 {{- mul $number (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000) $unit) -}}
 {{- end -}}
 
 {{- define "tagwarden.drainDelay" -}}
-{{- include "tagwarden.milliseconds" (dict "name" "delay" "default" "5s" "text" (dig "drain" "delay" "5s" .Values.config)) -}}
+{{- include "tagwarden.milliseconds" (dict "default" "5s" "text" (dig "delay" nil (default dict .Values.config.drain))) -}}
 {{- end -}}
 
 {{- define "tagwarden.drainTimeout" -}}
-{{- include "tagwarden.milliseconds" (dict "name" "timeout" "default" "25s" "text" (dig "drain" "timeout" "25s" .Values.config)) -}}
+{{- include "tagwarden.milliseconds" (dict "default" "25s" "text" (dig "timeout" nil (default dict .Values.config.drain))) -}}
 {{- end -}}
