@@ -323,6 +323,20 @@ def test_rules_and_dashboard_are_the_files_as_they_are(helm):
     json.loads(dashboard)
 
 
+@pytest.mark.parametrize("page", ["docs/monitoring.md", "https://wiki.example/tagwarden/monitoring.md"])
+def test_a_runbook_is_where_the_page_is_said_to_be(helm, page):
+    rules = yaml.safe_load((CHART / "files/prometheus-rules.yaml").read_text())
+    values = ["--values", VALUES / "everything.yaml", "--set", f"prometheusRule.docsUrl={page}"]
+    (rule,) = of_kind(documents(helm.template(CHART, *values)), "PrometheusRule")
+
+    def runbooks(groups):
+        return [one["annotations"].pop("runbook_url") for group in groups for one in group["rules"] if "alert" in one]
+
+    ours = runbooks(rules["groups"])
+    assert len(ours) > 10 and runbooks(rule["spec"]["groups"]) == [f"{page}#{one.partition('#')[2]}" for one in ours]
+    assert rule["spec"] == rules  # and nothing else is another
+
+
 def test_the_package_has_everything_and_renders_the_same(helm, tmp_path, rendered, charts):
     helm.done("package", charts / "tagwarden", "--destination", tmp_path)
     (package,) = tmp_path.glob("*.tgz")
