@@ -1,5 +1,5 @@
 # The image: the static binary, trust roots and the licence, nothing else; no shell, no C library, no package manager.
-#   docker build --build-arg SOURCE_DATE_EPOCH="$(git show -s --format=%ct)" --tag tagwarden .
+#   docker build --build-arg SOURCE_DATE_EPOCH="$(git show -s --format=%ct)" --tag tagwarden:0.1.0 .
 # `tests/run --only release` builds the second stage and runs it; the first it carries out by the same command, without the image
 # that it begins with. Pin that one by its digest where your registry tells it.
 FROM rust:1.95.0-bookworm AS build

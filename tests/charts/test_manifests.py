@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import kubernetes_validate
@@ -350,6 +351,15 @@ def test_the_versions_are_those_of_the_binary():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     example = yaml.safe_load((EXAMPLES / "feast-sidecar/Chart.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == cargo == example["dependencies"][0]["version"]
+
+
+def test_the_image_that_the_page_builds_is_the_one_that_the_chart_has(manifests):
+    _, container = sidecar(manifests("gateway"))
+    for name in ("docs/install.md", "Dockerfile"):
+        (built,) = re.findall(r"docker build .* --tag (\S+) \.$", (ROOT / name).read_text(), re.MULTILINE)
+        assert container["image"].endswith(f"/{built}") and ":" in built, built
+    (started,) = re.findall(r"^docker run .* (\S+)$", (ROOT / "docs/install.md").read_text(), re.MULTILINE)
+    assert started == built
 
 
 @pytest.mark.skipif(not (ROOT / "Dockerfile").exists(), reason="there is no image to hold it against")
