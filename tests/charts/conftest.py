@@ -1,5 +1,6 @@
 """The chart as it stands, and a copy of it whose rules and dashboard are stand-ins. TAGWARDEN_CHART_TOOLS is the folder with
-`helm` and `kubectl`, TAGWARDEN_BIN the binary; tests/run sets both. With TAGWARDEN_BLESS=1 the golden files are written anew."""
+`helm` and `kubectl`, TAGWARDEN_BIN the binary; tests/run sets both. With TAGWARDEN_BLESS=1 the golden files are written anew, and
+what values.schema.json has of docs/schema/config.json."""
 
 import os
 

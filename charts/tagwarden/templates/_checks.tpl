@@ -72,7 +72,7 @@
 {{- else if kindIs "string" .value -}}
 {{- $text := regexReplaceAll "\\$\\{[A-Za-z0-9_]+\\}" .value "" | replace "://:@" "://" | replace "://@" "://" -}}
 {{- $address := and (hasSuffix "url" $path) (contains "@" $text) (not (regexMatch "^https?://[^@/?#\\s]+[/?#]" $text)) -}}
-{{- if or $address (regexMatch "://[^/?#\\s]*@" $text) -}}
+{{- if or $address (regexMatch "^rediss?://.*@|://[^/?#\\s]*@" $text) -}}
 {{- if or (hasSuffix ".redis_url" $path) (hasPrefix "env[" $path) -}}
 {{- fail (printf "%s holds a password, which a manifest would show: put the address into a Secret, have it in a variable by env: [{name: REDIS_URL, valueFrom: {secretKeyRef: {name: SECRET, key: url}}}], and write \"${REDIS_URL}\" in config" $path) -}}
 {{- end -}}
