@@ -358,7 +358,8 @@ def test_the_image_that_the_page_builds_is_the_one_that_the_chart_has(manifests)
     for name in ("docs/install.md", "Dockerfile"):
         (built,) = re.findall(r"docker build .* --tag (\S+) \.$", (ROOT / name).read_text(), re.MULTILINE)
         assert container["image"].endswith(f"/{built}") and ":" in built, built
-    (started,) = re.findall(r"^docker run .* (\S+)$", (ROOT / "docs/install.md").read_text(), re.MULTILINE)
+    page = (ROOT / "docs/install.md").read_text().replace("\\\n", "")
+    (started,) = re.findall(r"^docker run .* (\S+)$", page, re.MULTILINE)
     assert started == built
 
 
