@@ -95,8 +95,8 @@ pub struct Plan {
     pub cost: usize,
 }
 
-/// What the policy says of a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the policy says of a query, the strictest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Decision {
     /// Everything may be answered.
     Permitted,
@@ -104,6 +104,17 @@ pub enum Decision {
     Filtered,
     /// Nothing may be answered.
     Refused,
+}
+
+impl Decision {
+    /// Its word in audit lines, spans and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Permitted => "permitted",
+            Self::Filtered => "filtered",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// What happens with a query.

@@ -77,11 +77,7 @@ impl Exchange<'_> {
     }
 
     /// Who sent the request, and what its roles may.
-    pub(super) async fn caller(
-        &mut self,
-        snapshot: &Snapshot,
-        headers: &HeaderMap,
-    ) -> Result<(Caller, Arc<CallerTables>), Failure> {
+    pub(super) async fn asked(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Asked, Failure> {
         let verified = self.authenticate(snapshot, headers).await?;
         self.heard(snapshot, &verified)
     }
@@ -90,27 +86,16 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// `Forbidden`: it has no role, while enforcement is on.
-    pub(super) fn heard(
-        &self,
-        snapshot: &Snapshot,
-        verified: &Verified<'_>,
-    ) -> Result<(Caller, Arc<CallerTables>), Failure> {
+    pub(super) fn heard(&self, snapshot: &Snapshot, verified: &Verified<'_>) -> Result<Asked, Failure> {
         let caller = snapshot.caller(verified);
-        let settings = &snapshot.settings;
-        match (snapshot.tables_of(&caller), settings.enforcement) {
-            (Some(tables), _) => Ok((caller, tables)),
-            (None, Enforcement::Audit) => Ok((caller, snapshot.rules.nobody())),
+        match (snapshot.tables_of(&caller), snapshot.settings.enforcement) {
+            (Some(tables), _) => Ok(Asked { caller, tables }),
+            (None, Enforcement::Audit) => Ok(Asked { caller, tables: snapshot.rules.nobody() }),
             (None, Enforcement::Enforce) => {
                 self.shadow(snapshot, &caller, None);
                 Err(self.forbidden(&caller, "no binding of the policy gives it a role"))
             }
         }
-    }
-
-    /// Who asks.
-    pub(super) async fn asked(&mut self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Asked, Failure> {
-        let (caller, tables) = self.caller(snapshot, headers).await?;
-        Ok(Asked { caller, tables })
     }
 
     /// Whether one of the caller's roles is among those that a route is for; `None`: it is for all.

@@ -39,7 +39,7 @@ pub fn of_plan(plan: &Plan) -> String {
         "supplied": names(&plan.supplied),
         "reads": names(&plan.reads),
         "mode": mode,
-        "decision": decision(plan),
+        "decision": plan.decision.name(),
         "refused": refused(plan, usize::MAX),
         "declassified": declassified,
     });
@@ -48,14 +48,6 @@ pub fn of_plan(plan: &Plan) -> String {
         members.insert("enforcement".to_owned(), json!("audit"));
     }
     members(&whole)
-}
-
-fn decision(plan: &Plan) -> &'static str {
-    match plan.decision {
-        Decision::Filtered => "filtered",
-        Decision::Permitted => "permitted",
-        Decision::Refused => "refused",
-    }
 }
 
 /// What was refused, no more than so many.
@@ -185,7 +177,7 @@ impl Writer {
         let plan = &line.made.decided.plan;
         let audit = plan.enforcement == Enforcement::Audit;
         let of_plan = json!({
-            "decision": decision(plan),
+            "decision": plan.decision.name(),
             "refused": refused(plan, most),
             "more": plan.refused.len().saturating_sub(most),
             "enforcement": audit.then_some("audit"),

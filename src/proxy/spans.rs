@@ -77,17 +77,14 @@ impl Trace {
 
     /// A query was decided.
     pub(super) fn decided(&mut self, plan: &Plan, started: SystemTime) {
-        let (name, strictness) = word(plan.decision);
-        if self.decision.is_none_or(|before| word(before).1 < strictness) {
-            self.decision = Some(plan.decision);
-        }
+        self.decision = self.decision.max(Some(plan.decision));
         let out = plan.refused.len();
         let (refused, filtered) = if plan.decision == Decision::Refused { (out, 0) } else { (0, out) };
         self.refused += refused;
         self.filtered += filtered;
         let mut span = self.span.child(SpanKind::Internal, "decide".to_owned(), Some(started));
         if span.is_recording() {
-            span.set("tagwarden.decision", name);
+            span.set("tagwarden.decision", plan.decision.name());
             counts(|name, count| span.set(name, count), refused, filtered);
         }
     }
@@ -121,15 +118,6 @@ impl Trace {
             }
         }
         span
-    }
-}
-
-/// The word of a decision, and how strict it is.
-fn word(decision: Decision) -> (&'static str, u8) {
-    match decision {
-        Decision::Permitted => ("permitted", 0),
-        Decision::Filtered => ("filtered", 1),
-        Decision::Refused => ("refused", 2),
     }
 }
 
@@ -197,7 +185,7 @@ impl Exchange<'_> {
         span.set("tagwarden.decision_id", self.decision_id.as_str().to_owned());
         span.set("tagwarden.generation", i64::try_from(self.generation).unwrap_or(i64::MAX));
         if let Some(decision) = trace.decision {
-            span.set("tagwarden.decision", word(decision).0);
+            span.set("tagwarden.decision", decision.name());
             counts(|name, count| span.set(name, count), trace.refused, trace.filtered);
         }
         if let Some((code, _)) = trace.failure {

@@ -12,7 +12,7 @@ use crate::dialect::json::description::{Method, Place};
 use crate::dialect::json::filter::{cut, outputs};
 use crate::dialect::json::plan::{Asked, Fate, Permit, Query};
 use crate::dialect::json::request::{self, Incoming, Request};
-use crate::dialect::{self, Answer, Asker, Decision, Index, Outcome, Plan, Unreadable, shown};
+use crate::dialect::{self, Answer, Asker, Index, Outcome, Plan, Unreadable, shown};
 use crate::policy::Policy;
 use crate::policy::decide::{Name, Resolved};
 use crate::policy::resolve::{RoleId, Table};
@@ -182,12 +182,7 @@ impl<'p> Judge<'p> {
     }
 
     fn shown(&self, plan: &Plan, on_answer: bool) -> Decided {
-        let decision = match plan.decision {
-            _ if on_answer => "on the answer",
-            Decision::Permitted => "permitted",
-            Decision::Filtered => "filtered",
-            Decision::Refused => "refused",
-        };
+        let decision = if on_answer { "on the answer" } else { plan.decision.name() };
         let mode = match plan.mode {
             Mode::Reject => "reject",
             Mode::Filter => "filter",

@@ -73,7 +73,7 @@ impl Exchange<'_> {
         incoming: Incoming,
     ) -> Result<Response<Body>, Failure> {
         let verified = self.authenticate(snapshot, &parts.headers).await?;
-        let (_, tables) = self.heard(snapshot, &verified)?;
+        let tables = self.heard(snapshot, &verified)?.tables;
         let (called, message) = self.called(snapshot, parts, snapshot.settings.limits.request_body, incoming).await?;
         let GetAgentRequest {} = strict::decode(&message)?;
         let permissions = agent::permissions(&snapshot.rules.policy, &tables.tables);
