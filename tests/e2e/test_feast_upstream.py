@@ -44,17 +44,22 @@ def test_workers_that_restart_fail_no_read(feast_repo, start_sidecar, idp, folde
     feast = feast_repo.serve(folder / "feast-restarting.log", max_requests=100)
     try:
         sidecar, failures = start_sidecar("restarting", feast.port), []
-        count = 2500 if os.environ.get("TAGWARDEN_LONG") else 500
-        threads = [
-            threading.Thread(target=keep_reading, args=(sidecar.port, idp.token(), count, failures)) for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert not failures, f"{len(failures)} of {4 * count} reads failed: {failures[:3]}"
-        restarts = feast.log.read_text().count("Booting worker") - 1
-        assert restarts >= 4 * count // 100 // 2, f"only {restarts} restarts: this shows nothing"
+        count, wanted, restarts = 500, 50 if os.environ.get("TAGWARDEN_LONG") else 10, 0
+        # A worker that is ending still answers on the connections that it has, as many as come until it is gone.
+        for _ in range(wanted):
+            threads = [
+                threading.Thread(target=keep_reading, args=(sidecar.port, idp.token(), count, failures))
+                for _ in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert not failures, f"{len(failures)} of {4 * count} reads failed: {failures[:3]}"
+            restarts = feast.log.read_text().count("Booting worker") - 1
+            if restarts >= wanted:
+                break
+        assert restarts >= wanted, f"only {restarts} restarts: this shows nothing"
     finally:
         feast.stop()
 
